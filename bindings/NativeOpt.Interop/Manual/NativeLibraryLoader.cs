@@ -1,0 +1,120 @@
+using System.Runtime.CompilerServices;
+using System.Runtime.InteropServices;
+using System.Text;
+
+namespace NativeOpt.Interop;
+
+/// <summary>
+/// Finds and loads the native library at the first call into it, and checks once that it speaks this assembly's ABI.
+/// </summary>
+/// <remarks>
+/// It looks, in this order, at the file that the environment variable <c>NATIVEOPT_LIBRARY</c> names (and nowhere else
+/// if that is set), at <c>runtimes/&lt;rid&gt;/native/</c> beside the application and beside this assembly, at those two
+/// folders themselves, and at last where the operating system looks.
+/// </remarks>
+public static unsafe class NativeLibraryLoader
+{
+    /// <summary>The environment variable that names the library file to load.</summary>
+    public const string PathVariable = "NATIVEOPT_LIBRARY";
+
+    private static readonly Lazy<nint> Handle = new(LoadAndCheck);
+
+    /// <summary>The file that was loaded, or the plain name if the operating system found it.</summary>
+    public static string LoadedFrom { get; private set; } = "";
+
+    /// <summary>Loads the library now, if it is not loaded yet.</summary>
+    /// <exception cref="DllNotFoundException">No library could be loaded; the message numbers what was tried.</exception>
+    /// <exception cref="BadImageFormatException">The library has another ABI version than this assembly.</exception>
+    public static void EnsureLoaded() => _ = Handle.Value;
+
+#pragma warning disable CA2255 // a library's own resolver must be in place before its first P/Invoke
+    [ModuleInitializer]
+    internal static void Register() =>
+        NativeLibrary.SetDllImportResolver(
+            typeof(NativeLibraryLoader).Assembly,
+            static (name, _, _) => name == "nativeopt" ? Handle.Value : 0);
+#pragma warning restore CA2255
+
+    private static nint LoadAndCheck()
+    {
+        nint handle = Load();
+        // Not through NativeMethods: its resolver is waiting for this very value.
+        uint version = NativeLibrary.TryGetExport(handle, "nopt_abi_version", out nint function)
+            ? ((delegate* unmanaged[Cdecl]<uint>)function)()
+            : 0;
+        if (version != NativeMethods.NOPT_ABI_VERSION)
+        {
+            throw new BadImageFormatException(
+                $"NOPT2002: the native library {LoadedFrom} has ABI version {version}, but this assembly needs "
+                + $"{NativeMethods.NOPT_ABI_VERSION}. Use the library that was built with this version of NativeOpt"
+                + $" (and check the environment variable {PathVariable}).",
+                LoadedFrom);
+        }
+
+        return handle;
+    }
+
+    private static nint Load()
+    {
+        List<string> failures = [];
+        string? forced = Environment.GetEnvironmentVariable(PathVariable);
+        IEnumerable<string> candidates = string.IsNullOrEmpty(forced) ? Candidates() : [forced];
+        foreach (string candidate in candidates)
+        {
+            if (Path.IsPathRooted(candidate) && !File.Exists(candidate))
+            {
+                failures.Add($"{candidate}: no such file");
+                continue;
+            }
+
+            try
+            {
+                nint handle = NativeLibrary.Load(candidate);
+                LoadedFrom = candidate;
+                return handle;
+            }
+            catch (Exception exception) when (exception is DllNotFoundException or BadImageFormatException)
+            {
+                failures.Add($"{candidate}: {exception.Message.ReplaceLineEndings(" ")}");
+            }
+        }
+
+        StringBuilder text = new();
+        text.Append("NOPT2001: the native library of NativeOpt could not be loaded (");
+        text.Append(RuntimeInformation.RuntimeIdentifier).Append("). Tried:");
+        for (int i = 0; i < failures.Count; i++)
+        {
+            text.Append('\n').Append($"  {i + 1}. {failures[i]}");
+        }
+
+        text.Append('\n').Append(
+            string.IsNullOrEmpty(forced)
+                ? $"Build the solution (it builds the library through CMake), or set {PathVariable} to the library's path."
+                : $"The environment variable {PathVariable} names that file; correct it or unset it.");
+        throw new DllNotFoundException(text.ToString());
+    }
+
+    private static IEnumerable<string> Candidates()
+    {
+        string file = OperatingSystem.IsWindows() ? "nativeopt.dll"
+            : OperatingSystem.IsMacOS() ? "libnativeopt.dylib"
+            : "libnativeopt.so";
+        string system = OperatingSystem.IsWindows() ? "win" : OperatingSystem.IsMacOS() ? "osx" : "linux";
+        string portableRid = $"{system}-{RuntimeInformation.ProcessArchitecture.ToString().ToLowerInvariant()}";
+        string[] rids = [portableRid, RuntimeInformation.RuntimeIdentifier];
+
+        List<string> folders = [AppContext.BaseDirectory];
+#pragma warning disable IL3000 // empty in a single-file application, and then left out
+        string? ownFolder = Path.GetDirectoryName(typeof(NativeLibraryLoader).Assembly.Location);
+#pragma warning restore IL3000
+        if (!string.IsNullOrEmpty(ownFolder))
+        {
+            folders.Add(ownFolder);
+        }
+
+        IEnumerable<string> inFolders = folders.SelectMany(
+            folder => rids.Select(rid => Path.Combine(folder, "runtimes", rid, "native", file))
+                .Append(Path.Combine(folder, file)));
+        return inFolders.Select(Path.GetFullPath).Distinct().Append(file);
+    }
+}

@@ -1,0 +1,48 @@
+# Decides whether the CUDA backend is compiled in, says so in one line, and enables CMake's CUDA language if it is.
+# Sets NATIVEOPT_HAS_CUDA.
+
+set(NATIVEOPT_HAS_CUDA OFF)
+
+# The architectures that this nvcc can compile for from 7.5 up, each as machine code, the newest as PTX too.
+function(nativeopt_default_cuda_architectures out)
+    execute_process(COMMAND "${CMAKE_CUDA_COMPILER}" --list-gpu-arch OUTPUT_VARIABLE listed ERROR_QUIET)
+    string(REGEX MATCHALL "compute_[0-9]+" listed "${listed}")
+    list(TRANSFORM listed REPLACE "compute_" "")
+    list(REMOVE_DUPLICATES listed)
+    list(SORT listed COMPARE NATURAL)
+    set(architectures "")
+    foreach(architecture IN LISTS listed)
+        if(architecture GREATER_EQUAL 75)
+            list(APPEND architectures "${architecture}-real")
+            set(newest "${architecture}")
+        endif()
+    endforeach()
+    list(APPEND architectures "${newest}-virtual")
+    set(${out} "${architectures}" PARENT_SCOPE)
+endfunction()
+
+if(NOT NATIVEOPT_CUDA MATCHES "^(AUTO|ON|OFF)$")
+    message(FATAL_ERROR "NATIVEOPT_CUDA is '${NATIVEOPT_CUDA}'; it must be AUTO, ON or OFF.")
+elseif(NATIVEOPT_CUDA STREQUAL "OFF")
+    message(STATUS "NativeOpt: CUDA backend left out (NATIVEOPT_CUDA=OFF)")
+else()
+    include(CheckLanguage)
+    check_language(CUDA)
+    if(CMAKE_CUDA_COMPILER)
+        set(NATIVEOPT_HAS_CUDA ON)
+        if(NOT DEFINED CMAKE_CUDA_ARCHITECTURES)
+            nativeopt_default_cuda_architectures(CMAKE_CUDA_ARCHITECTURES)
+        endif()
+        set(CMAKE_CUDA_STANDARD 17)
+        set(CMAKE_CUDA_STANDARD_REQUIRED ON)
+        set(CMAKE_CUDA_EXTENSIONS OFF)
+        enable_language(CUDA)
+        message(STATUS "NativeOpt: CUDA backend compiled in (nvcc ${CMAKE_CUDA_COMPILER_VERSION}, "
+                       "architectures ${CMAKE_CUDA_ARCHITECTURES})")
+    elseif(NATIVEOPT_CUDA STREQUAL "ON")
+        message(FATAL_ERROR "NATIVEOPT_CUDA=ON, but no working nvcc was found. Install the CUDA toolkit (11.8 or newer), "
+                            "set CMAKE_CUDA_COMPILER to nvcc's path, or use NATIVEOPT_CUDA=AUTO or OFF.")
+    else()
+        message(STATUS "NativeOpt: CUDA backend left out (no nvcc found; set NATIVEOPT_CUDA=ON to require it)")
+    endif()
+endif()

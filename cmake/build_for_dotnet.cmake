@@ -1,0 +1,70 @@
+# Builds the native library for the .NET projects: cmake -DNATIVEOPT_DIRECTORY=... -P build_for_dotnet.cmake
+#
+#   NATIVEOPT_DIRECTORY     where the build tree (build/) and the library go
+#   NATIVEOPT_LIBRARY_NAME  the library's file name
+#   NATIVEOPT_CUDA          AUTO, ON or OFF
+#   NATIVEOPT_BUILD_TESTS   ON builds the native tests too
+#
+# Quiet on success but for one line on CUDA; errors come as lines that MSBuild shows as build errors.
+cmake_minimum_required(VERSION 3.22)
+
+get_filename_component(source "${CMAKE_CURRENT_LIST_DIR}/.." ABSOLUTE)
+set(build "${NATIVEOPT_DIRECTORY}/build")
+file(MAKE_DIRECTORY "${build}")
+
+# Two dotnet processes may build at once; the second finds everything done.
+file(LOCK "${NATIVEOPT_DIRECTORY}/build.lock" TIMEOUT 1800 RESULT_VARIABLE locked)
+if(NOT locked EQUAL 0)
+    message(FATAL_ERROR "nativeopt : error NOPT1004: cannot lock ${NATIVEOPT_DIRECTORY}/build.lock: ${locked}")
+endif()
+
+# The line in MSBuild's own form becomes the build error; CMake would wrap it if it were the fatal message.
+function(fail code text log)
+    message("${log}")
+    message("nativeopt : error ${code}: ${text}")
+    message(FATAL_ERROR "see the line above")
+endfunction()
+
+set(generator "")
+if(NOT EXISTS "${build}/CMakeCache.txt")
+    find_program(ninja NAMES ninja ninja-build)
+    if(ninja)
+        set(generator -G Ninja)
+    endif()
+endif()
+
+execute_process(
+    COMMAND "${CMAKE_COMMAND}" -S "${source}" -B "${build}" ${generator} -DCMAKE_BUILD_TYPE=Release
+            -DNATIVEOPT_CUDA=${NATIVEOPT_CUDA} -DNATIVEOPT_TESTS=ON
+    RESULT_VARIABLE result OUTPUT_VARIABLE log ERROR_VARIABLE log)
+if(NOT result EQUAL 0)
+    # A failed first configuration would otherwise be remembered after the compiler was installed.
+    file(REMOVE "${build}/CMakeCache.txt")
+    if(log MATCHES "No CMAKE_CXX_COMPILER could be found|is not able to compile a simple test program"
+       OR log MATCHES "CMAKE_MAKE_PROGRAM is not set")
+        fail(NOPT1002 "no working C++ compiler (and build tool) was found, and the native library needs one. Install it (Debian, Ubuntu: apt-get install g++ make; macOS: xcode-select --install; Windows: the C++ workload of the Visual Studio Build Tools), or bring a prebuilt library and pass -p:NativeOptSkipNativeBuild=true." "${log}")
+    endif()
+    fail(NOPT1003 "configuring the native library failed; CMake's messages are above." "${log}")
+endif()
+if(log MATCHES "NativeOpt: (CUDA backend [^\n]*)")
+    message("NativeOpt: ${CMAKE_MATCH_1}")
+endif()
+
+set(targets nativeopt)
+if(NATIVEOPT_BUILD_TESTS)
+    list(APPEND targets nativeopt_all_tests)
+endif()
+execute_process(
+    COMMAND "${CMAKE_COMMAND}" --build "${build}" --config Release --parallel --target ${targets}
+    RESULT_VARIABLE result OUTPUT_VARIABLE log ERROR_VARIABLE log)
+if(NOT result EQUAL 0)
+    fail(NOPT1003 "compiling the native library failed; the compiler's messages are above." "${log}")
+endif()
+
+# Renamed into place, so that a process which runs the old library keeps it whole.
+file(READ "${build}/native/library_path.txt" library)
+string(STRIP "${library}" library)
+set(installed "${NATIVEOPT_DIRECTORY}/${NATIVEOPT_LIBRARY_NAME}")
+file(COPY_FILE "${library}" "${installed}.new")
+file(RENAME "${installed}.new" "${installed}")
+file(TOUCH "${installed}")

@@ -1,0 +1,33 @@
+namespace NativeOpt.Cli.Training;
+
+/// <summary>The shape of a <see cref="Gpt"/>.</summary>
+/// <param name="VocabularySize">Number of distinct tokens.</param>
+/// <param name="ContextLength">The most tokens that the model sees at once.</param>
+/// <param name="Layers">Number of blocks.</param>
+/// <param name="Heads">Attention heads of a block; divides <paramref name="Width"/>.</param>
+/// <param name="Width">Numbers that represent one token between the blocks.</param>
+internal sealed record GptConfig(int VocabularySize, int ContextLength, int Layers, int Heads, int Width)
+{
+    /// <summary>What <c>nativeopt train</c> trains when nothing else is asked for.</summary>
+    public static GptConfig Default(int vocabularySize) => new(vocabularySize, 128, 4, 4, 128);
+
+    /// <summary>The smaller model with which <c>--compare</c> runs several optimizers.</summary>
+    public static GptConfig Compare(int vocabularySize) => new(vocabularySize, 64, 2, 4, 128);
+
+    /// <summary>Numbers that one attention head works on.</summary>
+    public int HeadWidth => Width / Heads;
+
+    /// <summary>Throws an <see cref="ArgumentException"/> that says what is wrong, if something is.</summary>
+    public void Validate()
+    {
+        ArgumentOutOfRangeException.ThrowIfLessThan(VocabularySize, 1);
+        ArgumentOutOfRangeException.ThrowIfLessThan(ContextLength, 1);
+        ArgumentOutOfRangeException.ThrowIfLessThan(Layers, 1);
+        ArgumentOutOfRangeException.ThrowIfLessThan(Heads, 1);
+        ArgumentOutOfRangeException.ThrowIfLessThan(Width, 1);
+        if (Width % Heads != 0)
+        {
+            throw new ArgumentException($"The width {Width} is not divisible by the number of heads {Heads}.");
+        }
+    }
+}

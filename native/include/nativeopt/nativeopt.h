@@ -1,0 +1,390 @@
+/*
+ * NativeOpt: fused optimizer steps over a host framework's own buffers.
+ *
+ * A plain C ABI. The rules that hold for every function:
+ *
+ *  - Status. Functions that can fail return a nopt_status. Every argument is checked before anything is written: when
+ *    the status is not NOPT_OK, no parameter, state or output argument has changed (asynchronous device faults, which
+ *    surface at a later call, excepted). nopt_last_error_message() names the argument and the remedy.
+ *  - Sizes are signed 64-bit element or byte counts. Negative ones are errors; 0 is ordinary input.
+ *  - Pointers in a table point to memory of the parameter set's device and are aligned to their element. The host
+ *    keeps ownership; they stay valid until the last step that uses them has finished on its stream.
+ *  - Streams. `stream` is a cudaStream_t on CUDA: NULL or NOPT_STREAM_LEGACY is the legacy default stream,
+ *    NOPT_STREAM_PER_THREAD the per-thread one. Work is queued in stream order and no function waits for the device
+ *    unless it says so. CPU work is finished on return, and the stream must be NULL.
+ *  - Structs begin with struct_size = sizeof(the struct as the caller compiled it). New fields are appended and 0 in
+ *    a new field means the old behaviour.
+ *  - Threads. Distinct parameter sets may be used from distinct threads at the same time. Using one set, or the
+ *    optimizers over it, from two threads at once is detected: the later call returns NOPT_ERROR_BUSY.
+ *  - Same bits. For equal inputs, a step gives equal bits on every backend, instruction set and thread count (the
+ *    payload of NaNs excepted).
+ */
+#ifndef NATIVEOPT_NATIVEOPT_H
+#define NATIVEOPT_NATIVEOPT_H
+
+#include <stdint.h>
+
+#if defined(NOPT_BINDGEN) || defined(NOPT_STATIC)
+#define NOPT_API
+#elif defined(_WIN32)
+#if defined(NOPT_BUILDING)
+#define NOPT_API __declspec(dllexport)
+#else
+#define NOPT_API __declspec(dllimport)
+#endif
+#else
+#define NOPT_API __attribute__((visibility("default")))
+#endif
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/** The version of this header's ABI. Compare it once with nopt_abi_version() after loading the library. */
+#define NOPT_ABI_VERSION 1
+
+/** CUDA's legacy default stream, by name (the same as NULL). */
+#define NOPT_STREAM_LEGACY ((void*)0x1)
+
+/** CUDA's per-thread default stream. */
+#define NOPT_STREAM_PER_THREAD ((void*)0x2)
+
+/* ------------------------------------------------------------------------------------------------ status and versions */
+
+/** What a call came to. Values are never reused. */
+typedef enum nopt_status {
+    NOPT_OK = 0,
+    /** An argument is null, out of range, misaligned or inconsistent. */
+    NOPT_ERROR_INVALID_ARGUMENT = 1,
+    /** Host or device memory ran out. */
+    NOPT_ERROR_OUT_OF_MEMORY = 2,
+    /** The backend is not compiled in, has no driver, or has no such device. */
+    NOPT_ERROR_UNAVAILABLE = 3,
+    /** The combination of rule, options and element types is not implemented. */
+    NOPT_ERROR_UNSUPPORTED = 4,
+    /** A role that the rule needs is not bound. */
+    NOPT_ERROR_MISSING_ROLE = 5,
+    /** Two buffers overlap, and at least one of them is written. */
+    NOPT_ERROR_OVERLAP = 6,
+    /** The parameter set is in use by another thread. */
+    NOPT_ERROR_BUSY = 7,
+    /** The device reported a fault, perhaps of earlier asynchronous work. */
+    NOPT_ERROR_DEVICE = 8,
+    /** A defect of the library itself. */
+    NOPT_ERROR_INTERNAL = 9
+} nopt_status;
+
+/** The ABI version of the loaded library; equal to NOPT_ABI_VERSION of the header that it was built with. */
+NOPT_API uint32_t nopt_abi_version(void);
+
+/** The library's version, "major.minor.patch". Static storage. */
+NOPT_API const char* nopt_version(void);
+
+/** What the build contains, one line, e.g. "GCC 12.2.0; cpu: baseline x86-64-v3; cuda: 11.8". Static storage. */
+NOPT_API const char* nopt_build_info(void);
+
+/**
+ * The text of the calling thread's last failed call, or "" if none failed yet.
+ * Valid until the next call into the library on this thread.
+ */
+NOPT_API const char* nopt_last_error_message(void);
+
+/**
+ * Every public struct with its size and each field's offset and size, for bindings to compare with their own:
+ * lines "struct NAME SIZE" followed by lines "field NAME OFFSET SIZE", in declaration order. Static storage.
+ */
+NOPT_API const char* nopt_abi_layout(void);
+
+/* ------------------------------------------------------------------------------------------------------------- devices */
+
+/** Where a parameter set lives and its steps run. */
+typedef enum nopt_backend {
+    NOPT_BACKEND_CPU = 0,
+    NOPT_BACKEND_CUDA = 1
+} nopt_backend;
+
+/** A device, as nopt_device_get_info() describes it. */
+typedef struct nopt_device_info {
+    uint32_t struct_size;
+    /** A nopt_backend. */
+    int32_t backend;
+    /** Index among the backend's devices, from 0. */
+    int32_t index;
+    /** CUDA: streaming multiprocessors; CPU: threads of the library's pool. */
+    int32_t processor_count;
+    /** CUDA: compute capability, e.g. 9 and 0; CPU: 0. */
+    int32_t compute_capability_major;
+    int32_t compute_capability_minor;
+    /** Bytes of memory on the device; 0 if unknown. */
+    int64_t memory_bytes;
+    /** Product name, UTF-8, zero-terminated. */
+    char name[128];
+} nopt_device_info;
+
+/**
+ * The number of devices of a backend (CPU: 1).
+ * @param count Receives the number; 0 where the status is NOPT_ERROR_UNAVAILABLE, whose message says why there are
+ *              none: not compiled in, no driver, or no device.
+ */
+NOPT_API nopt_status nopt_device_count(nopt_backend backend, int32_t* count);
+
+/** Describes a device. @param info In: struct_size; out: all fields. */
+NOPT_API nopt_status nopt_device_get_info(nopt_backend backend, int32_t device_index, nopt_device_info* info);
+
+/** An instruction set that the CPU backend's kernels were compiled for. */
+typedef struct nopt_cpu_isa_info {
+    uint32_t struct_size;
+    /** 1 if this processor can run it. */
+    int32_t supported;
+    /** 1 if steps use it now. */
+    int32_t selected;
+    int32_t reserved;
+    /** "baseline", "x86-64-v3", "x86-64-v4"; zero-terminated. */
+    char name[32];
+} nopt_cpu_isa_info;
+
+/** The number of instruction sets compiled in. */
+NOPT_API int32_t nopt_cpu_isa_count(void);
+
+/** Describes instruction set `index`, from 0 (the most portable) to nopt_cpu_isa_count() - 1. */
+NOPT_API nopt_status nopt_cpu_isa_get_info(int32_t index, nopt_cpu_isa_info* info);
+
+/**
+ * Selects the instruction set of later CPU steps of the whole process, by name. At start it is the widest that the
+ * processor supports, or the one that the environment variable NATIVEOPT_CPU_ISA names. Results have the same bits
+ * with each; this is for measurements and tests.
+ */
+NOPT_API nopt_status nopt_cpu_set_isa(const char* name);
+
+/**
+ * Bounds the threads (the calling one included) of later CPU steps of the whole process, 1 to 1024. At start it is the
+ * number of processors available to the process, or that of the environment variable NATIVEOPT_NUM_THREADS. Threads
+ * are created here or at the first step that needs them, never again. Results have the same bits with any number.
+ */
+NOPT_API nopt_status nopt_cpu_set_num_threads(int32_t num_threads);
+
+/** The bound on threads now. */
+NOPT_API nopt_status nopt_cpu_get_num_threads(int32_t* num_threads);
+
+/* -------------------------------------------------------------------------------------------------------------- memory */
+
+/** Element types of buffers. */
+typedef enum nopt_dtype {
+    NOPT_DTYPE_FLOAT32 = 1
+} nopt_dtype;
+
+/**
+ * Allocates device memory, for hosts that have no allocator of their own. Not initialised.
+ * @param bytes 0 gives a null pointer.
+ * @param memory Receives the pointer, aligned to at least 64 bytes; free it with nopt_memory_free.
+ */
+NOPT_API nopt_status nopt_memory_alloc(nopt_backend backend, int32_t device_index, int64_t bytes, void** memory);
+
+/** Frees memory of nopt_memory_alloc. Null is ignored. On CUDA this waits for the device's work. */
+NOPT_API nopt_status nopt_memory_free(nopt_backend backend, int32_t device_index, void* memory);
+
+/**
+ * Copies bytes between non-overlapping buffers in stream order. On CUDA either side may be host or device memory; host
+ * memory must stay untouched until nopt_stream_synchronize.
+ */
+NOPT_API nopt_status nopt_memory_copy(nopt_backend backend, int32_t device_index, void* destination, const void* source,
+                                      int64_t bytes, void* stream);
+
+/** Sets `count` elements of a device buffer to `value`, rounded to `dtype`, in stream order. */
+NOPT_API nopt_status nopt_memory_fill(nopt_backend backend, int32_t device_index, void* destination, int64_t count,
+                                      nopt_dtype dtype, double value, void* stream);
+
+/** Creates a stream that does not wait for the legacy default stream. @param stream On CPU it receives NULL. */
+NOPT_API nopt_status nopt_stream_create(nopt_backend backend, int32_t device_index, void** stream);
+
+/** Destroys a stream of nopt_stream_create. Null is ignored. */
+NOPT_API nopt_status nopt_stream_destroy(nopt_backend backend, int32_t device_index, void* stream);
+
+/** Waits until all work queued on the stream has finished, and reports its faults. */
+NOPT_API nopt_status nopt_stream_synchronize(nopt_backend backend, int32_t device_index, void* stream);
+
+/* ------------------------------------------------------------------------------------------------------ parameter sets */
+
+/** What a buffer of a tensor is for. Each role holds as many elements as the tensor. */
+typedef enum nopt_role {
+    /** The parameter, theta. Read and written. */
+    NOPT_ROLE_PARAM = 0,
+    /** The gradient of the loss, g. Only read; two tensors' gradients may share memory. */
+    NOPT_ROLE_GRAD = 1,
+    /** First moment, m. State: zero before the first step. */
+    NOPT_ROLE_EXP_AVG = 2,
+    /** Second moment, v. State: zero before the first step. */
+    NOPT_ROLE_EXP_AVG_SQ = 3,
+    /** Running maximum of v, for AMSGrad. State: zero before the first step. */
+    NOPT_ROLE_MAX_EXP_AVG_SQ = 4,
+    /** Momentum of SGD. State: zero before the first step. */
+    NOPT_ROLE_MOMENTUM_BUFFER = 5
+} nopt_role;
+
+/** The tensors of a model (or of a part of it) on one device, and where their buffers are. */
+typedef struct nopt_param_set nopt_param_set;
+
+/**
+ * Registers tensors.
+ * @param tensor_count   Number of tensors, 0 or more.
+ * @param element_counts Elements of each tensor, 0 or more; copied. May be null if tensor_count is 0.
+ * @param dtypes         Element type of each parameter and gradient; copied. Null: all float32.
+ * @param set            Receives the set; destroy it with nopt_param_set_destroy.
+ */
+NOPT_API nopt_status nopt_param_set_create(nopt_backend backend, int32_t device_index, int64_t tensor_count,
+                                           const int64_t* element_counts, const nopt_dtype* dtypes,
+                                           nopt_param_set** set);
+
+/** Releases a set; optimizers over it keep what they need until they are destroyed. Null is ignored. */
+NOPT_API nopt_status nopt_param_set_destroy(nopt_param_set* set);
+
+/**
+ * Binds one role's buffers. Call it again whenever an address changed; unchanged addresses cost a comparison.
+ * @param tensor_count As at creation, for safety.
+ * @param pointers     One address for each tensor, copied; may be null for a tensor of no elements. Null instead of
+ *                     the array unbinds the role.
+ */
+NOPT_API nopt_status nopt_param_set_bind(nopt_param_set* set, nopt_role role, int64_t tensor_count,
+                                         void* const* pointers);
+
+/**
+ * Scales the learning rate per tensor: tensor i uses lr * lr_scale[i].
+ * @param lr_scale One finite value >= 0 for each tensor, copied. Null: all 1.
+ */
+NOPT_API nopt_status nopt_param_set_set_lr_scale(nopt_param_set* set, int64_t tensor_count, const double* lr_scale);
+
+/**
+ * Sets the weight decay per tensor, in place of nopt_hyperparams.weight_decay.
+ * @param weight_decay One value for each tensor, copied: finite and >= 0, or NOPT_INHERIT to use the step's. Null: all
+ *                     inherit.
+ */
+NOPT_API nopt_status nopt_param_set_set_weight_decay(nopt_param_set* set, int64_t tensor_count,
+                                                     const double* weight_decay);
+
+/** A per-tensor value that stands for the step's own. */
+#define NOPT_INHERIT (-1.0)
+
+/* ------------------------------------------------------------------------------------------------ rules and optimizers */
+
+/** Options of a step; which of them a rule knows is in nopt_rule_info.flags. */
+typedef enum nopt_flag {
+    /** Divide by (or multiply with) the running maximum of v. Reddi et al. 2018; as torch defines it. */
+    NOPT_FLAG_AMSGRAD = 1,
+    /** Ascend: the gradient's sign is flipped before anything else. */
+    NOPT_FLAG_MAXIMIZE = 2,
+    /** theta <- (1 - lr * weight_decay) * theta before the update (Loshchilov & Hutter 2019), not L2 in the gradient. */
+    NOPT_FLAG_DECOUPLED_WEIGHT_DECAY = 4,
+    /** Nesterov momentum; needs momentum > 0. Sutskever et al. 2013; as torch defines it. */
+    NOPT_FLAG_NESTEROV = 8,
+    /** The inverse part multiplies by (sqrt(v_hat) + eps), as the published code of DualAdam does, not by sqrt(v_hat). */
+    NOPT_FLAG_INVERSE_EPSILON = 16
+} nopt_flag;
+
+/** Which fields of nopt_hyperparams a rule reads (lr, weight_decay and flags: all rules). */
+typedef enum nopt_hyperparam {
+    /** beta1, beta2 and eps. */
+    NOPT_HYPERPARAM_BETAS_EPS = 1,
+    NOPT_HYPERPARAM_MOMENTUM = 2,
+    NOPT_HYPERPARAM_SWITCHING_RATE = 4
+} nopt_hyperparam;
+
+/** What a step is to do. A field that the rule does not read must be 0. Scalars are rounded to float once, at use. */
+typedef struct nopt_hyperparams {
+    uint32_t struct_size;
+    /** Sum of nopt_flag values. */
+    uint32_t flags;
+    /** Learning rate, finite and >= 0. */
+    double lr;
+    /** Decay of the first moment, in [0, 1). */
+    double beta1;
+    /** Decay of the second moment, in [0, 1). */
+    double beta2;
+    /** Added to sqrt(v_hat); finite and >= 0. */
+    double eps;
+    /** Finite and >= 0. */
+    double weight_decay;
+    /** Decay of SGD's momentum buffer, finite and >= 0; 0 uses no buffer. */
+    double momentum;
+    /** DualAdam's xi, finite and >= 0: the weight of the inverse part at step t is max(0, 1 - xi * t). */
+    double switching_rate;
+} nopt_hyperparams;
+
+/** An update rule compiled into the library. */
+typedef struct nopt_rule_info {
+    uint32_t struct_size;
+    /** Sum of the nopt_flag values that the rule knows. */
+    uint32_t flags;
+    /** Sum of the nopt_hyperparam values that the rule reads. */
+    uint32_t hyperparams;
+    uint32_t reserved;
+    /** The name that nopt_optimizer_create takes, zero-terminated. */
+    char name[32];
+} nopt_rule_info;
+
+/** The number of update rules. */
+NOPT_API int32_t nopt_rule_count(void);
+
+/** Describes rule `index`, from 0 to nopt_rule_count() - 1. The order is not part of the ABI; names are. */
+NOPT_API nopt_status nopt_rule_get_info(int32_t index, nopt_rule_info* info);
+
+/** The rule's default hyperparameters: torch's, or the paper's. @param hyperparams In: struct_size; out: all fields. */
+NOPT_API nopt_status nopt_rule_get_defaults(const char* rule, nopt_hyperparams* hyperparams);
+
+/** A rule's progress over a parameter set: the step count and the running products of the betas. */
+typedef struct nopt_optimizer nopt_optimizer;
+
+/** An optimizer's scalars; with the state buffers, all that a resumed run needs. */
+typedef struct nopt_step_state {
+    uint32_t struct_size;
+    /** Must be 0. */
+    uint32_t reserved;
+    /** Steps taken, t; 0 before the first. */
+    int64_t step;
+    /** The product of beta1 over all steps taken, in [0, 1]; 1 before the first. */
+    double beta1_product;
+    /** The product of beta2 over all steps taken, in [0, 1]; 1 before the first. */
+    double beta2_product;
+} nopt_step_state;
+
+/**
+ * Creates an optimizer at step 0 over a set.
+ * @param rule "adam", "invadam", "dualadam", "sgd"; see nopt_rule_get_info.
+ */
+NOPT_API nopt_status nopt_optimizer_create(nopt_param_set* set, const char* rule, nopt_optimizer** optimizer);
+
+/** Destroys an optimizer; the set and all buffers stay. Null is ignored. */
+NOPT_API nopt_status nopt_optimizer_destroy(nopt_optimizer* optimizer);
+
+/**
+ * The roles that a step with these hyperparameters needs.
+ * @param role_mask Receives the sum of 1 << nopt_role.
+ */
+NOPT_API nopt_status nopt_optimizer_get_roles(const nopt_optimizer* optimizer, const nopt_hyperparams* hyperparams,
+                                              uint32_t* role_mask);
+
+/** Reads the step count and the products. @param state In: struct_size; out: all fields. */
+NOPT_API nopt_status nopt_optimizer_get_state(const nopt_optimizer* optimizer, nopt_step_state* state);
+
+/** Sets the step count and the products, to resume. */
+NOPT_API nopt_status nopt_optimizer_set_state(nopt_optimizer* optimizer, const nopt_step_state* state);
+
+/**
+ * One step of all tensors: reads GRAD, updates PARAM and the rule's state buffers, advances the step count.
+ * One launch for any number of tensors on CUDA; no allocation, no lock, no wait for the device.
+ *
+ * With t counted from 1, g = -grad if MAXIMIZE, g += weight_decay * theta if that is not decoupled:
+ *  - adam:      m = beta1 m + (1 - beta1) g; v = beta2 v + (1 - beta2) g^2; m_hat = m / (1 - beta1^t);
+ *               v_hat = v / (1 - beta2^t); theta -= lr * m_hat / (sqrt(v_hat) + eps).
+ *               Kingma & Ba 2015, algorithm 1.
+ *  - invadam:   theta -= lr * m_hat * sqrt(v_hat). arXiv 2603.07122, InvAdam.
+ *  - dualadam:  theta -= lr * (a * m_hat * sqrt(v_hat) + (1 - a) * m_hat / (sqrt(v_hat) + eps)),
+ *               a = max(0, 1 - switching_rate * t). arXiv 2603.07122, DualAdam.
+ *  - sgd:       b = momentum * b + g; theta -= lr * (NESTEROV ? g + momentum * b : b), or lr * g without momentum.
+ */
+NOPT_API nopt_status nopt_optimizer_step(nopt_optimizer* optimizer, const nopt_hyperparams* hyperparams, void* stream);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif

@@ -1,0 +1,58 @@
+// The layout of every public struct, as text. The tests compare it with the header (no field may be missing here) and
+// with the managed bindings.
+#include <stddef.h>
+
+#include <string>
+
+#include "nativeopt/nativeopt.h"
+
+namespace {
+
+struct Field {
+    const char* name;
+    size_t offset;
+    size_t size;
+};
+
+template <size_t Count>
+void describe(std::string& text, const char* name, size_t size, const Field (&fields)[Count]) {
+    text += std::string("struct ") + name + " " + std::to_string(size) + "\n";
+    for (const Field& field : fields) {
+        text += std::string("field ") + field.name + " " + std::to_string(field.offset) + " " +
+                std::to_string(field.size) + "\n";
+    }
+}
+
+#define FIELD(Struct, field) \
+    { #field, offsetof(Struct, field), sizeof(Struct::field) }
+
+std::string layout() {
+    std::string text;
+    describe(text, "nopt_device_info", sizeof(nopt_device_info),
+             {FIELD(nopt_device_info, struct_size), FIELD(nopt_device_info, backend), FIELD(nopt_device_info, index),
+              FIELD(nopt_device_info, processor_count), FIELD(nopt_device_info, compute_capability_major),
+              FIELD(nopt_device_info, compute_capability_minor), FIELD(nopt_device_info, memory_bytes),
+              FIELD(nopt_device_info, name)});
+    describe(text, "nopt_cpu_isa_info", sizeof(nopt_cpu_isa_info),
+             {FIELD(nopt_cpu_isa_info, struct_size), FIELD(nopt_cpu_isa_info, supported),
+              FIELD(nopt_cpu_isa_info, selected), FIELD(nopt_cpu_isa_info, reserved), FIELD(nopt_cpu_isa_info, name)});
+    describe(text, "nopt_hyperparams", sizeof(nopt_hyperparams),
+             {FIELD(nopt_hyperparams, struct_size), FIELD(nopt_hyperparams, flags), FIELD(nopt_hyperparams, lr),
+              FIELD(nopt_hyperparams, beta1), FIELD(nopt_hyperparams, beta2), FIELD(nopt_hyperparams, eps),
+              FIELD(nopt_hyperparams, weight_decay), FIELD(nopt_hyperparams, momentum),
+              FIELD(nopt_hyperparams, switching_rate)});
+    describe(text, "nopt_rule_info", sizeof(nopt_rule_info),
+             {FIELD(nopt_rule_info, struct_size), FIELD(nopt_rule_info, flags), FIELD(nopt_rule_info, hyperparams),
+              FIELD(nopt_rule_info, reserved), FIELD(nopt_rule_info, name)});
+    describe(text, "nopt_step_state", sizeof(nopt_step_state),
+             {FIELD(nopt_step_state, struct_size), FIELD(nopt_step_state, reserved), FIELD(nopt_step_state, step),
+              FIELD(nopt_step_state, beta1_product), FIELD(nopt_step_state, beta2_product)});
+    return text;
+}
+
+}  // namespace
+
+extern "C" const char* nopt_abi_layout(void) {
+    static const std::string text = layout();
+    return text.c_str();
+}

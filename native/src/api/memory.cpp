@@ -1,0 +1,108 @@
+#include <inttypes.h>
+
+#include "api/api.h"
+
+using namespace nopt;
+
+namespace {
+
+void check_bytes(int64_t bytes, const char* name) {
+    if (bytes < 0) {
+        throw Error(NOPT_ERROR_INVALID_ARGUMENT, "%s is %" PRId64 "; it must be 0 or more", name, bytes);
+    }
+}
+
+}  // namespace
+
+extern "C" {
+
+nopt_status nopt_memory_alloc(nopt_backend backend, int32_t device_index, int64_t bytes, void** memory) {
+    return guarded([&] {
+        require_not_null(memory, "memory");
+        check_bytes(bytes, "bytes");
+        Backend& found = backend_for(backend, device_index);
+        *memory = bytes == 0 ? nullptr : found.alloc(device_index, bytes);
+    });
+}
+
+nopt_status nopt_memory_free(nopt_backend backend, int32_t device_index, void* memory) {
+    return guarded([&] {
+        Backend& found = backend_for(backend, device_index);
+        if (memory != nullptr) {
+            found.free(device_index, memory);
+        }
+    });
+}
+
+nopt_status nopt_memory_copy(nopt_backend backend, int32_t device_index, void* destination, const void* source,
+                             int64_t bytes, void* stream) {
+    return guarded([&] {
+        check_bytes(bytes, "bytes");
+        Backend& found = backend_for(backend, device_index);
+        check_stream(backend, stream);
+        if (bytes == 0) {
+            return;
+        }
+        require_not_null(destination, "destination");
+        require_not_null(source, "source");
+        const uintptr_t to = reinterpret_cast<uintptr_t>(destination);
+        const uintptr_t from = reinterpret_cast<uintptr_t>(source);
+        const uintptr_t size = static_cast<uintptr_t>(bytes);
+        if (to < from ? from - to < size : to - from < size) {
+            throw Error(NOPT_ERROR_OVERLAP, "destination overlaps source; use separate buffers");
+        }
+        found.copy(device_index, destination, source, bytes, stream);
+    });
+}
+
+nopt_status nopt_memory_fill(nopt_backend backend, int32_t device_index, void* destination, int64_t count,
+                             nopt_dtype dtype, double value, void* stream) {
+    return guarded([&] {
+        check_bytes(count, "count");
+        if (dtype != NOPT_DTYPE_FLOAT32) {
+            throw Error(NOPT_ERROR_UNSUPPORTED, "dtype is %d; only NOPT_DTYPE_FLOAT32 (1) is implemented",
+                        static_cast<int>(dtype));
+        }
+        Backend& found = backend_for(backend, device_index);
+        check_stream(backend, stream);
+        if (count == 0) {
+            return;
+        }
+        require_not_null(destination, "destination");
+        if (reinterpret_cast<uintptr_t>(destination) % sizeof(float) != 0) {
+            throw Error(NOPT_ERROR_INVALID_ARGUMENT, "destination is not aligned to its element (4 bytes)");
+        }
+        found.check_pointer(device_index, destination, "destination", 0);
+        found.fill_float32(device_index, static_cast<float*>(destination), count, static_cast<float>(value), stream);
+    });
+}
+
+nopt_status nopt_stream_create(nopt_backend backend, int32_t device_index, void** stream) {
+    return guarded([&] {
+        require_not_null(stream, "stream");
+        *stream = backend_for(backend, device_index).stream_create(device_index);
+    });
+}
+
+nopt_status nopt_stream_destroy(nopt_backend backend, int32_t device_index, void* stream) {
+    return guarded([&] {
+        Backend& found = backend_for(backend, device_index);
+        check_stream(backend, stream);
+        if (stream == NOPT_STREAM_LEGACY || stream == NOPT_STREAM_PER_THREAD) {
+            throw Error(NOPT_ERROR_INVALID_ARGUMENT, "stream is a default stream, which cannot be destroyed");
+        }
+        if (stream != nullptr) {
+            found.stream_destroy(device_index, stream);
+        }
+    });
+}
+
+nopt_status nopt_stream_synchronize(nopt_backend backend, int32_t device_index, void* stream) {
+    return guarded([&] {
+        Backend& found = backend_for(backend, device_index);
+        check_stream(backend, stream);
+        found.stream_synchronize(device_index, stream);
+    });
+}
+
+}  // extern "C"

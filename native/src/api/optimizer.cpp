@@ -1,0 +1,223 @@
+#include <float.h>
+#include <inttypes.h>
+
+#include "api/api.h"
+#include "rules/registry.h"
+
+using namespace nopt;
+
+namespace {
+
+const Rule& named_rule(const char* name, int* index) {
+    require_not_null(name, "rule");
+    *index = find_rule(name);
+    if (*index < 0) {
+        char known[256] = "";
+        for (int i = 0; i < kRuleCount; ++i) {
+            const size_t used = strlen(known);
+            snprintf(known + used, sizeof known - used, "%s%s", i == 0 ? "" : ", ", rule_at(i).traits.name);
+        }
+        throw Error(NOPT_ERROR_INVALID_ARGUMENT, "rule is \"%.64s\"; the rules are %s", name, known);
+    }
+    return rule_at(*index);
+}
+
+void check_at_least_0(double value, const char* name) {
+    if (!(value >= 0.0 && value <= double{FLT_MAX})) {
+        throw Error(NOPT_ERROR_INVALID_ARGUMENT, "%s is %g; it must be >= 0 and finite as a float", name, value);
+    }
+}
+
+void check_beta(double value, const char* name) {
+    if (!(value >= 0.0 && value < 1.0)) {
+        throw Error(NOPT_ERROR_INVALID_ARGUMENT, "%s is %g; it must be in [0, 1)", name, value);
+    }
+}
+
+// A hyperparameter that the rule does not read must be 0, so that none is silently ignored.
+void check_unread(bool read, double value, const char* name, const char* rule) {
+    if (!read && value != 0.0) {
+        throw Error(NOPT_ERROR_UNSUPPORTED, "%s is %g, but rule \"%s\" does not read it; leave it 0", name, value, rule);
+    }
+}
+
+const char* flag_name(uint32_t flag) {
+    switch (flag) {
+        case NOPT_FLAG_AMSGRAD:
+            return "NOPT_FLAG_AMSGRAD";
+        case NOPT_FLAG_MAXIMIZE:
+            return "NOPT_FLAG_MAXIMIZE";
+        case NOPT_FLAG_DECOUPLED_WEIGHT_DECAY:
+            return "NOPT_FLAG_DECOUPLED_WEIGHT_DECAY";
+        case NOPT_FLAG_NESTEROV:
+            return "NOPT_FLAG_NESTEROV";
+        case NOPT_FLAG_INVERSE_EPSILON:
+            return "NOPT_FLAG_INVERSE_EPSILON";
+        default:
+            return "an unknown flag";
+    }
+}
+
+nopt_hyperparams read_hyperparams(const Rule& rule, const nopt_hyperparams* argument) {
+    const nopt_hyperparams h = read_struct(argument, "hyperparams");
+    const RuleTraits& traits = rule.traits;
+    for (uint32_t flag = 1; flag != 0; flag <<= 1) {
+        if ((h.flags & flag & ~traits.flags) != 0) {
+            throw Error(NOPT_ERROR_UNSUPPORTED, "flags has %s (%u), which rule \"%s\" does not know", flag_name(flag), flag,
+                        traits.name);
+        }
+    }
+    check_at_least_0(h.lr, "lr");
+    check_beta(h.beta1, "beta1");
+    check_beta(h.beta2, "beta2");
+    check_at_least_0(h.eps, "eps");
+    check_at_least_0(h.weight_decay, "weight_decay");
+    check_at_least_0(h.momentum, "momentum");
+    check_at_least_0(h.switching_rate, "switching_rate");
+    const bool reads_betas = (traits.hyperparams & NOPT_HYPERPARAM_BETAS_EPS) != 0;
+    check_unread(reads_betas, h.beta1, "beta1", traits.name);
+    check_unread(reads_betas, h.beta2, "beta2", traits.name);
+    check_unread(reads_betas, h.eps, "eps", traits.name);
+    check_unread((traits.hyperparams & NOPT_HYPERPARAM_MOMENTUM) != 0, h.momentum, "momentum", traits.name);
+    check_unread((traits.hyperparams & NOPT_HYPERPARAM_SWITCHING_RATE) != 0, h.switching_rate, "switching_rate",
+                 traits.name);
+    if ((h.flags & NOPT_FLAG_NESTEROV) != 0 && h.momentum == 0.0) {
+        throw Error(NOPT_ERROR_INVALID_ARGUMENT, "flags has NOPT_FLAG_NESTEROV, which needs momentum > 0");
+    }
+    return h;
+}
+
+}  // namespace
+
+extern "C" {
+
+int32_t nopt_rule_count(void) { return kRuleCount; }
+
+nopt_status nopt_rule_get_info(int32_t index, nopt_rule_info* info) {
+    return guarded([&] {
+        if (index < 0 || index >= kRuleCount) {
+            throw Error(NOPT_ERROR_INVALID_ARGUMENT, "index is %d; nopt_rule_count() is %d", index, int{kRuleCount});
+        }
+        const RuleTraits& traits = rule_at(index).traits;
+        nopt_rule_info value = {};
+        value.flags = traits.flags;
+        value.hyperparams = traits.hyperparams;
+        copy_text(value.name, traits.name);
+        write_struct(info, value, "info");
+    });
+}
+
+nopt_status nopt_rule_get_defaults(const char* rule, nopt_hyperparams* hyperparams) {
+    return guarded([&] {
+        int index;
+        write_struct(hyperparams, named_rule(rule, &index).traits.defaults, "hyperparams");
+    });
+}
+
+nopt_status nopt_optimizer_create(nopt_param_set* set, const char* rule, nopt_optimizer** optimizer) {
+    return guarded([&] {
+        require_not_null(set, "set");
+        require_not_null(optimizer, "optimizer");
+        int index;
+        named_rule(rule, &index);
+        *optimizer = new nopt_optimizer{set->set, index, {sizeof(nopt_step_state), 0, 0, 1.0, 1.0}};
+    });
+}
+
+nopt_status nopt_optimizer_destroy(nopt_optimizer* optimizer) {
+    return guarded([&] { delete optimizer; });
+}
+
+nopt_status nopt_optimizer_get_roles(const nopt_optimizer* optimizer, const nopt_hyperparams* hyperparams,
+                                     uint32_t* role_mask) {
+    return guarded([&] {
+        require_not_null(optimizer, "optimizer");
+        require_not_null(role_mask, "role_mask");
+        const Rule& rule = rule_at(optimizer->rule);
+        const nopt_hyperparams h = read_hyperparams(rule, hyperparams);
+        const StateRoles& states = rule.states[rule.variant(h.flags, h.momentum)];
+        uint32_t mask = 1u << NOPT_ROLE_PARAM | 1u << NOPT_ROLE_GRAD;
+        for (int i = 0; i < states.count; ++i) {
+            mask |= 1u << states.roles[i];
+        }
+        *role_mask = mask;
+    });
+}
+
+nopt_status nopt_optimizer_get_state(const nopt_optimizer* optimizer, nopt_step_state* state) {
+    return guarded([&] {
+        require_not_null(optimizer, "optimizer");
+        const UseGuard guard(*optimizer->set);
+        write_struct(state, optimizer->state, "state");
+    });
+}
+
+nopt_status nopt_optimizer_set_state(nopt_optimizer* optimizer, const nopt_step_state* state) {
+    return guarded([&] {
+        require_not_null(optimizer, "optimizer");
+        const nopt_step_state s = read_struct(state, "state");
+        if (s.reserved != 0) {
+            throw Error(NOPT_ERROR_INVALID_ARGUMENT, "state->reserved is %u; it must be 0", s.reserved);
+        }
+        if (s.step < 0) {
+            throw Error(NOPT_ERROR_INVALID_ARGUMENT, "state->step is %" PRId64 "; it must be 0 or more", s.step);
+        }
+        const double products[] = {s.beta1_product, s.beta2_product};
+        for (int i = 0; i < 2; ++i) {
+            if (!(products[i] >= 0.0 && products[i] <= 1.0)) {
+                throw Error(NOPT_ERROR_INVALID_ARGUMENT, "state->beta%d_product is %g; it must be in [0, 1]", i + 1,
+                            products[i]);
+            }
+        }
+        const UseGuard guard(*optimizer->set);
+        optimizer->state = s;
+    });
+}
+
+nopt_status nopt_optimizer_step(nopt_optimizer* optimizer, const nopt_hyperparams* hyperparams, void* stream) {
+    return guarded([&] {
+        require_not_null(optimizer, "optimizer");
+        ParamSet& set = *optimizer->set;
+        const UseGuard guard(set);
+        check_stream(set.kind, stream);
+        const Rule& rule = rule_at(optimizer->rule);
+        const nopt_hyperparams h = read_hyperparams(rule, hyperparams);
+        const int variant = rule.variant(h.flags, h.momentum);
+
+        const StateRoles& states = rule.states[variant];
+        for (int i = -2; i < states.count; ++i) {
+            const nopt_role role = i == -2 ? NOPT_ROLE_PARAM : i == -1 ? NOPT_ROLE_GRAD : states.roles[i];
+            if (!set.bound(role)) {
+                throw Error(NOPT_ERROR_MISSING_ROLE, "rule \"%s\" with these options needs role %s; bind it with "
+                            "nopt_param_set_bind", rule.traits.name, role_name(role));
+            }
+        }
+
+        nopt_step_state next = optimizer->state;
+        next.step += 1;
+        if ((rule.traits.hyperparams & NOPT_HYPERPARAM_BETAS_EPS) != 0) {
+            next.beta1_product *= h.beta1;
+            next.beta2_product *= h.beta2;
+        }
+
+        StepInput input = {};
+        input.lr = h.lr;
+        input.beta1 = h.beta1;
+        input.beta2 = h.beta2;
+        input.eps = h.eps;
+        input.weight_decay = h.weight_decay;
+        input.momentum = h.momentum;
+        input.switching_rate = h.switching_rate;
+        input.bias_correction1 = 1.0 - next.beta1_product;
+        input.bias_correction2 = 1.0 - next.beta2_product;
+        input.step = next.step;
+        input.flags = h.flags;
+        input.variant = static_cast<uint32_t>(variant);
+        if (set.total > 0) {
+            set.backend.step(set, optimizer->rule, input, stream);
+        }
+        optimizer->state = next;
+    });
+}
+
+}  // extern "C"

@@ -1,0 +1,113 @@
+#include <float.h>
+#include <inttypes.h>
+
+#include <limits>
+
+#include "api/api.h"
+
+using namespace nopt;
+
+namespace {
+
+void check_tensor_count(const ParamSet& set, int64_t tensor_count) {
+    if (tensor_count != static_cast<int64_t>(set.counts.size())) {
+        throw Error(NOPT_ERROR_INVALID_ARGUMENT, "tensor_count is %" PRId64 ", but the set was created with %zu tensors",
+                    tensor_count, set.counts.size());
+    }
+}
+
+// Stores per-tensor values after checking them all.
+void set_tensor_values(ParamSet& set, std::vector<double>& target, int64_t tensor_count, const double* values,
+                       const char* name, bool may_inherit) {
+    check_tensor_count(set, tensor_count);
+    for (int64_t i = 0; values != nullptr && i < tensor_count; ++i) {
+        const bool inherits = may_inherit && values[i] == NOPT_INHERIT;
+        if (!inherits && !(values[i] >= 0.0 && values[i] <= double{FLT_MAX})) {
+            throw Error(NOPT_ERROR_INVALID_ARGUMENT, "%s[%" PRId64 "] is %g; it must be >= 0 and finite as a float%s", name, i,
+                        values[i], may_inherit ? ", or NOPT_INHERIT" : "");
+        }
+    }
+    if (values == nullptr) {
+        target.clear();
+    } else {
+        target.assign(values, values + tensor_count);
+    }
+    ++set.tensor_options_version;
+}
+
+}  // namespace
+
+extern "C" {
+
+nopt_status nopt_param_set_create(nopt_backend backend, int32_t device_index, int64_t tensor_count,
+                                  const int64_t* element_counts, const nopt_dtype* dtypes, nopt_param_set** set) {
+    return guarded([&] {
+        require_not_null(set, "set");
+        Backend& found = backend_for(backend, device_index);
+        if (tensor_count < 0 || tensor_count > std::numeric_limits<int32_t>::max()) {
+            throw Error(NOPT_ERROR_INVALID_ARGUMENT, "tensor_count is %" PRId64 "; it must be 0 to 2147483647",
+                        tensor_count);
+        }
+        if (tensor_count > 0) {
+            require_not_null(element_counts, "element_counts");
+        }
+        // The bytes of all tensors must be countable in 63 bits.
+        constexpr int64_t kMaxElements = std::numeric_limits<int64_t>::max() / 64;
+        int64_t total = 0;
+        for (int64_t i = 0; i < tensor_count; ++i) {
+            if (element_counts[i] < 0 || element_counts[i] > kMaxElements - total) {
+                throw Error(NOPT_ERROR_INVALID_ARGUMENT,
+                            "element_counts[%" PRId64 "] is %" PRId64 "; it must be 0 or more, and all together at most "
+                            "%" PRId64, i, element_counts[i], kMaxElements);
+            }
+            total += element_counts[i];
+            if (dtypes != nullptr && dtypes[i] != NOPT_DTYPE_FLOAT32) {
+                throw Error(NOPT_ERROR_UNSUPPORTED,
+                            "dtypes[%" PRId64 "] is %d; only NOPT_DTYPE_FLOAT32 (1) is implemented", i,
+                            static_cast<int>(dtypes[i]));
+            }
+        }
+        std::vector<int64_t> counts;
+        if (tensor_count > 0) {
+            counts.assign(element_counts, element_counts + tensor_count);
+        }
+        auto handle = std::make_unique<nopt_param_set>();
+        handle->set = std::make_shared<ParamSet>(found, backend, device_index, std::move(counts));
+        *set = handle.release();
+    });
+}
+
+nopt_status nopt_param_set_destroy(nopt_param_set* set) {
+    return guarded([&] { delete set; });
+}
+
+nopt_status nopt_param_set_bind(nopt_param_set* set, nopt_role role, int64_t tensor_count, void* const* pointers) {
+    return guarded([&] {
+        require_not_null(set, "set");
+        const UseGuard guard(*set->set);
+        if (static_cast<int>(role) < 0 || static_cast<int>(role) >= kRoleCount) {
+            throw Error(NOPT_ERROR_INVALID_ARGUMENT, "role is %d; it must be a nopt_role, 0 to %d", static_cast<int>(role),
+                        kRoleCount - 1);
+        }
+        check_tensor_count(*set->set, tensor_count);
+        set->set->bind(role, pointers);
+    });
+}
+
+nopt_status nopt_param_set_set_lr_scale(nopt_param_set* set, int64_t tensor_count, const double* lr_scale) {
+    return guarded([&] {
+        require_not_null(set, "set");
+        const UseGuard guard(*set->set);
+        set_tensor_values(*set->set, set->set->lr_scale, tensor_count, lr_scale, "lr_scale", false);
+    });
+}
+
+nopt_status nopt_param_set_set_weight_decay(nopt_param_set* set, int64_t tensor_count, const double* weight_decay) {
+    return guarded([&] {
+        require_not_null(set, "set");
+        const UseGuard guard(*set->set);
+        set_tensor_values(*set->set, set->set->weight_decay, tensor_count, weight_decay, "weight_decay", true);
+    });
+}
+
+}  // extern "C"

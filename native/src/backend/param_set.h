@@ -1,0 +1,73 @@
+// The tensors of a model on one device and where their buffers are.
+#pragma once
+
+#include <atomic>
+#include <memory>
+#include <vector>
+
+#include "backend/backend.h"
+
+namespace nopt {
+
+const char* role_name(nopt_role role);
+
+// A buffer that steps write, as a range of addresses.
+struct WrittenRange {
+    uintptr_t begin;
+    uintptr_t end;
+    nopt_role role;
+    int64_t tensor;
+};
+
+struct ParamSet {
+    ParamSet(Backend& backend_, nopt_backend kind_, int device_, std::vector<int64_t> counts_);
+
+    // Checks and stores one role's addresses, or unbinds the role if `pointers` is null. Allocates only when a role
+    // that steps write changes.
+    void bind(nopt_role role, void* const* pointers);
+
+    bool bound(nopt_role role) const { return !pointers[role].empty() || counts.empty(); }
+
+    Backend& backend;
+    const nopt_backend kind;
+    const int device;
+    const std::vector<int64_t> counts;
+    int64_t total = 0;  // elements of all tensors
+
+    std::vector<void*> pointers[kRoleCount];  // per role and tensor; empty where not bound
+    uint64_t versions[kRoleCount] = {};       // counts the changes of each role's addresses
+    std::vector<double> lr_scale;             // per tensor; empty: all 1
+    std::vector<double> weight_decay;         // per tensor or NOPT_INHERIT; empty: all inherit
+    uint64_t tensor_options_version = 0;      // counts the changes of the two above
+
+    std::unique_ptr<BackendData> data;
+    std::atomic<bool> in_use{false};
+
+private:
+    std::vector<WrittenRange> written_;  // of all bound roles that steps write, sorted, disjoint
+};
+
+// Marks a set as in use for the length of a call, so that use from two threads at once is an error and no race.
+class UseGuard {
+public:
+    explicit UseGuard(ParamSet& set);
+    ~UseGuard() { set_.in_use.store(false, std::memory_order_release); }
+    UseGuard(const UseGuard&) = delete;
+    UseGuard& operator=(const UseGuard&) = delete;
+
+private:
+    ParamSet& set_;
+};
+
+}  // namespace nopt
+
+// The C handles.
+struct nopt_param_set {
+    std::shared_ptr<nopt::ParamSet> set;
+};
+
+struct nopt_optimizer {
+    std::shared_ptr<nopt::ParamSet> set;
+    int rule;
+    nopt_step_state state;
+};

@@ -1,0 +1,58 @@
+// The CPU kernels. This file is compiled once for each instruction set, NOPT_CPU_ISA being its identifier; the compiler
+// vectorises the loop. All have the same bits, since nothing is contracted or reassociated.
+#include "cpu/kernels.h"
+
+#include <math.h>
+
+#include "rules/all_rules.h"
+
+#define NOPT_JOIN_(a, b) a##b
+#define NOPT_JOIN(a, b) NOPT_JOIN_(a, b)
+
+// The buffers of a call are disjoint (nopt_param_set_bind checks it): no run-time test for overlap is needed.
+#if defined(__clang__)
+#define NOPT_INDEPENDENT_ITERATIONS _Pragma("clang loop vectorize(assume_safety)")
+#elif defined(__GNUC__)
+#define NOPT_INDEPENDENT_ITERATIONS _Pragma("GCC ivdep")
+#else
+#define NOPT_INDEPENDENT_ITERATIONS
+#endif
+
+namespace nopt {
+namespace {
+
+template <class Rule, int Variant>
+void elementwise(const ElementwiseArgs& args) {
+    constexpr int kStates = Rule::states(Variant).count;
+    float* __restrict const param = args.param;
+    const float* __restrict const grad = args.grad;
+    float* __restrict const state0 = args.states[0];
+    float* __restrict const state1 = args.states[1];
+    float* __restrict const state2 = args.states[2];
+    const typename Rule::Scalars scalars = *static_cast<const typename Rule::Scalars*>(args.scalars);
+    const int64_t count = args.count;
+    NOPT_INDEPENDENT_ITERATIONS
+    for (int64_t i = 0; i < count; ++i) {
+        float p = param[i];
+        float state[kMaxStates] = {};
+        if constexpr (kStates > 0) state[0] = state0[i];
+        if constexpr (kStates > 1) state[1] = state1[i];
+        if constexpr (kStates > 2) state[2] = state2[i];
+        Rule::template update<Variant>(p, grad[i], state, scalars);
+        param[i] = p;
+        if constexpr (kStates > 0) state0[i] = state[0];
+        if constexpr (kStates > 1) state1[i] = state[1];
+        if constexpr (kStates > 2) state2[i] = state[2];
+    }
+}
+
+}  // namespace
+
+extern const CpuKernels NOPT_JOIN(cpu_kernels_, NOPT_CPU_ISA);
+const CpuKernels NOPT_JOIN(cpu_kernels_, NOPT_CPU_ISA) = {{
+#define NOPT_RULE(Type, header) {&elementwise<Type, 0>, &elementwise<Type, 1>},
+#include "rules/rules.def"
+#undef NOPT_RULE
+}};
+
+}  // namespace nopt
