@@ -36,8 +36,12 @@
 #define NOPT_API __attribute__((visibility("default")))
 #endif
 
+/* Enums are 32 bits wide. C++ also has to be told that they may hold values which this header does not know. */
 #ifdef __cplusplus
+#define NOPT_INT32 : int32_t
 extern "C" {
+#else
+#define NOPT_INT32
 #endif
 
 /** The version of this header's ABI. Compare it once with nopt_abi_version() after loading the library. */
@@ -49,10 +53,11 @@ extern "C" {
 /** CUDA's per-thread default stream. */
 #define NOPT_STREAM_PER_THREAD ((void*)0x2)
 
-/* ------------------------------------------------------------------------------------------------ status and versions */
+/* ------------------------------------------------------------------------------------------------ status and versions
+ */
 
 /** What a call came to. Values are never reused. */
-typedef enum nopt_status {
+typedef enum nopt_status NOPT_INT32 {
     NOPT_OK = 0,
     /** An argument is null, out of range, misaligned or inconsistent. */
     NOPT_ERROR_INVALID_ARGUMENT = 1,
@@ -95,10 +100,11 @@ NOPT_API const char* nopt_last_error_message(void);
  */
 NOPT_API const char* nopt_abi_layout(void);
 
-/* ------------------------------------------------------------------------------------------------------------- devices */
+/* ------------------------------------------------------------------------------------------------------------- devices
+ */
 
 /** Where a parameter set lives and its steps run. */
-typedef enum nopt_backend {
+typedef enum nopt_backend NOPT_INT32 {
     NOPT_BACKEND_CPU = 0,
     NOPT_BACKEND_CUDA = 1
 } nopt_backend;
@@ -166,10 +172,11 @@ NOPT_API nopt_status nopt_cpu_set_num_threads(int32_t num_threads);
 /** The bound on threads now. */
 NOPT_API nopt_status nopt_cpu_get_num_threads(int32_t* num_threads);
 
-/* -------------------------------------------------------------------------------------------------------------- memory */
+/* -------------------------------------------------------------------------------------------------------------- memory
+ */
 
 /** Element types of buffers. */
-typedef enum nopt_dtype {
+typedef enum nopt_dtype NOPT_INT32 {
     NOPT_DTYPE_FLOAT32 = 1
 } nopt_dtype;
 
@@ -203,10 +210,11 @@ NOPT_API nopt_status nopt_stream_destroy(nopt_backend backend, int32_t device_in
 /** Waits until all work queued on the stream has finished, and reports its faults. */
 NOPT_API nopt_status nopt_stream_synchronize(nopt_backend backend, int32_t device_index, void* stream);
 
-/* ------------------------------------------------------------------------------------------------------ parameter sets */
+/* ------------------------------------------------------------------------------------------------------ parameter sets
+ */
 
 /** What a buffer of a tensor is for. Each role holds as many elements as the tensor. */
-typedef enum nopt_role {
+typedef enum nopt_role NOPT_INT32 {
     /** The parameter, theta. Read and written. */
     NOPT_ROLE_PARAM = 0,
     /** The gradient of the loss, g. Only read; two tensors' gradients may share memory. */
@@ -264,24 +272,27 @@ NOPT_API nopt_status nopt_param_set_set_weight_decay(nopt_param_set* set, int64_
 /** A per-tensor value that stands for the step's own. */
 #define NOPT_INHERIT (-1.0)
 
-/* ------------------------------------------------------------------------------------------------ rules and optimizers */
+/* ------------------------------------------------------------------------------------------------ rules and optimizers
+ */
 
 /** Options of a step; which of them a rule knows is in nopt_rule_info.flags. */
-typedef enum nopt_flag {
+typedef enum nopt_flag NOPT_INT32 {
     /** Divide by (or multiply with) the running maximum of v. Reddi et al. 2018; as torch defines it. */
     NOPT_FLAG_AMSGRAD = 1,
     /** Ascend: the gradient's sign is flipped before anything else. */
     NOPT_FLAG_MAXIMIZE = 2,
-    /** theta <- (1 - lr * weight_decay) * theta before the update (Loshchilov & Hutter 2019), not L2 in the gradient. */
+    /** theta <- (1 - lr * weight_decay) * theta before the update (Loshchilov & Hutter 2019), not L2 in the gradient.
+     */
     NOPT_FLAG_DECOUPLED_WEIGHT_DECAY = 4,
     /** Nesterov momentum; needs momentum > 0. Sutskever et al. 2013; as torch defines it. */
     NOPT_FLAG_NESTEROV = 8,
-    /** The inverse part multiplies by (sqrt(v_hat) + eps), as the published code of DualAdam does, not by sqrt(v_hat). */
+    /** The inverse part multiplies by (sqrt(v_hat) + eps), as the published code of DualAdam does, not by sqrt(v_hat).
+     */
     NOPT_FLAG_INVERSE_EPSILON = 16
 } nopt_flag;
 
 /** Which fields of nopt_hyperparams a rule reads (lr, weight_decay and flags: all rules). */
-typedef enum nopt_hyperparam {
+typedef enum nopt_hyperparam NOPT_INT32 {
     /** beta1, beta2 and eps. */
     NOPT_HYPERPARAM_BETAS_EPS = 1,
     NOPT_HYPERPARAM_MOMENTUM = 2,

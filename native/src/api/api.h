@@ -47,8 +47,8 @@ inline void check_stream(nopt_backend backend, const void* stream) {
 // Bytes of the smallest struct that this ABI version accepts: up to and including its last original field.
 inline void check_struct_size(uint32_t size, size_t minimum, const char* name) {
     if (size < minimum) {
-        throw Error(NOPT_ERROR_INVALID_ARGUMENT, "%s->struct_size is %u; it must be sizeof(*%s), at least %zu", name, size,
-                    name, minimum);
+        throw Error(NOPT_ERROR_INVALID_ARGUMENT, "%s->struct_size is %u; it must be sizeof(*%s), at least %zu", name,
+                    size, name, minimum);
     }
 }
 
@@ -64,8 +64,8 @@ Struct read_struct(const Struct* argument, const char* name) {
     for (size_t i = sizeof(Struct); i < size; ++i) {
         if (bytes[i] != 0) {
             throw Error(NOPT_ERROR_UNSUPPORTED,
-                        "%s has a field at byte %zu that this library (ABI %d) does not know; update the library", name, i,
-                        NOPT_ABI_VERSION);
+                        "%s has a field at byte %zu that this library (ABI %d) does not know; update the library", name,
+                        i, NOPT_ABI_VERSION);
         }
     }
     Struct copy;

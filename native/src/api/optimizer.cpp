@@ -37,7 +37,8 @@ void check_beta(double value, const char* name) {
 // A hyperparameter that the rule does not read must be 0, so that none is silently ignored.
 void check_unread(bool read, double value, const char* name, const char* rule) {
     if (!read && value != 0.0) {
-        throw Error(NOPT_ERROR_UNSUPPORTED, "%s is %g, but rule \"%s\" does not read it; leave it 0", name, value, rule);
+        throw Error(NOPT_ERROR_UNSUPPORTED, "%s is %g, but rule \"%s\" does not read it; leave it 0", name, value,
+                    rule);
     }
 }
 
@@ -63,8 +64,8 @@ nopt_hyperparams read_hyperparams(const Rule& rule, const nopt_hyperparams* argu
     const RuleTraits& traits = rule.traits;
     for (uint32_t flag = 1; flag != 0; flag <<= 1) {
         if ((h.flags & flag & ~traits.flags) != 0) {
-            throw Error(NOPT_ERROR_UNSUPPORTED, "flags has %s (%u), which rule \"%s\" does not know", flag_name(flag), flag,
-                        traits.name);
+            throw Error(NOPT_ERROR_UNSUPPORTED, "flags has %s (%u), which rule \"%s\" does not know", flag_name(flag),
+                        flag, traits.name);
         }
     }
     check_at_least_0(h.lr, "lr");
@@ -188,8 +189,10 @@ nopt_status nopt_optimizer_step(nopt_optimizer* optimizer, const nopt_hyperparam
         for (int i = -2; i < states.count; ++i) {
             const nopt_role role = i == -2 ? NOPT_ROLE_PARAM : i == -1 ? NOPT_ROLE_GRAD : states.roles[i];
             if (!set.bound(role)) {
-                throw Error(NOPT_ERROR_MISSING_ROLE, "rule \"%s\" with these options needs role %s; bind it with "
-                            "nopt_param_set_bind", rule.traits.name, role_name(role));
+                throw Error(NOPT_ERROR_MISSING_ROLE,
+                            "rule \"%s\" with these options needs role %s; bind it with "
+                            "nopt_param_set_bind",
+                            rule.traits.name, role_name(role));
             }
         }
 

@@ -11,8 +11,9 @@ namespace {
 
 void check_tensor_count(const ParamSet& set, int64_t tensor_count) {
     if (tensor_count != static_cast<int64_t>(set.counts.size())) {
-        throw Error(NOPT_ERROR_INVALID_ARGUMENT, "tensor_count is %" PRId64 ", but the set was created with %zu tensors",
-                    tensor_count, set.counts.size());
+        throw Error(NOPT_ERROR_INVALID_ARGUMENT,
+                    "tensor_count is %" PRId64 ", but the set was created with %zu tensors", tensor_count,
+                    set.counts.size());
     }
 }
 
@@ -23,8 +24,8 @@ void set_tensor_values(ParamSet& set, std::vector<double>& target, int64_t tenso
     for (int64_t i = 0; values != nullptr && i < tensor_count; ++i) {
         const bool inherits = may_inherit && values[i] == NOPT_INHERIT;
         if (!inherits && !(values[i] >= 0.0 && values[i] <= double{FLT_MAX})) {
-            throw Error(NOPT_ERROR_INVALID_ARGUMENT, "%s[%" PRId64 "] is %g; it must be >= 0 and finite as a float%s", name, i,
-                        values[i], may_inherit ? ", or NOPT_INHERIT" : "");
+            throw Error(NOPT_ERROR_INVALID_ARGUMENT, "%s[%" PRId64 "] is %g; it must be >= 0 and finite as a float%s",
+                        name, i, values[i], may_inherit ? ", or NOPT_INHERIT" : "");
         }
     }
     if (values == nullptr) {
@@ -57,8 +58,10 @@ nopt_status nopt_param_set_create(nopt_backend backend, int32_t device_index, in
         for (int64_t i = 0; i < tensor_count; ++i) {
             if (element_counts[i] < 0 || element_counts[i] > kMaxElements - total) {
                 throw Error(NOPT_ERROR_INVALID_ARGUMENT,
-                            "element_counts[%" PRId64 "] is %" PRId64 "; it must be 0 or more, and all together at most "
-                            "%" PRId64, i, element_counts[i], kMaxElements);
+                            "element_counts[%" PRId64 "] is %" PRId64
+                            "; it must be 0 or more, and all together at most "
+                            "%" PRId64,
+                            i, element_counts[i], kMaxElements);
             }
             total += element_counts[i];
             if (dtypes != nullptr && dtypes[i] != NOPT_DTYPE_FLOAT32) {
@@ -86,8 +89,8 @@ nopt_status nopt_param_set_bind(nopt_param_set* set, nopt_role role, int64_t ten
         require_not_null(set, "set");
         const UseGuard guard(*set->set);
         if (static_cast<int>(role) < 0 || static_cast<int>(role) >= kRoleCount) {
-            throw Error(NOPT_ERROR_INVALID_ARGUMENT, "role is %d; it must be a nopt_role, 0 to %d", static_cast<int>(role),
-                        kRoleCount - 1);
+            throw Error(NOPT_ERROR_INVALID_ARGUMENT, "role is %d; it must be a nopt_role, 0 to %d",
+                        static_cast<int>(role), kRoleCount - 1);
         }
         check_tensor_count(*set->set, tensor_count);
         set->set->bind(role, pointers);

@@ -74,12 +74,13 @@ void ParamSet::bind(nopt_role role, void* const* new_pointers) {
             }
             if (begin % kElementBytes != 0) {
                 throw Error(NOPT_ERROR_INVALID_ARGUMENT,
-                            "pointers[%" PRId64 "] of role %s is not aligned to its element (%" PRId64 " bytes)", tensor,
-                            role_name(role), kElementBytes);
+                            "pointers[%" PRId64 "] of role %s is not aligned to its element (%" PRId64 " bytes)",
+                            tensor, role_name(role), kElementBytes);
             }
             if (begin > UINTPTR_MAX - static_cast<uintptr_t>(counts[i] * kElementBytes)) {
                 throw Error(NOPT_ERROR_INVALID_ARGUMENT,
-                            "pointers[%" PRId64 "] of role %s plus %" PRId64 " elements passes the end of the addresses",
+                            "pointers[%" PRId64 "] of role %s plus %" PRId64
+                            " elements passes the end of the addresses",
                             tensor, role_name(role), counts[i]);
             }
             backend.check_pointer(device, new_pointers[i], role_name(role), tensor);
@@ -100,8 +101,8 @@ void ParamSet::bind(nopt_role role, void* const* new_pointers) {
         for (size_t i = 0; new_pointers != nullptr && i < tensors; ++i) {
             if (counts[i] != 0) {
                 const uintptr_t begin = address(new_pointers[i]);
-                new_written.push_back({begin, begin + static_cast<uintptr_t>(counts[i] * kElementBytes), role,
-                                       static_cast<int64_t>(i)});
+                new_written.push_back(
+                    {begin, begin + static_cast<uintptr_t>(counts[i] * kElementBytes), role, static_cast<int64_t>(i)});
             }
         }
         std::sort(new_written.begin(), new_written.end(),
@@ -118,15 +119,21 @@ void ParamSet::bind(nopt_role role, void* const* new_pointers) {
     const std::vector<WrittenRange>& written = written_changes ? new_written : written_;
     const std::vector<void*>& grads = pointers[NOPT_ROLE_GRAD];
     void* const* read = role == NOPT_ROLE_GRAD ? new_pointers : (grads.empty() ? nullptr : grads.data());
+    // The gap between two written ranges that the last gradient was in: most often the next one is in it too.
+    uintptr_t gap_begin = 1;
+    uintptr_t gap_end = 0;
     for (size_t i = 0; read != nullptr && i < tensors; ++i) {
-        if (counts[i] == 0) {
-            continue;
-        }
         const uintptr_t begin = address(read[i]);
         const uintptr_t end = begin + static_cast<uintptr_t>(counts[i] * kElementBytes);
-        const auto after = std::upper_bound(written.begin(), written.end(), begin,
-                                            [](uintptr_t value, const WrittenRange& range) { return value < range.end; });
-        if (after != written.end() && after->begin < end) {
+        if (counts[i] == 0 || (begin >= gap_begin && end <= gap_end)) {
+            continue;
+        }
+        const auto after =
+            std::upper_bound(written.begin(), written.end(), begin,
+                             [](uintptr_t value, const WrittenRange& range) { return value < range.end; });
+        gap_begin = after == written.begin() ? 0 : (after - 1)->end;
+        gap_end = after == written.end() ? UINTPTR_MAX : after->begin;
+        if (end > gap_end) {
             throw_overlap(NOPT_ROLE_GRAD, static_cast<int64_t>(i), after->role, after->tensor);
         }
     }
@@ -147,8 +154,9 @@ void ParamSet::bind(nopt_role role, void* const* new_pointers) {
 
 UseGuard::UseGuard(ParamSet& set) : set_(set) {
     if (set.in_use.exchange(true, std::memory_order_acquire)) {
-        throw Error(NOPT_ERROR_BUSY,
-                    "the parameter set is in use by another thread; a set and its optimizers serve one thread at a time");
+        throw Error(
+            NOPT_ERROR_BUSY,
+            "the parameter set is in use by another thread; a set and its optimizers serve one thread at a time");
     }
 }
 

@@ -28,7 +28,8 @@ namespace {
 
 [[maybe_unused]] bool supports_x86_64_v4() {
     return supports_x86_64_v3() && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
-           __builtin_cpu_supports("avx512cd") && __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl");
+           __builtin_cpu_supports("avx512cd") && __builtin_cpu_supports("avx512dq") &&
+           __builtin_cpu_supports("avx512vl");
 }
 #endif
 
@@ -46,7 +47,8 @@ const CpuIsa& named_isa(const char* name, const char* source) {
     for (const CpuIsa& isa : kIsas) {
         if (strcmp(isa.name, name) == 0) {
             if (!isa.supported()) {
-                throw Error(NOPT_ERROR_UNAVAILABLE, "%s is \"%s\", which this processor does not support", source, name);
+                throw Error(NOPT_ERROR_UNAVAILABLE, "%s is \"%s\", which this processor does not support", source,
+                            name);
             }
             return isa;
         }

@@ -80,9 +80,10 @@ int initial_num_threads() {
     char* end;
     const long value = strtol(text, &end, 10);
     if (*end != '\0' || value < 1 || value > kMaxThreads) {
-        throw Error(NOPT_ERROR_INVALID_ARGUMENT,
-                    "the environment variable NATIVEOPT_NUM_THREADS is \"%.64s\"; it must be a whole number from 1 to %d",
-                    text, kMaxThreads);
+        throw Error(
+            NOPT_ERROR_INVALID_ARGUMENT,
+            "the environment variable NATIVEOPT_NUM_THREADS is \"%.64s\"; it must be a whole number from 1 to %d", text,
+            kMaxThreads);
     }
     return static_cast<int>(value);
 }

@@ -7,17 +7,17 @@
 namespace nopt {
 
 struct DualAdam : MomentRule<DualAdam> {
-    static constexpr RuleTraits traits = {
-        "dualadam", kMomentFlags | NOPT_FLAG_INVERSE_EPSILON,
-        NOPT_HYPERPARAM_BETAS_EPS | NOPT_HYPERPARAM_SWITCHING_RATE,
-        {sizeof(nopt_hyperparams), 0, 1e-3, 0.9, 0.999, 1e-8, 0.0, 0.0, 8e-5}};
+    static constexpr RuleTraits traits = {"dualadam",
+                                          kMomentFlags | NOPT_FLAG_INVERSE_EPSILON,
+                                          NOPT_HYPERPARAM_BETAS_EPS | NOPT_HYPERPARAM_SWITCHING_RATE,
+                                          {sizeof(nopt_hyperparams), 0, 1e-3, 0.9, 0.999, 1e-8, 0.0, 0.0, 8e-5}};
 
     struct Scalars {
         MomentScalars moments;
         float inverse_step_size;  // lr * a / (1 - beta1^t)
         float step_size;          // lr * (1 - a) / (1 - beta1^t)
         float eps;
-        float inverse_eps;        // eps if INVERSE_EPSILON, else 0
+        float inverse_eps;  // eps if INVERSE_EPSILON, else 0
     };
 
     NOPT_HD static Scalars scalars(const StepInput& step, double lr_scale, double weight_decay) {

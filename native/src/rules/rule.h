@@ -30,10 +30,10 @@
 
 namespace nopt {
 
-constexpr int kRoleCount = 6;     // of nopt_role
-constexpr int kMaxStates = 3;     // state buffers of one rule
-constexpr int kMaxVariants = 2;   // of one rule
-constexpr int kMaxScalars = 64;   // bytes of a rule's Scalars
+constexpr int kRoleCount = 6;    // of nopt_role
+constexpr int kMaxStates = 3;    // state buffers of one rule
+constexpr int kMaxVariants = 2;  // of one rule
+constexpr int kMaxScalars = 64;  // bytes of a rule's Scalars
 
 struct RuleTraits {
     const char* name;

@@ -1,0 +1,65 @@
+// A step allocates nothing, nor does binding new gradients.
+#include <stdlib.h>
+
+#include <atomic>
+#include <new>
+
+#include "support/model.h"
+
+namespace {
+std::atomic<int64_t> allocations{0};
+}
+
+// The library's calls come here too: its reference to operator new binds to the program's.
+void* operator new(size_t size) {
+    ++allocations;
+    void* memory = malloc(size == 0 ? 1 : size);
+    if (memory == nullptr) {
+        throw std::bad_alloc();
+    }
+    return memory;
+}
+void operator delete(void* memory) noexcept { free(memory); }
+void operator delete(void* memory, size_t) noexcept { free(memory); }
+
+namespace nopt_test {
+namespace {
+
+TEST(Allocation, IsSeenAtAll) {
+    const int64_t before = allocations;
+    Model model("adam", {10});
+    nopt_param_set* set = nullptr;
+    const int64_t count = 10;
+    const int64_t inside = allocations;
+    NOPT_ASSERT_OK(nopt_param_set_create(NOPT_BACKEND_CPU, 0, 1, &count, nullptr, &set));
+    EXPECT_GT(allocations, inside) << "the library's allocations are not counted, so this test would see none";
+    EXPECT_GT(inside, before);
+    nopt_param_set_destroy(set);
+}
+
+TEST(Allocation, StepsAndNewGradientsAllocateNothing) {
+    std::vector<int64_t> counts(300, 1000);
+    counts.push_back(0);
+    counts.push_back(200000);
+    for (const Case& one : all_cases()) {
+        Model model(one.rule.c_str(), counts);
+        GuardedBuffer other(counts, 3);
+        const std::vector<void*> grads[] = {model.buffer(NOPT_ROLE_GRAD).pointers(), other.pointers()};
+        for (int i = 0; i < 2; ++i) {
+            NOPT_ASSERT_OK(model.step(one.hyperparams));  // the pool's threads are made here, once
+        }
+        const int64_t before = allocations;
+        for (int i = 0; i < 10; ++i) {
+            const nopt_status bound =
+                nopt_param_set_bind(model.set, NOPT_ROLE_GRAD, model.tensor_count(), grads[i % 2].data());
+            const nopt_status stepped = model.step(one.hyperparams);
+            if (bound != NOPT_OK || stepped != NOPT_OK) {
+                FAIL() << nopt_last_error_message();
+            }
+        }
+        EXPECT_EQ(before, allocations) << one.name;
+    }
+}
+
+}  // namespace
+}  // namespace nopt_test

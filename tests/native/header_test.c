@@ -1,0 +1,47 @@
+/* The public header is C, and a C program can take a step with it. */
+#include "nativeopt/nativeopt.h"
+
+#include <stdio.h>
+#include <string.h>
+
+/* Enums cross the ABI as 32 bits. */
+typedef char status_is_32_bits[sizeof(nopt_status) == 4 ? 1 : -1];
+typedef char backend_is_32_bits[sizeof(nopt_backend) == 4 ? 1 : -1];
+typedef char dtype_is_32_bits[sizeof(nopt_dtype) == 4 ? 1 : -1];
+typedef char role_is_32_bits[sizeof(nopt_role) == 4 ? 1 : -1];
+
+#define CHECK(condition)                                                                 \
+    do {                                                                                 \
+        if (!(condition)) {                                                              \
+            fprintf(stderr, "failed: %s (%s)\n", #condition, nopt_last_error_message()); \
+            return 1;                                                                    \
+        }                                                                                \
+    } while (0)
+
+int main(void) {
+    float param[3] = {1.0f, 2.0f, 3.0f};
+    float grad[3] = {1.0f, 1.0f, -1.0f};
+    const int64_t count = 3;
+    void* pointer;
+    nopt_param_set* set = NULL;
+    nopt_optimizer* optimizer = NULL;
+    nopt_hyperparams hyperparams;
+
+    CHECK(nopt_abi_version() == NOPT_ABI_VERSION);
+    CHECK(nopt_param_set_create(NOPT_BACKEND_CPU, 0, 1, &count, NULL, &set) == NOPT_OK);
+    pointer = param;
+    CHECK(nopt_param_set_bind(set, NOPT_ROLE_PARAM, 1, &pointer) == NOPT_OK);
+    pointer = grad;
+    CHECK(nopt_param_set_bind(set, NOPT_ROLE_GRAD, 1, &pointer) == NOPT_OK);
+    CHECK(nopt_optimizer_create(set, "sgd", &optimizer) == NOPT_OK);
+    memset(&hyperparams, 0, sizeof hyperparams);
+    hyperparams.struct_size = (uint32_t)sizeof hyperparams;
+    CHECK(nopt_rule_get_defaults("sgd", &hyperparams) == NOPT_OK);
+    hyperparams.lr = 0.5;
+    CHECK(nopt_optimizer_step(optimizer, &hyperparams, NULL) == NOPT_OK);
+    CHECK(param[0] == 0.5f && param[1] == 1.5f && param[2] == 3.5f);
+    CHECK(nopt_optimizer_destroy(optimizer) == NOPT_OK);
+    CHECK(nopt_param_set_destroy(set) == NOPT_OK);
+    puts("ok");
+    return 0;
+}

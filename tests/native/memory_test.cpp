@@ -1,0 +1,73 @@
+// Memory, copies, fills and streams of the CPU backend, and the checks before them.
+#include "support/model.h"
+
+namespace nopt_test {
+namespace {
+
+TEST(Memory, AllocFillCopyFree) {
+    void* memory = nullptr;
+    NOPT_ASSERT_OK(nopt_memory_alloc(NOPT_BACKEND_CPU, 0, 100 * 4, &memory));
+    ASSERT_NE(nullptr, memory);
+    EXPECT_EQ(0u, reinterpret_cast<uintptr_t>(memory) % 64);
+    NOPT_ASSERT_OK(nopt_memory_fill(NOPT_BACKEND_CPU, 0, memory, 100, NOPT_DTYPE_FLOAT32, 1.5, nullptr));
+    float copy[100] = {};
+    NOPT_ASSERT_OK(nopt_memory_copy(NOPT_BACKEND_CPU, 0, copy, memory, sizeof copy, nullptr));
+    for (const float value : copy) {
+        EXPECT_EQ(1.5f, value);
+    }
+    NOPT_ASSERT_OK(nopt_memory_free(NOPT_BACKEND_CPU, 0, memory));
+    NOPT_ASSERT_OK(nopt_memory_free(NOPT_BACKEND_CPU, 0, nullptr));
+}
+
+TEST(Memory, NothingIsAsOrdinaryAsSomething) {
+    int something = 0;
+    void* memory = &something;
+    NOPT_ASSERT_OK(nopt_memory_alloc(NOPT_BACKEND_CPU, 0, 0, &memory));
+    EXPECT_EQ(nullptr, memory);
+    NOPT_ASSERT_OK(nopt_memory_copy(NOPT_BACKEND_CPU, 0, nullptr, nullptr, 0, nullptr));
+    NOPT_ASSERT_OK(nopt_memory_fill(NOPT_BACKEND_CPU, 0, nullptr, 0, NOPT_DTYPE_FLOAT32, 1.0, nullptr));
+}
+
+TEST(Memory, BadArgumentsWriteNothing) {
+    float buffer[8] = {1, 2, 3, 4, 5, 6, 7, 8};
+    const std::vector<float> before(buffer, buffer + 8);
+    void* memory = buffer;
+    EXPECT_EQ(NOPT_ERROR_INVALID_ARGUMENT, nopt_memory_alloc(NOPT_BACKEND_CPU, 0, -1, &memory));
+    EXPECT_EQ(static_cast<void*>(buffer), memory);
+    EXPECT_EQ(NOPT_ERROR_INVALID_ARGUMENT, nopt_memory_alloc(NOPT_BACKEND_CPU, 0, 4, nullptr));
+    EXPECT_EQ(NOPT_ERROR_INVALID_ARGUMENT, nopt_memory_alloc(NOPT_BACKEND_CPU, 3, 4, &memory));
+    EXPECT_EQ(NOPT_ERROR_OUT_OF_MEMORY, nopt_memory_alloc(NOPT_BACKEND_CPU, 0, INT64_MAX / 2, &memory));
+    EXPECT_EQ(NOPT_ERROR_INVALID_ARGUMENT, nopt_memory_copy(NOPT_BACKEND_CPU, 0, nullptr, buffer, 4, nullptr));
+    EXPECT_EQ(NOPT_ERROR_INVALID_ARGUMENT, nopt_memory_copy(NOPT_BACKEND_CPU, 0, buffer, nullptr, 4, nullptr));
+    EXPECT_EQ(NOPT_ERROR_INVALID_ARGUMENT, nopt_memory_copy(NOPT_BACKEND_CPU, 0, buffer, buffer + 4, -4, nullptr));
+    EXPECT_EQ(NOPT_ERROR_OVERLAP, nopt_memory_copy(NOPT_BACKEND_CPU, 0, buffer, buffer + 1, 8, nullptr));
+    EXPECT_EQ(NOPT_ERROR_OVERLAP, nopt_memory_copy(NOPT_BACKEND_CPU, 0, buffer + 1, buffer, 8, nullptr));
+    EXPECT_EQ(NOPT_ERROR_INVALID_ARGUMENT, nopt_memory_copy(NOPT_BACKEND_CPU, 0, buffer, buffer + 4, 8, buffer));
+    EXPECT_NE(nullptr, strstr(nopt_last_error_message(), "stream"));
+    char* odd = reinterpret_cast<char*>(buffer) + 1;
+    EXPECT_EQ(NOPT_ERROR_INVALID_ARGUMENT,
+              nopt_memory_fill(NOPT_BACKEND_CPU, 0, odd, 1, NOPT_DTYPE_FLOAT32, 0.0, nullptr));
+    EXPECT_EQ(NOPT_ERROR_UNSUPPORTED,
+              nopt_memory_fill(NOPT_BACKEND_CPU, 0, buffer, 1, static_cast<nopt_dtype>(9), 0.0, nullptr));
+    EXPECT_EQ(NOPT_ERROR_INVALID_ARGUMENT,
+              nopt_memory_fill(NOPT_BACKEND_CPU, 0, buffer, -1, NOPT_DTYPE_FLOAT32, 0.0, nullptr));
+    EXPECT_TRUE(same_bits(before, std::vector<float>(buffer, buffer + 8)));
+    // Neighbours do not overlap.
+    NOPT_EXPECT_OK(nopt_memory_copy(NOPT_BACKEND_CPU, 0, buffer, buffer + 4, 16, nullptr));
+    EXPECT_EQ(5.0f, buffer[0]);
+}
+
+TEST(Memory, TheCpuHasNoStreams) {
+    int something = 0;
+    void* stream = &something;
+    NOPT_ASSERT_OK(nopt_stream_create(NOPT_BACKEND_CPU, 0, &stream));
+    EXPECT_EQ(nullptr, stream);
+    NOPT_ASSERT_OK(nopt_stream_synchronize(NOPT_BACKEND_CPU, 0, nullptr));
+    NOPT_ASSERT_OK(nopt_stream_destroy(NOPT_BACKEND_CPU, 0, nullptr));
+    EXPECT_EQ(NOPT_ERROR_INVALID_ARGUMENT, nopt_stream_create(NOPT_BACKEND_CPU, 0, nullptr));
+    EXPECT_EQ(NOPT_ERROR_INVALID_ARGUMENT, nopt_stream_synchronize(NOPT_BACKEND_CPU, 0, &something));
+    EXPECT_EQ(NOPT_ERROR_INVALID_ARGUMENT, nopt_stream_destroy(NOPT_BACKEND_CPU, 0, &something));
+}
+
+}  // namespace
+}  // namespace nopt_test
