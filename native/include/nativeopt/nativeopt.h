@@ -11,7 +11,8 @@
  *    keeps ownership; they stay valid until the last step that uses them has finished on its stream.
  *  - Streams. `stream` is a cudaStream_t on CUDA: NULL or NOPT_STREAM_LEGACY is the legacy default stream,
  *    NOPT_STREAM_PER_THREAD the per-thread one. Work is queued in stream order and no function waits for the device
- *    unless it says so. CPU work is finished on return, and the stream must be NULL.
+ *    unless it says so. Calls on one parameter set use one stream, or streams that the caller orders. CPU work is
+ *    finished on return, and the stream must be NULL.
  *  - Structs begin with struct_size = sizeof(the struct as the caller compiled it). New fields are appended and 0 in
  *    a new field means the old behaviour.
  *  - Threads. Distinct parameter sets may be used from distinct threads at the same time. Using one set, or the
@@ -53,8 +54,7 @@ extern "C" {
 /** CUDA's per-thread default stream. */
 #define NOPT_STREAM_PER_THREAD ((void*)0x2)
 
-/* ------------------------------------------------------------------------------------------------ status and versions
- */
+/* ---- status and versions ---- */
 
 /** What a call came to. Values are never reused. */
 typedef enum nopt_status NOPT_INT32 {
@@ -100,8 +100,7 @@ NOPT_API const char* nopt_last_error_message(void);
  */
 NOPT_API const char* nopt_abi_layout(void);
 
-/* ------------------------------------------------------------------------------------------------------------- devices
- */
+/* ---- devices ---- */
 
 /** Where a parameter set lives and its steps run. */
 typedef enum nopt_backend NOPT_INT32 {
@@ -172,8 +171,7 @@ NOPT_API nopt_status nopt_cpu_set_num_threads(int32_t num_threads);
 /** The bound on threads now. */
 NOPT_API nopt_status nopt_cpu_get_num_threads(int32_t* num_threads);
 
-/* -------------------------------------------------------------------------------------------------------------- memory
- */
+/* ---- memory ---- */
 
 /** Element types of buffers. */
 typedef enum nopt_dtype NOPT_INT32 {
@@ -210,8 +208,7 @@ NOPT_API nopt_status nopt_stream_destroy(nopt_backend backend, int32_t device_in
 /** Waits until all work queued on the stream has finished, and reports its faults. */
 NOPT_API nopt_status nopt_stream_synchronize(nopt_backend backend, int32_t device_index, void* stream);
 
-/* ------------------------------------------------------------------------------------------------------ parameter sets
- */
+/* ---- parameter sets ---- */
 
 /** What a buffer of a tensor is for. Each role holds as many elements as the tensor. */
 typedef enum nopt_role NOPT_INT32 {
@@ -272,8 +269,7 @@ NOPT_API nopt_status nopt_param_set_set_weight_decay(nopt_param_set* set, int64_
 /** A per-tensor value that stands for the step's own. */
 #define NOPT_INHERIT (-1.0)
 
-/* ------------------------------------------------------------------------------------------------ rules and optimizers
- */
+/* ---- rules and optimizers ---- */
 
 /** Options of a step; which of them a rule knows is in nopt_rule_info.flags. */
 typedef enum nopt_flag NOPT_INT32 {

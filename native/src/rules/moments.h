@@ -17,7 +17,7 @@ struct MomentScalars {
 
 template <class Rule>
 struct MomentRule {
-    static constexpr StateRoles states(int variant) {
+    NOPT_HD static constexpr StateRoles states(int variant) {
         return {variant == 1 ? 3 : 2, {NOPT_ROLE_EXP_AVG, NOPT_ROLE_EXP_AVG_SQ, NOPT_ROLE_MAX_EXP_AVG_SQ}};
     }
 

@@ -10,6 +10,7 @@
 //                                                 one element, in float: the formula, written once
 #pragma once
 
+#include <math.h>
 #include <stdint.h>
 
 #include "nativeopt/nativeopt.h"
@@ -20,7 +21,6 @@
 #define NOPT_HD __host__ __device__ __forceinline__
 #define NOPT_SQRTF(x) sqrtf(x)
 #elif defined(_MSC_VER)
-#include <math.h>
 #define NOPT_HD __forceinline
 #define NOPT_SQRTF(x) sqrtf(x)
 #else

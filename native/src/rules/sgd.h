@@ -11,7 +11,9 @@ struct Sgd {
                                           NOPT_HYPERPARAM_MOMENTUM,
                                           {sizeof(nopt_hyperparams), 0, 1e-3, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0}};
 
-    static constexpr StateRoles states(int variant) { return {variant == 1 ? 1 : 0, {NOPT_ROLE_MOMENTUM_BUFFER}}; }
+    NOPT_HD static constexpr StateRoles states(int variant) {
+        return {variant == 1 ? 1 : 0, {NOPT_ROLE_MOMENTUM_BUFFER}};
+    }
 
     static int variant(uint32_t, double momentum) { return momentum > 0.0 ? 1 : 0; }
 
