@@ -9,8 +9,8 @@ internal sealed class DeterministicRandom
     private const ulong Increment = 0x9E3779B97F4A7C15;
     private ulong _state;
 
-    /// <summary>Starts the sequence of a seed. Different streams of one seed are unrelated sequences, for example one
-    /// for each training step.</summary>
+    /// <summary>Starts the sequence of a seed. Different streams of one seed are unrelated sequences, one for each
+    /// training step for example.</summary>
     public DeterministicRandom(ulong seed, ulong stream = 0)
     {
         _state = Mix(Mix(seed + Increment) ^ (stream * Increment));
@@ -23,7 +23,7 @@ internal sealed class DeterministicRandom
         return Mix(_state);
     }
 
-    /// <summary>An integer in [0, bound). The bias of taking the high word of a product is below bound / 2^64.</summary>
+    /// <summary>An integer in [0, bound). Taking the high word of a product has a bias below bound / 2^64.</summary>
     public int NextInt32(int bound)
     {
         ArgumentOutOfRangeException.ThrowIfLessThan(bound, 1);

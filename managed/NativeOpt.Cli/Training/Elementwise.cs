@@ -6,27 +6,28 @@ internal sealed class Elementwise
     // Long enough to outweigh handing out a range, short enough that all threads get some.
     private const int Grain = 8192;
 
-    // A cache line of columns: no two threads write into the same one.
-    private const int ColumnGrain = 16;
+    private const int RowGrain = 32;
 
     private readonly ParallelLoop _loop;
     private readonly RangeBody _add;
     private readonly RangeBody _gelu;
     private readonly RangeBody _geluGradient;
-    private readonly RangeBody _sumRows;
+    private readonly RangeBody _sumSlice;
     private float[] _x = [];
     private float[] _y = [];
     private float[] _result = [];
-    private int _rows;
+    private float[] _partialSums = [];
 
     /// <summary>Creates the loops.</summary>
     public Elementwise(ParallelLoop loop)
     {
         _loop = loop;
-        _add = (begin, end, _) => VectorMath.Add(_x.AsSpan(begin..end), _y.AsSpan(begin..end), _result.AsSpan(begin..end));
+        _add = (begin, end, _) =>
+            VectorMath.Add(_x.AsSpan(begin..end), _y.AsSpan(begin..end), _result.AsSpan(begin..end));
         _gelu = (begin, end, _) => VectorMath.Gelu(_x.AsSpan(begin..end), _result.AsSpan(begin..end));
-        _geluGradient = (begin, end, _) => VectorMath.GeluGradient(_x.AsSpan(begin..end), _result.AsSpan(begin..end));
-        _sumRows = SumColumns;
+        _geluGradient = (begin, end, _) =>
+            VectorMath.GeluGradient(_x.AsSpan(begin..end), _result.AsSpan(begin..end));
+        _sumSlice = SumSlice;
     }
 
     /// <summary>sum = x + y for the first <paramref name="count"/> elements; sum may be x or y.</summary>
@@ -53,20 +54,32 @@ internal sealed class Elementwise
     /// <summary>Sums the rows of a matrix with as many columns as <paramref name="sum"/> has elements.</summary>
     public void SumRows(float[] x, int rows, float[] sum)
     {
-        (_x, _result, _rows) = (x, sum, rows);
-        _loop.Run(sum.Length, ColumnGrain, _sumRows);
+        int slices = (rows + RowGrain - 1) / RowGrain;
+        if (_partialSums.Length < slices * sum.Length)
+        {
+            _partialSums = new float[slices * sum.Length];
+        }
+
+        (_x, _result) = (x, sum);
+        _loop.Run(rows, RowGrain, _sumSlice);
+        AddSlices(_partialSums, slices, sum);
     }
 
-    // A thread owns columns and adds all rows in order: the order of the sum is that of the rows, however many
-    // threads there are.
-    private void SumColumns(int begin, int end, int worker)
+    /// <summary>Adds up the slices' sums in order. A slice is a fixed number of rows, so the order of the whole sum
+    /// does not depend on the number of threads.</summary>
+    public static void AddSlices(ReadOnlySpan<float> slices, int count, Span<float> sum)
+    {
+        sum.Clear();
+        for (int slice = 0; slice < count; slice++)
+        {
+            VectorMath.Add(sum, slices.Slice(slice * sum.Length, sum.Length), sum);
+        }
+    }
+
+    private void SumSlice(int begin, int end, int worker)
     {
         int columns = _result.Length;
-        Span<float> sum = _result.AsSpan(begin..end);
-        sum.Clear();
-        for (int row = 0; row < _rows; row++)
-        {
-            VectorMath.Add(sum, _x.AsSpan((row * columns) + begin, sum.Length), sum);
-        }
+        Span<float> sum = _partialSums.AsSpan(begin / RowGrain * columns, columns);
+        AddSlices(_x.AsSpan(begin * columns), end - begin, sum);
     }
 }

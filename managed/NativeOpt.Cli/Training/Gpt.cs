@@ -106,7 +106,7 @@ internal sealed class Gpt
 
     /// <summary>The mean cross entropy in nats of predicting <paramref name="targets"/> from
     /// <paramref name="inputs"/>.</summary>
-    /// <param name="inputs">The tokens of <paramref name="batch"/> sequences of equal length, one after another.</param>
+    /// <param name="inputs">The tokens of <paramref name="batch"/> sequences of equal length, in turn.</param>
     /// <param name="targets">For each input the token that follows it.</param>
     /// <param name="batch">Number of sequences.</param>
     public float Forward(ReadOnlySpan<int> inputs, ReadOnlySpan<int> targets, int batch)

@@ -6,8 +6,7 @@ namespace NativeOpt.Cli.Training;
 internal sealed class LayerNorm
 {
     private const float Epsilon = 1e-5f;
-    private const int RowGrain = 16;
-    private const int ColumnGrain = 16;
+    private const int RowGrain = 32;
 
     private readonly ParallelLoop _loop;
     private readonly GptParameter _gain;
@@ -15,14 +14,14 @@ internal sealed class LayerNorm
     private readonly int _width;
     private readonly float[] _mean;
     private readonly float[] _inverseDeviation;
+    private readonly float[] _gainSlices;
+    private readonly float[] _biasSlices;
     private readonly RangeBody _forwardRows;
     private readonly RangeBody _backwardRows;
-    private readonly RangeBody _backwardColumns;
     private float[] _x = [];
     private float[] _y = [];
     private float[] _dy = [];
     private float[] _dx = [];
-    private int _rows;
 
     /// <summary>Creates a layer over parameters that the model owns.</summary>
     public LayerNorm(ParallelLoop loop, GptParameter gain, GptParameter bias, int maximumRows)
@@ -30,13 +29,16 @@ internal sealed class LayerNorm
         (_loop, _gain, _bias, _width) = (loop, gain, bias, gain.Value.Length);
         _mean = new float[maximumRows];
         _inverseDeviation = new float[maximumRows];
-        (_forwardRows, _backwardRows, _backwardColumns) = (ForwardRows, BackwardRows, BackwardColumns);
+        int slices = (maximumRows + RowGrain - 1) / RowGrain;
+        _gainSlices = new float[slices * _width];
+        _biasSlices = new float[slices * _width];
+        (_forwardRows, _backwardRows) = (ForwardRows, BackwardRows);
     }
 
     /// <summary>Computes y and keeps the statistics of each row for <see cref="Backward"/>.</summary>
     public void Forward(float[] x, float[] y, int rows)
     {
-        (_x, _y, _rows) = (x, y, rows);
+        (_x, _y) = (x, y);
         _loop.Run(rows, RowGrain, _forwardRows);
     }
 
@@ -44,9 +46,11 @@ internal sealed class LayerNorm
     /// gradient of the residual path already is.</summary>
     public void Backward(float[] x, float[] dy, float[] dx, int rows)
     {
-        (_x, _dy, _dx, _rows) = (x, dy, dx, rows);
-        _loop.Run(_width, ColumnGrain, _backwardColumns);
+        (_x, _dy, _dx) = (x, dy, dx);
         _loop.Run(rows, RowGrain, _backwardRows);
+        int slices = (rows + RowGrain - 1) / RowGrain;
+        Elementwise.AddSlices(_gainSlices, slices, _gain.Gradient);
+        Elementwise.AddSlices(_biasSlices, slices, _bias.Gradient);
     }
 
     private void ForwardRows(int begin, int end, int worker)
@@ -79,12 +83,17 @@ internal sealed class LayerNorm
         }
     }
 
-    // dx += s·(dy·gain − mean(dy·gain) − x̂·mean(dy·gain·x̂)), with x̂ = s·(x − mean) and s the inverse deviation.
+    // With x̂ = s·(x − mean) and s the inverse deviation:
+    // dx += s·(dy·gain − mean(dy·gain) − x̂·mean(dy·gain·x̂)); dgain = Σ dy·x̂ and dbias = Σ dy over the rows.
     private void BackwardRows(int begin, int end, int worker)
     {
         Span<float> normalised = stackalloc float[_width];
         Span<float> scaled = stackalloc float[_width];
         ReadOnlySpan<float> gain = _gain.Value;
+        Span<float> dGain = _gainSlices.AsSpan(begin / RowGrain * _width, _width);
+        Span<float> dBias = _biasSlices.AsSpan(begin / RowGrain * _width, _width);
+        dGain.Clear();
+        dBias.Clear();
         for (int row = begin; row < end; row++)
         {
             ReadOnlySpan<float> dy = _dy.AsSpan(row * _width, _width);
@@ -107,26 +116,10 @@ internal sealed class LayerNorm
             {
                 dx[i] += (scaled[i] - mean - (normalised[i] * slope)) * s;
             }
-        }
-    }
 
-    // As in Elementwise.SumRows, a thread owns columns, so the sums over rows have one order.
-    private void BackwardColumns(int begin, int end, int worker)
-    {
-        int count = end - begin;
-        Span<float> normalised = stackalloc float[count];
-        Span<float> gain = _gain.Gradient.AsSpan(begin, count);
-        Span<float> bias = _bias.Gradient.AsSpan(begin, count);
-        gain.Clear();
-        bias.Clear();
-        for (int row = 0; row < _rows; row++)
-        {
-            ReadOnlySpan<float> dy = _dy.AsSpan((row * _width) + begin, count);
-            float s = _inverseDeviation[row];
-            Affine(_x.AsSpan((row * _width) + begin, count), s, -_mean[row] * s, normalised);
-            Multiply(normalised, dy, normalised);
-            VectorMath.Add(gain, normalised, gain);
-            VectorMath.Add(bias, dy, bias);
+            Multiply(dy, normalised, normalised);
+            VectorMath.Add(dGain, normalised, dGain);
+            VectorMath.Add(dBias, dy, dBias);
         }
     }
 

@@ -18,9 +18,9 @@ namespace NativeOpt.Cli.Training;
 internal sealed class MatMul
 {
     private const int TileRows = 6;
-    private const int BlockRows = 4 * TileRows;
+    private const int BlockRows = 8 * TileRows;
     private const int BlockDepth = 256;
-    private static readonly int TileColumns = 2 * Vector<float>.Count;
+    private const int PackRowsGrain = 32;
 
     private readonly ParallelLoop _loop;
     private readonly RangeBody _packPanels;
@@ -58,7 +58,7 @@ internal sealed class MatMul
         }
 
         (_a, _b, _c, _bias) = (a, b, c, bias);
-        _loop.Run(Panels(b), 1, _packPanels);
+        _loop.Run(b.Rows, PackRowsGrain, _packPanels);
         _loop.Run(a.Rows, BlockRows, _multiplyRows);
     }
 
@@ -67,7 +67,7 @@ internal sealed class MatMul
     {
         Check(a, b, c, null);
         Grow(ref workspace.PackedB, Panels(b) * TileColumns * b.Rows);
-        PackPanels(b, workspace.PackedB, 0, Panels(b));
+        PackPanels(b, workspace.PackedB, 0, b.Rows);
         for (int begin = 0; begin < a.Rows; begin += BlockRows)
         {
             int end = Math.Min(begin + BlockRows, a.Rows);
@@ -99,6 +99,8 @@ internal sealed class MatMul
         }
     }
 
+    private static int TileColumns => 2 * Vector<float>.Count;
+
     private static int Panels(in Matrix b) => (b.Columns + TileColumns - 1) / TileColumns;
 
     private static void Grow(ref float[] buffer, int length)
@@ -109,39 +111,42 @@ internal sealed class MatMul
         }
     }
 
-    /// <summary>Copies panels of B, each as many columns as a tile has, row after row; columns that B lacks are 0.
-    /// </summary>
+    /// <summary>Copies the rows [begin, end) of B into panels, each as many columns as a tile has, row after row.
+    /// Columns that B lacks are 0.</summary>
     private static void PackPanels(in Matrix b, float[] packed, int begin, int end)
     {
-        for (int panel = begin; panel < end; panel++)
+        if (b.ColumnStride == 1)
         {
-            Span<float> target = packed.AsSpan(panel * TileColumns * b.Rows, TileColumns * b.Rows);
-            int columns = Math.Min(TileColumns, b.Columns - (panel * TileColumns));
-            if (columns < TileColumns)
+            // Row by row, because B is read in order then.
+            for (int k = begin; k < end; k++)
             {
-                target.Clear();
-            }
-
-            ref float source = ref b.Data[b.At(0, panel * TileColumns)];
-            if (b.ColumnStride == 1)
-            {
-                for (int k = 0; k < b.Rows; k++)
+                ReadOnlySpan<float> row = b.Data.AsSpan(b.At(k, 0), b.Columns);
+                for (int j = 0; j < b.Columns; j += TileColumns)
                 {
-                    MemoryMarshal.CreateSpan(ref Unsafe.Add(ref source, k * b.RowStride), columns)
-                        .CopyTo(target[(k * TileColumns)..]);
-                }
-            }
-            else
-            {
-                ref float first = ref MemoryMarshal.GetReference(target);
-                for (int j = 0; j < columns; j++)
-                {
-                    ref float column = ref Unsafe.Add(ref source, j * b.ColumnStride);
-                    for (int k = 0; k < b.Rows; k++)
+                    Span<float> target = packed.AsSpan((j * b.Rows) + (k * TileColumns), TileColumns);
+                    if (b.Columns - j >= TileColumns)
                     {
-                        Unsafe.Add(ref first, (k * TileColumns) + j) = Unsafe.Add(ref column, k * b.RowStride);
+                        row.Slice(j, TileColumns).CopyTo(target);
+                    }
+                    else
+                    {
+                        target.Clear();
+                        row[j..].CopyTo(target);
                     }
                 }
+            }
+
+            return;
+        }
+
+        for (int j = 0; j < Panels(b) * TileColumns; j++)
+        {
+            int panel = j / TileColumns;
+            ref float target = ref packed[(((panel * b.Rows) + begin) * TileColumns) + (j % TileColumns)];
+            ref float source = ref b.Data[j < b.Columns ? b.At(begin, j) : 0];
+            for (nint k = 0; k < end - begin; k++)
+            {
+                Unsafe.Add(ref target, k * TileColumns) = j < b.Columns ? Unsafe.Add(ref source, k * b.RowStride) : 0;
             }
         }
     }

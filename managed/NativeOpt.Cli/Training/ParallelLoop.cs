@@ -17,14 +17,16 @@ internal delegate void RangeBody(int begin, int end, int worker);
 /// </remarks>
 internal sealed class ParallelLoop
 {
-    private static readonly Lock Gate = new();
-    private static readonly List<SemaphoreSlim> Helpers = [];
-    private static readonly CountdownEvent Running = new(1);
-    private static RangeBody s_body = static (_, _, _) => { };
-    private static int s_count;
-    private static int s_grain;
-    private static int s_nextRange;
-    private static Exception? s_error;
+    private static readonly Lock _gate = new();
+    private static readonly List<SemaphoreSlim> _helpers = [];
+    private static Exception? _error;
+    private static int _unfinished;
+
+    // The loop in progress. A thread copies it, then takes a range by counting the ticket down: the low half is the
+    // number of ranges left, the high half counts the loops. If that succeeds, no other loop can have begun in
+    // between, so the copy is right, even if the thread slept for long before it came to look.
+    private static Job _job;
+    private static long _ticket;
 
     private int _threads = Environment.ProcessorCount;
 
@@ -55,36 +57,56 @@ internal sealed class ParallelLoop
             return;
         }
 
-        lock (Gate)
+        Exception? error;
+        lock (_gate)
         {
-            while (Helpers.Count < threads - 1)
+            (_error, _unfinished) = (null, ranges);
+            _job = new Job(body, count, grain, ranges, threads);
+            long loopNumber = (_ticket >> 32) + 1;
+            Volatile.Write(ref _ticket, (loopNumber << 32) | (uint)ranges);
+            for (int helper = 0; helper < threads - 1; helper++)
             {
-                StartHelper();
+                Wake(helper);
             }
 
-            (s_body, s_count, s_grain, s_nextRange, s_error) = (body, count, grain, 0, null);
-            Running.Reset(threads - 1);
-            for (int i = 0; i < threads - 1; i++)
-            {
-                Helpers[i].Release();
-            }
-
+            // Only ranges that a helper has taken are waited for, never a helper: on a busy machine it may get its
+            // turn when all is done.
             TakeRanges(0);
-            Running.Wait();
-            if (s_error is not null)
+            var wait = default(SpinWait);
+            while (Volatile.Read(ref _unfinished) > 0)
             {
-                throw new InvalidOperationException("A worker thread failed.", s_error);
+                wait.SpinOnce(sleep1Threshold: -1);
             }
+
+            error = _error;
+            _job = default;
+        }
+
+        if (error is not null)
+        {
+            throw new InvalidOperationException("The body of a parallel loop failed.", error);
+        }
+    }
+
+    private static void Wake(int helper)
+    {
+        if (helper == _helpers.Count)
+        {
+            StartHelper();
+        }
+
+        if (_helpers[helper].CurrentCount == 0)
+        {
+            _helpers[helper].Release();
         }
     }
 
     private static void StartHelper()
     {
         var wake = new SemaphoreSlim(0);
-        Helpers.Add(wake);
-        int worker = Helpers.Count;
-        var thread = new Thread(() => Help(wake, worker)) { IsBackground = true, Name = $"training worker {worker}" };
-        thread.Start();
+        _helpers.Add(wake);
+        int worker = _helpers.Count;
+        new Thread(() => Help(wake, worker)) { IsBackground = true, Name = "training helper" }.Start();
     }
 
     private static void Help(SemaphoreSlim wake, int worker)
@@ -93,29 +115,40 @@ internal sealed class ParallelLoop
         {
             wake.Wait();
             TakeRanges(worker);
-            Running.Signal();
         }
     }
 
     private static void TakeRanges(int worker)
     {
-        try
+        while (true)
         {
-            while (true)
+            long ticket = Volatile.Read(ref _ticket);
+            Job job = _job;
+            int left = (int)(uint)ticket;
+            if (left == 0 || worker >= job.Threads)
             {
-                int begin = (Interlocked.Increment(ref s_nextRange) - 1) * s_grain;
-                if (begin >= s_count)
-                {
-                    return;
-                }
-
-                s_body(begin, Math.Min(begin + s_grain, s_count), worker);
+                return;
             }
-        }
-        catch (Exception error)
-        {
-            // Handed to the caller: an exception that left a helper thread would end the process.
-            Interlocked.CompareExchange(ref s_error, error, null);
+
+            if (Interlocked.CompareExchange(ref _ticket, ticket - 1, ticket) != ticket)
+            {
+                continue;
+            }
+
+            try
+            {
+                int begin = (job.Ranges - left) * job.Grain;
+                job.Body(begin, Math.Min(begin + job.Grain, job.Count), worker);
+            }
+            catch (Exception error)
+            {
+                // Handed to the caller: an exception that left a helper thread would end the process.
+                Interlocked.CompareExchange(ref _error, error, null);
+            }
+
+            Interlocked.Decrement(ref _unfinished);
         }
     }
+
+    private readonly record struct Job(RangeBody Body, int Count, int Grain, int Ranges, int Threads);
 }

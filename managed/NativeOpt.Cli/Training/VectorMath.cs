@@ -71,12 +71,7 @@ internal static class VectorMath
     public static float Softmax(Span<float> x, float scale)
     {
         // Less the largest value, exp cannot overflow; the quotient is the same.
-        float largest = float.NegativeInfinity;
-        foreach (float value in x)
-        {
-            largest = MathF.Max(largest, value);
-        }
-
+        float largest = Largest(x);
         var vectorScale = new Vector<float>(scale);
         var vectorLargest = new Vector<float>(largest);
         int i = 0;
@@ -93,6 +88,30 @@ internal static class VectorMath
         float sum = Sum(x);
         Scale(x, 1 / sum);
         return (scale * largest) + MathF.Log(sum);
+    }
+
+    /// <summary>The largest element of a span that is not empty.</summary>
+    public static float Largest(ReadOnlySpan<float> x)
+    {
+        var lanes = new Vector<float>(x[0]);
+        int i = 0;
+        for (; i <= x.Length - Width; i += Width)
+        {
+            lanes = Vector.Max(lanes, new Vector<float>(x[i..]));
+        }
+
+        float largest = x[0];
+        for (int lane = 0; lane < Width; lane++)
+        {
+            largest = MathF.Max(largest, lanes[lane]);
+        }
+
+        for (; i < x.Length; i++)
+        {
+            largest = MathF.Max(largest, x[i]);
+        }
+
+        return largest;
     }
 
     /// <summary>x = factor · x.</summary>

@@ -5,6 +5,7 @@
 #include <stdint.h>
 #include <string.h>
 
+#include <ostream>
 #include <string>
 #include <vector>
 
@@ -215,6 +216,9 @@ struct Case {
     std::string rule;
     nopt_hyperparams hyperparams;
 };
+
+// What GoogleTest shows of a case.
+inline std::ostream& operator<<(std::ostream& out, const Case& one) { return out << one.name; }
 
 // Every rule with every combination of the options that it knows.
 std::vector<Case> all_cases();

@@ -1,0 +1,92 @@
+using System.CommandLine;
+using System.CommandLine.Parsing;
+using System.Globalization;
+
+namespace NativeOpt.Cli.Commands;
+
+/// <summary>Options that several commands have, and how their values are read.</summary>
+internal static class CommonOptions
+{
+    public static Option<bool> Json(string what) => new("--json") { Description = $"Print {what} as JSON, and nothing else." };
+
+    public static Option<Device> Device() => new("--device")
+    {
+        Description = "Where the optimizer runs: cpu, cuda (the first GPU) or cuda:N.",
+        HelpName = "cpu|cuda[:N]",
+        DefaultValueFactory = static _ => NativeOpt.Device.Cpu,
+        CustomParser = static result =>
+        {
+            if (!NativeOpt.Device.TryParse(result.Tokens[0].Value, out Device device))
+            {
+                Refuse(result, "write cpu, cuda or cuda:N");
+            }
+
+            return device;
+        },
+    };
+
+    /// <summary>A whole number of at least <paramref name="minimum"/>.</summary>
+    public static Option<int?> Integer(string name, string description, int minimum, int maximum = int.MaxValue) =>
+        new(name)
+        {
+            Description = description,
+            HelpName = "N",
+            CustomParser = result =>
+            {
+                if (!int.TryParse(
+                        result.Tokens[0].Value, NumberStyles.AllowLeadingSign, CultureInfo.InvariantCulture, out int value)
+                    || value < minimum || value > maximum)
+                {
+                    string range = maximum == int.MaxValue ? $"from {minimum}" : $"from {minimum} to {maximum}";
+                    Refuse(result, $"write a whole number {range}");
+                }
+
+                return value;
+            },
+        };
+
+    /// <summary>A finite number above 0, or from 0 where that is allowed.</summary>
+    public static Option<double?> Positive(string name, string description, bool orZero = false) => new(name)
+    {
+        Description = description,
+        HelpName = "X",
+        CustomParser = result =>
+        {
+            if (!double.TryParse(
+                    result.Tokens[0].Value, NumberStyles.Float, CultureInfo.InvariantCulture, out double value)
+                || !(orZero ? value >= 0 : value > 0) || value > float.MaxValue)
+            {
+                Refuse(result, orZero ? "write a finite number of at least 0" : "write a finite number above 0");
+            }
+
+            return value;
+        },
+    };
+
+    /// <summary>Reports what is wrong with the value of an option, and what to write instead.</summary>
+    public static void Refuse(ArgumentResult result, string remedy)
+    {
+        string name = ((OptionResult)result.Parent!).Option.Name;
+        result.AddError($"{name} {string.Join(' ', result.Tokens.Select(static token => token.Value))}: {remedy}.");
+    }
+
+    /// <summary>Says why a device cannot be used before anything is begun.</summary>
+    public static void Require(Device device)
+    {
+        if (device.Backend == Backend.Cpu)
+        {
+            return;
+        }
+
+        if (!NativeOpt.Device.TryGetCudaDevices(out IReadOnlyList<Device> devices, out string? reason))
+        {
+            throw new UsageException($"--device {device}: {reason}. Use --device cpu.");
+        }
+
+        if (device.Index >= devices.Count)
+        {
+            throw new UsageException(
+                $"--device {device}: there is no such GPU. Use one of {string.Join(", ", devices)}, or cpu.");
+        }
+    }
+}

@@ -1,0 +1,311 @@
+using System.CommandLine;
+using System.CommandLine.Parsing;
+using NativeOpt.Cli.Training;
+
+namespace NativeOpt.Cli.Commands;
+
+/// <summary><c>nativeopt train</c>.</summary>
+internal sealed class TrainCommand : Command, IHaveExamples
+{
+    private const string DefaultFolder = "nativeopt-train";
+
+    // Validations of one run (fewer of a short one), and windows in each: a smooth line for a few per cent of the time.
+    private const int Validations = 25;
+    private const int ValidationWindows = 128;
+
+    // DualAdam is Adam alone after a quarter of the run.
+    private const double SwitchingPerRun = 4;
+
+    private static readonly string[] Names = [.. OptimizerRecipe.All.Select(static recipe => recipe.Name)];
+
+    private readonly Option<string?> _text = new("--text")
+    {
+        Description = "The text to learn, UTF-8. Default: the documentation and sources of NativeOpt itself.",
+        HelpName = "FILE",
+    };
+
+    private readonly Option<OptimizerRecipe?> _optimizer = new("--optimizer")
+    {
+        Description = $"One of {string.Join(", ", Names)} (with momentum 0.9). Default: adamw.",
+        HelpName = "NAME",
+        CustomParser = static result => ReadNames(result, result.Tokens[0].Value) is [var recipe] ? recipe : null,
+    };
+
+    private readonly Option<OptimizerRecipe[]?> _compare = new("--compare")
+    {
+        Description = "Train once with each of these optimizers, from the same weights and on the same batches.",
+        HelpName = "A,B,…",
+        CustomParser = static result => ReadNames(result, result.Tokens[0].Value.Split(',')),
+    };
+
+    private readonly Option<int?> _steps = CommonOptions.Integer(
+        "--steps",
+        $"Optimizer steps. Default: {TrainingSchedule.Default.Steps}, with --compare {TrainingSchedule.Compare.Steps}.",
+        1);
+
+    private readonly Option<int?> _seed = CommonOptions.Integer(
+        "--seed", "Selects weights, batches and sample. Default: 1.", 0);
+
+    private readonly Option<double?> _learningRate = CommonOptions.Positive(
+        "--learning-rate",
+        "The peak learning rate, after the warm-up. Default: "
+        + string.Join(", ", OptimizerRecipe.All.Select(
+            static recipe => FormattableString.Invariant($"{recipe.Name} {recipe.LearningRate}"))) + ".");
+
+    private readonly Option<double?> _switchingRate = CommonOptions.Positive(
+        "--switching-rate",
+        "How much of dualadam's inverse part ends with each step. Default: 4 / steps, so that it is Adam alone after a "
+        + "quarter of the run. The 8e-5 of its paper takes 12,500 steps for that; until then it hardly moves this model, "
+        + "since its gradients are small and the inverse part multiplies by their size.",
+        orZero: true);
+
+    private readonly Option<string> _model = new("--model")
+    {
+        Description = "small (0.4 million parameters) or tiny (for a quick look).",
+        HelpName = "small|tiny",
+        DefaultValueFactory = static _ => "small",
+    };
+
+    private readonly Option<Device> _device = CommonOptions.Device();
+
+    private readonly Option<int?> _threads = CommonOptions.Integer(
+        "--threads", "Threads of model and optimizer; the losses have the same bits with any number. Default: all.", 1, 1024);
+
+    private readonly Option<string> _out = new("--out")
+    {
+        Description = $"Folder for {TrainingFiles.Csv}, {TrainingFiles.Svg} and {TrainingFiles.Sample}.",
+        HelpName = "DIR",
+        DefaultValueFactory = static _ => DefaultFolder,
+    };
+
+    private readonly Option<bool> _json = CommonOptions.Json("the results");
+
+    public TrainCommand(TextWriter output, TextWriter error)
+        : base(
+            "train",
+            "Train a small character-level GPT, whose gradients plain C# computes, with an optimizer of NativeOpt. "
+            + "Ctrl-C ends it early, with what there is (exit code 130). The exit code is 1 if a loss became infinite or NaN.")
+    {
+        _model.AcceptOnlyFromAmong("small", "tiny");
+        Option[] options =
+        [
+            _text, _optimizer, _compare, _steps, _seed, _learningRate, _switchingRate, _model, _device, _threads, _out, _json,
+        ];
+        foreach (Option option in options)
+        {
+            Add(option);
+        }
+
+        SetAction((parsed, stop) => Task.FromResult(
+            Run(parsed, new Terminal(output, error, parsed.GetValue(_json)), stop)));
+    }
+
+    public string Examples => """
+        Examples:
+          nativeopt train
+          nativeopt train --compare adam,adamw,dualadam --steps 300
+          nativeopt train --text book.txt --optimizer dualadam --switching-rate 0.002 --out book
+          nativeopt train --model tiny --steps 100 --json
+
+        """;
+
+    private int Run(ParseResult parsed, Terminal terminal, CancellationToken stop)
+    {
+        OptimizerRecipe[] recipes = Recipes(parsed);
+        double? switchingRate = parsed.GetValue(_switchingRate);
+        if (switchingRate is not null && !recipes.Any(static recipe => recipe.UsesSwitchingRate))
+        {
+            throw new UsageException("--switching-rate: only dualadam has one; use it, or leave the option out.");
+        }
+
+        Device device = parsed.GetValue(_device);
+        CommonOptions.Require(device);
+        bool isTiny = parsed.GetValue(_model) == "tiny";
+        TextDataset data = ReadText(parsed.GetValue(_text), isTiny, out string textName, out GptConfig model);
+        TrainingSchedule schedule = Schedule(parsed);
+        var plan = new TrainingPlan(model, schedule)
+        {
+            Seed = (ulong)(parsed.GetValue(_seed) ?? 1),
+            Threads = parsed.GetValue(_threads),
+            Device = device,
+            ValidationInterval = Math.Max(10, schedule.Steps / Validations),
+            ValidationBatches = ValidationWindows / schedule.BatchSize,
+        };
+        string folder = parsed.GetValue(_out)!;
+        Prepare(folder);
+
+        var view = new TrainingView(terminal);
+        var trainer = new Trainer(plan, data);
+        view.ShowHeader(textName, data, plan, trainer.ParameterCount);
+        List<TrainingRun> runs = [];
+        foreach (OptimizerRecipe recipe in recipes)
+        {
+            runs.Add(view.Watch(recipe.Name, report => trainer.Run(
+                recipe,
+                parsed.GetValue(_learningRate) ?? recipe.LearningRate,
+                switchingRate ?? SwitchingPerRun / schedule.Steps,
+                report,
+                stop)));
+
+            // After each one, so that no later mishap can take it.
+            TrainingFiles.Write(folder, textName, data.UnigramEntropy, runs);
+            if (stop.IsCancellationRequested)
+            {
+                break;
+            }
+        }
+
+        if (terminal.IsJson)
+        {
+            terminal.WriteJson(Summary(textName, data, plan, trainer.ParameterCount, folder, runs));
+        }
+        else
+        {
+            view.ShowResults(data.UnigramEntropy, runs);
+            view.ShowSample(runs.MinBy(static run => run.ValidationLoss ?? double.PositiveInfinity)!);
+            view.ShowFiles(folder);
+        }
+
+        return stop.IsCancellationRequested ? ExitCode.Cancelled
+            : runs.Exists(static run => run.End == TrainingEnd.Diverged) ? ExitCode.Failure
+            : ExitCode.Success;
+    }
+
+    private OptimizerRecipe[] Recipes(ParseResult parsed)
+    {
+        OptimizerRecipe? one = parsed.GetValue(_optimizer);
+        OptimizerRecipe[]? several = Compared(parsed);
+        if (one is not null && several is not null)
+        {
+            throw new UsageException("--optimizer and --compare exclude each other; leave one out.");
+        }
+
+        return several ?? [one ?? OptimizerRecipe.All.Single(static recipe => recipe.Name == "adamw")];
+    }
+
+    // An option that is not there has an empty array as its value.
+    private OptimizerRecipe[]? Compared(ParseResult parsed) =>
+        parsed.GetValue(_compare) is { Length: > 0 } recipes ? recipes : null;
+
+    private static OptimizerRecipe[]? ReadNames(ArgumentResult result, params string[] names)
+    {
+        OptimizerRecipe?[] recipes =
+            [.. names.Select(static name => OptimizerRecipe.All.FirstOrDefault(recipe => recipe.Name == name))];
+        if (recipes.Contains(null) || recipes.Distinct().Count() < recipes.Length)
+        {
+            string several = result.Parent is OptionResult { Option.Name: "--compare" } ? ", separated by commas" : "";
+            CommonOptions.Refuse(result, $"the optimizers are {string.Join(", ", Names)}; name each once{several}");
+            return null;
+        }
+
+        return recipes!;
+    }
+
+    private static TextDataset ReadText(string? file, bool isTiny, out string name, out GptConfig model)
+    {
+        name = file is null ? "the sources of NativeOpt" : Path.GetFileName(file);
+        try
+        {
+            string text = file is null ? RepositoryText.Read() : File.ReadAllText(file);
+            var shape = new Func<int, GptConfig>(
+                vocabulary => isTiny ? new GptConfig(vocabulary, 32, 1, 2, 32) : GptConfig.Default(vocabulary));
+            var data = new TextDataset(text, shape(1).ContextLength);
+            model = shape(data.Tokenizer.VocabularySize);
+            return data;
+        }
+        catch (Exception error) when (error is IOException or UnauthorizedAccessException or ArgumentException)
+        {
+            throw new UsageException($"--text {file}: {error.Message} Name a readable text file that is long enough.");
+        }
+    }
+
+    private TrainingSchedule Schedule(ParseResult parsed)
+    {
+        TrainingSchedule schedule =
+            Compared(parsed) is null ? TrainingSchedule.Default : TrainingSchedule.Compare;
+        return parsed.GetValue(_steps) is int steps
+            ? schedule with { Steps = steps, WarmupSteps = Math.Min(schedule.WarmupSteps, steps / 10) }
+            : schedule;
+    }
+
+    private static void Prepare(string folder)
+    {
+        try
+        {
+            TrainingFiles.Prepare(folder);
+        }
+        catch (Exception error) when (error is IOException or UnauthorizedAccessException or ArgumentException)
+        {
+            throw new UsageException($"--out {folder}: {error.Message} Name a folder that can be written to.");
+        }
+    }
+
+    private static TrainingSummary Summary(
+        string textName, TextDataset data, TrainingPlan plan, long parameters, string folder, List<TrainingRun> runs) => new(
+        new TextSummary(
+            textName,
+            data.Training.Length + data.Validation.Length,
+            data.Tokenizer.VocabularySize,
+            data.UnigramEntropy),
+        new ModelSummary(
+            parameters,
+            plan.Model.ContextLength,
+            plan.Model.Layers,
+            plan.Model.Heads,
+            plan.Model.Width),
+        plan.Device.ToString(),
+        NativeRuntime.CpuThreads,
+        plan.Seed,
+        plan.Schedule.BatchSize,
+        plan.Schedule.Steps,
+        [.. runs.Select(static run => new RunSummary(
+            run.Recipe.Name,
+            run.LearningRate,
+            run.SwitchingRate,
+            run.End.ToString().ToLowerInvariant(),
+            TrainingView.Explain(run),
+            run.Steps,
+            run.Points[0].TrainLoss,
+            run.Points[0].ValidationLoss,
+            run.TrainLoss,
+            run.ValidationLoss,
+            run.OptimizerMilliseconds,
+            run.OptimizerShare,
+            run.TokensPerSecond,
+            run.StepTime.TotalSeconds,
+            run.Sample))],
+        Path.GetFullPath(folder));
+
+    // The members of the JSON document.
+    private sealed record TrainingSummary(
+        TextSummary Text,
+        ModelSummary Model,
+        string Device,
+        int Threads,
+        ulong Seed,
+        int BatchSize,
+        int Steps,
+        RunSummary[] Results,
+        string Folder);
+
+    private sealed record TextSummary(string Name, int Characters, int Vocabulary, double UnigramEntropy);
+
+    private sealed record ModelSummary(long Parameters, int Context, int Layers, int Heads, int Width);
+
+    private sealed record RunSummary(
+        string Optimizer,
+        double LearningRate,
+        double? SwitchingRate,
+        string End,
+        string? Message,
+        int Steps,
+        double? FirstTrainLoss,
+        double? FirstValidationLoss,
+        double? TrainLoss,
+        double? ValidationLoss,
+        double OptimizerMsPerStep,
+        double OptimizerShare,
+        double TokensPerSecond,
+        double Seconds,
+        string Sample);
+}

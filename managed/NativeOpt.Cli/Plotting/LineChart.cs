@@ -1,0 +1,303 @@
+using System.Globalization;
+using System.Text;
+
+namespace NativeOpt.Cli.Plotting;
+
+/// <summary>One line of a <see cref="LineChart"/>.</summary>
+/// <param name="Name">What the legend says.</param>
+/// <param name="Points">The points in order. Where one is not finite, the line is interrupted.</param>
+/// <param name="Color">An index into the palette; series of one optimizer share one.</param>
+/// <param name="Dashed">True for a lighter, dashed line, such as the training loss beside the validation loss.</param>
+internal sealed record LineSeries(
+    string Name, IReadOnlyList<(double X, double Y)> Points, int Color, bool Dashed = false);
+
+/// <summary>A labelled horizontal line across a <see cref="LineChart"/>.</summary>
+internal sealed record ReferenceLine(string Label, double Y);
+
+/// <summary>
+/// Draws lines into an SVG picture that needs nothing else: no library to write it, no font or style sheet to show it.
+/// </summary>
+internal sealed class LineChart
+{
+    private const double Width = 820;
+    private const double Height = 480;
+    private const double Left = 76;
+    private const double Right = 28;
+    private const double Top = 56;
+    private const double Bottom = 60;
+    private const double LegendRow = 20;
+    private const double CharacterWidth = 6.7; // of the 12 px font, about; SVG cannot be asked
+    private const double SwatchWidth = 34;
+    private const double LegendGap = 22;
+    private const string Ink = "#222222";
+    private const string FaintInk = "#5f6368";
+
+    // Okabe and Ito's palette, which colour-blind readers can tell apart, without its yellow, too pale on white.
+    private static readonly string[] _palette =
+        ["#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000"];
+
+    private readonly List<LineSeries> _series = [];
+    private readonly List<ReferenceLine> _references = [];
+
+    /// <summary>Creates an empty chart.</summary>
+    public LineChart(string title, string xLabel, string yLabel)
+    {
+        (Title, XLabel, YLabel) = (title, xLabel, yLabel);
+    }
+
+    /// <summary>The heading.</summary>
+    public string Title { get; }
+
+    /// <summary>What the horizontal axis shows.</summary>
+    public string XLabel { get; }
+
+    /// <summary>What the vertical axis shows.</summary>
+    public string YLabel { get; }
+
+    /// <summary>Adds a line in the next colour.</summary>
+    public void Add(string name, IReadOnlyList<(double X, double Y)> points, bool dashed = false) =>
+        Add(new LineSeries(name, points, _series.Count, dashed));
+
+    /// <summary>Adds a line.</summary>
+    public void Add(LineSeries series) => _series.Add(series);
+
+    /// <summary>Adds a horizontal line with a label, such as a bar that a loss should stay below.</summary>
+    public void AddReference(string label, double y) => _references.Add(new ReferenceLine(label, y));
+
+    /// <summary>Writes the picture to a file.</summary>
+    public void Save(string path) => File.WriteAllText(path, ToSvg());
+
+    /// <summary>The picture.</summary>
+    public string ToSvg()
+    {
+        List<(double X, double Y)> legend = PlaceLegend(out double legendHeight);
+        (double X, double Y)[] points = [.. _series.SelectMany(static series => series.Points).Where(IsFinite)];
+        double[] references = [.. _references.Select(static reference => reference.Y).Where(double.IsFinite)];
+        var x = new Axis(points.Select(static point => point.X), Left, Width - Right, 9);
+        var y = new Axis(
+            points.Select(static point => point.Y).Concat(references), Height - Bottom, Top + legendHeight, 7);
+
+        var svg = new StringBuilder();
+        Line(svg, $"""
+            <svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {Width} {Height}" width="{Width}" height="{Height}"
+              role="img" font-size="12" font-family="system-ui, 'Segoe UI', Helvetica, Arial, sans-serif">
+            <title>{Escape(Title)}</title>
+            <rect width="{Width}" height="{Height}" rx="6" fill="#ffffff"/>
+            """);
+        Text(svg, Left, 30, Title, "start", Ink, """font-size="17" font-weight="600" """);
+        DrawAxes(svg, x, y);
+        DrawReferences(svg, y);
+        foreach (LineSeries series in _series)
+        {
+            DrawSeries(svg, series, x, y);
+        }
+
+        for (int i = 0; i < _series.Count; i++)
+        {
+            (double left, double middle) = legend[i];
+            Line(svg, $"""<path d="M{left:0.##} {middle:0.##}h{SwatchWidth - 8}" {Stroke(_series[i])}/>""");
+            Text(svg, left + SwatchWidth, middle + 4, _series[i].Name, "start", Ink);
+        }
+
+        svg.Append("</svg>\n");
+        return svg.ToString();
+    }
+
+    /// <summary>Where each legend entry begins; it wraps as words do.</summary>
+    private List<(double X, double Y)> PlaceLegend(out double height)
+    {
+        var places = new List<(double X, double Y)>();
+        double x = Left;
+        double y = Top - 4;
+        foreach (LineSeries series in _series)
+        {
+            double width = SwatchWidth + (CharacterWidth * series.Name.Length);
+            if (x > Left && x + width > Width - Right)
+            {
+                x = Left;
+                y += LegendRow;
+            }
+
+            places.Add((x, y));
+            x += width + LegendGap;
+        }
+
+        height = _series.Count == 0 ? 0 : y - Top + LegendRow;
+        return places;
+    }
+
+    private void DrawAxes(StringBuilder svg, Axis x, Axis y)
+    {
+        foreach (double tick in y.Ticks)
+        {
+            double at = y.Place(tick);
+            Line(svg, $"""<path d="M{Left} {at:0.##}H{Width - Right}" stroke="#e3e5e8"/>""");
+            Text(svg, Left - 10, at + 4, y.Label(tick), "end", FaintInk);
+        }
+
+        foreach (double tick in x.Ticks)
+        {
+            double at = x.Place(tick);
+            Line(svg, $"""<path d="M{at:0.##} {Height - Bottom}v5" stroke="{FaintInk}"/>""");
+            Text(svg, at, Height - Bottom + 20, x.Label(tick), "middle", FaintInk);
+        }
+
+        Line(svg, $"""<path d="M{Left} {Height - Bottom}H{Width - Right}" stroke="{FaintInk}"/>""");
+        Text(svg, (Left + Width - Right) / 2, Height - 16, XLabel, "middle", Ink);
+        double middle = (y.Place(y.First) + y.Place(y.Last)) / 2;
+        Text(svg, 20, middle, YLabel, "middle", Ink, Invariant($"""transform="rotate(-90 20 {middle:0.##})" """));
+    }
+
+    private void DrawReferences(StringBuilder svg, Axis y)
+    {
+        foreach (ReferenceLine reference in _references.Where(static reference => double.IsFinite(reference.Y)))
+        {
+            double at = y.Place(reference.Y);
+            Line(svg, $"""
+                <path d="M{Left} {at:0.##}H{Width - Right}" stroke="{FaintInk}"
+                  stroke-width="1.2" stroke-dasharray="2 3"/>
+                """);
+
+            // The white outline keeps the label legible where a line crosses it.
+            Text(
+                svg, Width - Right - 4, at - 6, reference.Label, "end", FaintInk,
+                """stroke="#ffffff" stroke-width="3" paint-order="stroke" """);
+        }
+    }
+
+    private static void DrawSeries(StringBuilder svg, LineSeries series, Axis x, Axis y)
+    {
+        var path = new StringBuilder();
+        for (int i = 0; i < series.Points.Count; i++)
+        {
+            if (!IsFinite(series.Points[i]))
+            {
+                continue;
+            }
+
+            bool begins = i == 0 || !IsFinite(series.Points[i - 1]);
+            bool ends = i + 1 == series.Points.Count || !IsFinite(series.Points[i + 1]);
+            path.Append(CultureInfo.InvariantCulture, $"{(begins ? 'M' : 'L')}{x.Place(series.Points[i].X):0.##} ");
+            path.Append(CultureInfo.InvariantCulture, $"{y.Place(series.Points[i].Y):0.##}");
+
+            // With round caps, a line of no length shows a point that has no neighbour.
+            path.Append(begins && ends ? "h0" : "");
+        }
+
+        if (path.Length > 0)
+        {
+            Line(svg, $"""<path d="{path}" {Stroke(series)}><title>{Escape(series.Name)}</title></path>""");
+        }
+    }
+
+    private static string Stroke(LineSeries series)
+    {
+        string color = _palette[(int)((uint)series.Color % (uint)_palette.Length)];
+        string style = series.Dashed
+            ? """stroke-width="1.5" stroke-dasharray="5 4" stroke-opacity="0.6" """
+            : """stroke-width="2.2" """;
+        return $"""fill="none" stroke="{color}" stroke-linejoin="round" stroke-linecap="round" {style}""";
+    }
+
+    private static void Text(
+        StringBuilder svg, double x, double y, string text, string anchor, string color, string attributes = "") =>
+        Line(svg, $"""
+            <text x="{x:0.##}" y="{y:0.##}" text-anchor="{anchor}" fill="{color}" {attributes}>{Escape(text)}</text>
+            """);
+
+    private static void Line(StringBuilder svg, FormattableString line) => svg.Append(Invariant(line)).Append('\n');
+
+    private static string Invariant(FormattableString text) => FormattableString.Invariant(text);
+
+    private static bool IsFinite((double X, double Y) point) => double.IsFinite(point.X) && double.IsFinite(point.Y);
+
+    /// <summary>Escapes what XML reserves and drops what it cannot hold at all, such as control characters.</summary>
+    private static string Escape(string text)
+    {
+        var escaped = new StringBuilder(text.Length);
+        foreach (Rune rune in text.EnumerateRunes())
+        {
+            string? replacement = rune.Value switch
+            {
+                '&' => "&amp;",
+                '<' => "&lt;",
+                '>' => "&gt;",
+                '"' => "&quot;",
+                '\t' or '\n' or '\r' => " ",
+                < ' ' or 0xFFFE or 0xFFFF => "",
+                _ => null,
+            };
+            escaped.Append(replacement ?? rune.ToString());
+        }
+
+        return escaped.ToString();
+    }
+
+    /// <summary>Maps values to positions in the picture, with ticks at multiples of 1, 2 or 5 times a power of ten.
+    /// </summary>
+    internal sealed class Axis
+    {
+        private readonly double _start;
+        private readonly double _end;
+        private readonly int _decimals;
+
+        /// <summary>Creates an axis that shows all values between two positions and has at most
+        /// <paramref name="maximumTicks"/> steps.</summary>
+        public Axis(IEnumerable<double> values, double start, double end, int maximumTicks)
+        {
+            (_start, _end) = (start, end);
+            double low = double.PositiveInfinity;
+            double high = double.NegativeInfinity;
+            foreach (double value in values)
+            {
+                low = Math.Min(low, value);
+                high = Math.Max(high, value);
+            }
+
+            if (low > high)
+            {
+                (low, high) = (0, 1);
+            }
+            else if (high - low <= 1e-9 * Math.Max(Math.Abs(low), Math.Abs(high)) || high == low)
+            {
+                // A single value: give it room on both sides.
+                double margin = low == 0 ? 1 : Math.Abs(low) / 10;
+                (low, high) = (low - margin, high + margin);
+            }
+
+            double step = NiceStep((high - low) / maximumTicks);
+            _decimals = Math.Clamp((int)-Math.Floor(Math.Log10(step) + 1e-9), 0, 15);
+            double first = Math.Floor((low / step) + 1e-9);
+            double last = Math.Ceiling((high / step) - 1e-9);
+            Ticks = [.. Enumerable.Range(0, (int)(last - first) + 1).Select(i => (first + i) * step)];
+        }
+
+        /// <summary>The values to mark, in ascending order; they enclose all values.</summary>
+        public double[] Ticks { get; }
+
+        /// <summary>The value at the start of the axis.</summary>
+        public double First => Ticks[0];
+
+        /// <summary>The value at the end of the axis.</summary>
+        public double Last => Ticks[^1];
+
+        /// <summary>The position of a value.</summary>
+        public double Place(double value) => _start + ((value - First) / (Last - First) * (_end - _start));
+
+        /// <summary>What to write beside a tick: as many decimals as the steps need.</summary>
+        public string Label(double tick)
+        {
+            double largest = Math.Max(Math.Abs(First), Math.Abs(Last));
+            return largest is >= 1e7 or < 1e-4
+                ? tick.ToString("0.###e0", CultureInfo.InvariantCulture)
+                : (tick == 0 ? 0 : tick).ToString("F" + _decimals, CultureInfo.InvariantCulture);
+        }
+
+        private static double NiceStep(double atLeast)
+        {
+            double power = Math.Pow(10, Math.Floor(Math.Log10(atLeast)));
+            double[] candidates = [power, 2 * power, 5 * power, 10 * power];
+            return candidates.First(step => step >= atLeast * (1 - 1e-9));
+        }
+    }
+}

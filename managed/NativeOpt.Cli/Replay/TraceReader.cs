@@ -1,0 +1,151 @@
+using System.Text.Json;
+
+namespace NativeOpt.Cli.Replay;
+
+/// <summary>Reads trace files, strictly: a trace that is not wholly understood proves nothing.</summary>
+internal static class TraceReader
+{
+    public const string Format = "nativeopt-trace/1";
+
+    private static readonly JsonDocumentOptions DocumentOptions = new() { AllowDuplicateProperties = false };
+
+    /// <summary>Reads a file.</summary>
+    /// <exception cref="TraceFormatException">It cannot be read, or is no trace.</exception>
+    public static Trace Read(string path)
+    {
+        try
+        {
+            using FileStream file = File.OpenRead(path);
+            using JsonDocument document = JsonDocument.Parse(file, DocumentOptions);
+            return Read(new JsonNode(document.RootElement, ""));
+        }
+        catch (JsonException error)
+        {
+            throw new TraceFormatException($"not JSON: {error.Message}");
+        }
+        catch (Exception error) when (error is IOException or UnauthorizedAccessException)
+        {
+            throw new TraceFormatException($"cannot be read: {error.Message}");
+        }
+    }
+
+    private static Trace Read(JsonNode root)
+    {
+        // First of all: another format may have anything else.
+        if (root.Element.ValueKind == JsonValueKind.Object && root.Member("format").Text() is var format
+            && format != Format)
+        {
+            throw new TraceFormatException($"format: \"{format}\" is not \"{Format}\"");
+        }
+
+        root.Object("format", "source", "optimizer", "dimer", "problem", "tensors", "steps", "tolerance");
+        bool hasDimer = root.Has("dimer");
+        TraceTensor[] tensors =
+            [.. NotEmpty(root.Member("tensors")).Select(tensor => ReadTensor(tensor, hasDimer))];
+        TraceDimer? dimer = root.Optional("dimer") is { } d ? ReadDimer(d) : null;
+        TraceProblem? problem = root.Optional("problem") is { } p ? ReadProblem(p, tensors) : null;
+        return new Trace(
+            root.Member("source").Text(),
+            ReadOptimizer(root.Member("optimizer")),
+            dimer,
+            problem,
+            tensors,
+            [.. NotEmpty(root.Member("steps")).Select(step => ReadStep(step, tensors, problem, dimer))],
+            ReadTolerance(root.Member("tolerance")));
+    }
+
+    private static JsonNode[] NotEmpty(JsonNode list) =>
+        list.Items() is { Length: > 0 } items ? items : throw list.Error("at least one is needed");
+
+    private static TraceOptimizer ReadOptimizer(JsonNode node)
+    {
+        node.Object(
+            "rule", "lr", "betas", "eps", "weight_decay", "decoupled", "xi", "amsgrad", "maximize", "momentum",
+            "momentum_decay", "dampening", "nesterov", "inverse_eps");
+        double[]? betas = node.Optional("betas")?.Items(2, "are needed").Select(static beta => beta.Number(0)).ToArray();
+        return new TraceOptimizer(node.Member("rule").Text(), node.Member("lr").Number(0))
+        {
+            Betas = betas is null ? null : (betas[0], betas[1]),
+            Epsilon = node.Optional("eps")?.Number(0),
+            WeightDecay = node.Optional("weight_decay")?.Number(0),
+            Decoupled = node.Optional("decoupled")?.Boolean(),
+            SwitchingRate = node.Optional("xi")?.Number(0),
+            Amsgrad = node.Optional("amsgrad")?.Boolean(),
+            Maximize = node.Optional("maximize")?.Boolean(),
+            Momentum = node.Optional("momentum")?.Number(0),
+            MomentumDecay = node.Optional("momentum_decay")?.Number(0),
+            Dampening = node.Optional("dampening")?.Number(),
+            Nesterov = node.Optional("nesterov")?.Boolean(),
+            InverseEpsilon = node.Optional("inverse_eps")?.Boolean(),
+        };
+    }
+
+    private static TraceDimer ReadDimer(JsonNode node)
+    {
+        node.Object("scope", "interval", "displacement", "rotation_rate", "alpha", "force", "rotation");
+        return new TraceDimer(
+            node.Member("scope").OneOf("global", "per-tensor") == "per-tensor",
+            node.Member("interval").Integer(1),
+            node.Member("displacement").Number(0),
+            node.Member("rotation_rate").Number(0),
+            node.Member("alpha").Number(0),
+            node.Member("force").OneOf("difference", "per-displacement") == "per-displacement",
+            node.Member("rotation").OneOf("minimum", "maximum") == "maximum");
+    }
+
+    private static TraceProblem ReadProblem(JsonNode node, TraceTensor[] tensors)
+    {
+        node.Object("kind", "hessian").Member("kind").OneOf("quadratic");
+        int size = tensors.Sum(static tensor => tensor.Parameter.Length);
+        return new TraceProblem(
+            Numbers(node.Member("hessian"), checked(size * size), $"({size} x {size}) for tensors of {size} elements"));
+    }
+
+    private static TraceTensor ReadTensor(JsonNode node, bool hasDimer)
+    {
+        node.Object(hasDimer ? ["shape", "param", "direction"] : ["shape", "param"]);
+        JsonNode shape = node.Member("shape");
+        long count = 1;
+        foreach (JsonNode size in shape.Items())
+        {
+            // Far above any trace; so the product cannot overflow.
+            count = Math.Min(count * size.Integer(0), int.MaxValue);
+        }
+
+        string counted = $"in the shape {shape.Element.GetRawText()}";
+        return new TraceTensor(
+            Singles(node.Member("param"), (int)count, counted),
+            hasDimer ? Singles(node.Member("direction"), (int)count, counted) : null);
+    }
+
+    private static TraceStep ReadStep(JsonNode node, TraceTensor[] tensors, TraceProblem? problem, TraceDimer? dimer)
+    {
+        List<string> members = ["params"];
+        members.AddRange(problem is null ? ["grads"] : []);
+        members.AddRange(dimer is null ? [] : ["directions", "curvature"]);
+        node.Object([.. members]);
+        return new TraceStep(
+            problem is null ? PerTensor(node.Member("grads"), tensors, Singles) : null,
+            PerTensor(node.Member("params"), tensors, Numbers),
+            dimer is null ? null : PerTensor(node.Member("directions"), tensors, Numbers),
+            dimer is null
+                ? null
+                : Numbers(node.Member("curvature"), dimer.PerTensor ? tensors.Length : 1, "of this scope"));
+    }
+
+    private static Tolerance ReadTolerance(JsonNode node)
+    {
+        node.Object("rtol", "atol");
+        return new Tolerance(node.Member("rtol").Number(0), node.Member("atol").Number(0));
+    }
+
+    private static T[][] PerTensor<T>(JsonNode node, TraceTensor[] tensors, Func<JsonNode, int, string, T[]> read) =>
+        [.. node.Items(tensors.Length, "tensors")
+            .Select((item, i) => read(item, tensors[i].Parameter.Length, "elements in the tensor"))];
+
+    private static double[] Numbers(JsonNode node, int count, string counted) =>
+        [.. node.Items(count, counted).Select(static item => item.Number())];
+
+    private static float[] Singles(JsonNode node, int count, string counted) =>
+        [.. node.Items(count, counted).Select(static item => item.Single())];
+}

@@ -1,0 +1,74 @@
+using System.Globalization;
+using System.Text;
+using NativeOpt.Cli.Plotting;
+
+namespace NativeOpt.Cli.Training;
+
+/// <summary>What <c>nativeopt train</c> leaves in a folder: losses.csv, losses.svg and sample.txt.</summary>
+internal static class TrainingFiles
+{
+    public const string Csv = "losses.csv";
+    public const string Svg = "losses.svg";
+    public const string Sample = "sample.txt";
+
+    /// <summary>Makes the folder if it is missing, and tries to write to it.</summary>
+    /// <exception cref="IOException">It cannot be written to.</exception>
+    /// <exception cref="UnauthorizedAccessException">It may not be written to.</exception>
+    public static void Prepare(string folder)
+    {
+        Directory.CreateDirectory(folder);
+        string probe = Path.Combine(folder, Path.GetRandomFileName());
+        new FileStream(probe, FileMode.CreateNew, FileAccess.Write, FileShare.None, 1, FileOptions.DeleteOnClose).Dispose();
+    }
+
+    /// <summary>Writes all files, of runs that may have ended early, too.</summary>
+    public static void Write(string folder, string textName, double unigramEntropy, IReadOnlyList<TrainingRun> runs)
+    {
+        File.WriteAllText(Path.Combine(folder, Csv), ToCsv(runs));
+        Chart(textName, unigramEntropy, runs).Save(Path.Combine(folder, Svg));
+        File.WriteAllText(Path.Combine(folder, Sample), ToText(runs));
+    }
+
+    // Only what the seed decides, no times: equal runs leave equal files.
+    private static string ToCsv(IReadOnlyList<TrainingRun> runs)
+    {
+        var csv = new StringBuilder("optimizer,step,learning_rate,train_loss,val_loss\n");
+        foreach (TrainingRun run in runs)
+        {
+            foreach (TrainingPoint point in run.Points)
+            {
+                csv.Append(
+                    CultureInfo.InvariantCulture,
+                    $"{run.Recipe.Name},{point.Step},{point.LearningRate},{point.TrainLoss},{point.ValidationLoss}\n");
+            }
+        }
+
+        return csv.ToString();
+    }
+
+    private static LineChart Chart(string textName, double unigramEntropy, IReadOnlyList<TrainingRun> runs)
+    {
+        var chart = new LineChart($"Character-level GPT on {textName}", "step", "loss (nats per character)");
+        for (int i = 0; i < runs.Count; i++)
+        {
+            string name = runs[i].Recipe.Name;
+            chart.Add(new LineSeries($"{name}, training", runs[i].SmoothedTrainLosses(), i, Dashed: true));
+            chart.Add(new LineSeries($"{name}, validation", runs[i].ValidationLosses(), i));
+        }
+
+        chart.AddReference("unigram entropy", unigramEntropy);
+        return chart;
+    }
+
+    private static string ToText(IReadOnlyList<TrainingRun> runs)
+    {
+        var text = new StringBuilder();
+        foreach (TrainingRun run in runs)
+        {
+            text.Append(CultureInfo.InvariantCulture, $"===== {run.Recipe.Name}, after {run.Steps} steps =====\n");
+            text.Append(run.Sample).Append('\n');
+        }
+
+        return text.ToString();
+    }
+}

@@ -1,0 +1,24 @@
+namespace NativeOpt.Cli.Training;
+
+/// <summary>What one run does, apart from the optimizer: runs of one plan start from the same weights and see the same
+/// batches.</summary>
+internal sealed record TrainingPlan(GptConfig Model, TrainingSchedule Schedule)
+{
+    /// <summary>Selects the weights, the batches and the sample.</summary>
+    public ulong Seed { get; init; } = 1;
+
+    /// <summary>Threads of the model and of the optimizer; null: all. It never changes a result.</summary>
+    public int? Threads { get; init; }
+
+    /// <summary>Where the optimizer runs; the model is computed by the CPU in any case.</summary>
+    public Device Device { get; init; }
+
+    /// <summary>Steps between two validations; there is one before the first and one after the last step, too.</summary>
+    public int ValidationInterval { get; init; } = 100;
+
+    /// <summary>Batches of one validation, always the same ones.</summary>
+    public int ValidationBatches { get; init; } = 16;
+
+    /// <summary>Characters to generate at the end.</summary>
+    public int SampleLength { get; init; } = 500;
+}

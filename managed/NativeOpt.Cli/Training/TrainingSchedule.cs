@@ -1,0 +1,30 @@
+namespace NativeOpt.Cli.Training;
+
+/// <summary>How long and how fast to train: a linear warm-up, then a half cosine down to a tenth of the peak.</summary>
+/// <param name="Steps">Number of optimizer steps.</param>
+/// <param name="BatchSize">Sequences in a step.</param>
+/// <param name="PeakLearningRate">The learning rate after the warm-up.</param>
+/// <param name="WarmupSteps">Steps over which the learning rate rises.</param>
+internal sealed record TrainingSchedule(int Steps, int BatchSize, double PeakLearningRate, int WarmupSteps)
+{
+    private const double FinalFraction = 0.1;
+
+    /// <summary>What suits <see cref="GptConfig.Default"/> and an Adam-like optimizer.</summary>
+    public static TrainingSchedule Default { get; } = new(3000, 8, 3e-3, 100);
+
+    /// <summary>A short run of the same model, for comparing optimizers.</summary>
+    public static TrainingSchedule Compare { get; } = new(300, 16, 3e-3, 20);
+
+    /// <summary>The learning rate of a step, counted from 0.</summary>
+    public double LearningRate(int step)
+    {
+        if (step < WarmupSteps)
+        {
+            return PeakLearningRate * (step + 1) / WarmupSteps;
+        }
+
+        double progress = Math.Min(1, (double)(step - WarmupSteps) / Math.Max(1, Steps - WarmupSteps));
+        double cosine = 0.5 * (1 + Math.Cos(Math.PI * progress));
+        return PeakLearningRate * (FinalFraction + ((1 - FinalFraction) * cosine));
+    }
+}

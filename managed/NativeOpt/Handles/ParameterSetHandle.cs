@@ -1,0 +1,63 @@
+using System.Runtime.InteropServices;
+using NativeOpt.Interop;
+
+namespace NativeOpt;
+
+/// <summary>Owns a native parameter set, what keeps its buffers in place, and the claim of the one optimizer over it.</summary>
+internal sealed unsafe class ParameterSetHandle : NativeHandle
+{
+    private readonly GCHandle[] _pins;
+    private OptimizerHandle? _optimizer;
+
+    /// <param name="device">Where the tensors are.</param>
+    /// <param name="elementCounts">Elements of each tensor.</param>
+    /// <param name="pins">
+    /// Released together with the native set, which an optimizer may outlive its <see cref="ParameterSet"/> with. They are
+    /// the handle's from this call on, even if it throws.
+    /// </param>
+    public ParameterSetHandle(Device device, ReadOnlySpan<long> elementCounts, GCHandle[] pins)
+    {
+        _pins = pins;
+        TensorCount = elementCounts.Length;
+        nopt_param_set* set = null;
+        fixed (long* counts = elementCounts)
+        {
+            nopt_status status = NativeMethods.nopt_param_set_create(
+                device.NativeBackend, device.Index, elementCounts.Length, counts, null, &set);
+            if (status != nopt_status.NOPT_OK)
+            {
+                Free(pins);
+            }
+
+            NativeError.ThrowIfFailed(status);
+        }
+
+        SetHandle((nint)set);
+    }
+
+    public int TensorCount { get; }
+
+    /// <summary>
+    /// Makes an optimizer the set's only one, or says that there is one. The reference also keeps an optimizer that nobody
+    /// disposed of alive as long as its set: its finalizer must not unbind buffers while the set is in use.
+    /// </summary>
+    public bool TryClaim(OptimizerHandle optimizer) =>
+        Interlocked.CompareExchange(ref _optimizer, optimizer, null) is null;
+
+    public void Unclaim() => Volatile.Write(ref _optimizer, null);
+
+    public static void Free(GCHandle[] pins)
+    {
+        foreach (GCHandle pin in pins)
+        {
+            pin.Free();
+        }
+    }
+
+    protected override bool ReleaseHandle()
+    {
+        nopt_status status = NativeMethods.nopt_param_set_destroy((nopt_param_set*)handle);
+        Free(_pins);
+        return status == nopt_status.NOPT_OK;
+    }
+}

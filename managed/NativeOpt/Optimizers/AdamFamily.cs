@@ -1,0 +1,71 @@
+using NativeOpt.Interop;
+
+namespace NativeOpt;
+
+/// <summary>What the options of Adam, AdamW, InvAdam and DualAdam have in common; defaults are torch's.</summary>
+public abstract record AdamFamilyOptions : OptimizerOptions
+{
+    private protected AdamFamilyOptions()
+    {
+    }
+
+    /// <summary>Decay of the first moment, in [0, 1); 0.9 by default.</summary>
+    public double Beta1 { get; init; } = 0.9;
+
+    /// <summary>Decay of the second moment, in [0, 1); 0.999 by default.</summary>
+    public double Beta2 { get; init; } = 0.999;
+
+    /// <summary>Added to the root of the second moment, finite and >= 0; 1e-8 by default.</summary>
+    public double Epsilon { get; init; } = 1e-8;
+
+    /// <summary>
+    /// Whether to use the running maximum of the second moment, as torch's <c>amsgrad</c> (Reddi et al. 2018, "On the
+    /// convergence of Adam and beyond", algorithm 2). Needs one more state buffer.
+    /// </summary>
+    public bool Amsgrad { get; init; }
+
+    internal override nopt_hyperparams ToNative()
+    {
+        nopt_hyperparams native = base.ToNative();
+        native.beta1 = Beta1;
+        native.beta2 = Beta2;
+        native.eps = Epsilon;
+        native.flags |= Flag(Amsgrad, nopt_flag.NOPT_FLAG_AMSGRAD);
+        return native;
+    }
+}
+
+/// <summary>
+/// Optimizers over the two moments of the gradient, m and v, with bias correction: Adam, AdamW, InvAdam and DualAdam.
+/// </summary>
+public abstract class AdamFamilyOptimizer : Optimizer
+{
+    private protected AdamFamilyOptimizer(ParameterSet parameters, string ruleName, AdamFamilyOptions options)
+        : base(parameters, ruleName, options)
+    {
+    }
+
+    /// <summary>Decay of the first moment, in [0, 1); may change between steps.</summary>
+    /// <exception cref="ArgumentOutOfRangeException">The value is out of range.</exception>
+    public double Beta1
+    {
+        get => Hyperparameters.beta1;
+        set => Hyperparameters = Hyperparameters with { beta1 = value };
+    }
+
+    /// <summary>Decay of the second moment, in [0, 1); may change between steps.</summary>
+    /// <exception cref="ArgumentOutOfRangeException">The value is out of range.</exception>
+    public double Beta2
+    {
+        get => Hyperparameters.beta2;
+        set => Hyperparameters = Hyperparameters with { beta2 = value };
+    }
+
+    /// <summary>Added to the root of the second moment, finite and >= 0; may change between steps.</summary>
+    /// <exception cref="ArgumentOutOfRangeException">The value is out of range.</exception>
+    public double Epsilon
+    {
+        get => Hyperparameters.eps;
+        set => Hyperparameters = Hyperparameters with { eps = value };
+    }
+}

@@ -1,0 +1,34 @@
+using NativeOpt.Interop;
+
+namespace NativeOpt;
+
+/// <summary>Options of <see cref="AdamW"/>; defaults are torch's, with a <see cref="OptimizerOptions.WeightDecay"/> of 1e-2.</summary>
+public sealed record AdamWOptions : AdamFamilyOptions
+{
+    /// <summary>Makes the default options.</summary>
+    public AdamWOptions()
+    {
+        WeightDecay = 1e-2;
+    }
+
+    internal override nopt_hyperparams ToNative()
+    {
+        nopt_hyperparams native = base.ToNative();
+        native.flags |= (uint)nopt_flag.NOPT_FLAG_DECOUPLED_WEIGHT_DECAY;
+        return native;
+    }
+}
+
+/// <summary>
+/// AdamW (Loshchilov &amp; Hutter 2019, "Decoupled weight decay regularization", algorithm 2):
+/// θ ← (1 − ηλ)θ, then Adam's update.
+/// </summary>
+/// <remarks>Its states are Adam's, and so are its <see cref="Optimizer.RuleName"/> and its state files.</remarks>
+public sealed class AdamW : AdamFamilyOptimizer
+{
+    /// <inheritdoc cref="Adam(ParameterSet, AdamOptions?)"/>
+    public AdamW(ParameterSet parameters, AdamWOptions? options = null)
+        : base(parameters, "adam", options ?? new AdamWOptions())
+    {
+    }
+}

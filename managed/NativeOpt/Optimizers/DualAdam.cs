@@ -1,0 +1,55 @@
+using NativeOpt.Interop;
+
+namespace NativeOpt;
+
+/// <summary>Options of <see cref="DualAdam"/>.</summary>
+public sealed record DualAdamOptions : AdamFamilyOptions
+{
+    /// <summary>
+    /// ξ, finite and >= 0: the weight of the inverse part at step t is max(0, 1 − ξt). 8e-5, the paper's, by default: Adam
+    /// alone from step 12,500 on.
+    /// </summary>
+    public double SwitchingRate { get; init; } = 8e-5;
+
+    /// <summary>
+    /// Whether weight decay shrinks the parameter, as AdamW does and the paper's experiments do, rather than being added to
+    /// the gradient.
+    /// </summary>
+    public bool DecoupledWeightDecay { get; init; }
+
+    /// <summary>
+    /// Whether the inverse part multiplies by (√v̂ + ε), as the authors' published code does, and not by √v̂.
+    /// </summary>
+    public bool InverseEpsilon { get; init; }
+
+    internal override nopt_hyperparams ToNative()
+    {
+        nopt_hyperparams native = base.ToNative();
+        native.switching_rate = SwitchingRate;
+        native.flags |= Flag(DecoupledWeightDecay, nopt_flag.NOPT_FLAG_DECOUPLED_WEIGHT_DECAY)
+            | Flag(InverseEpsilon, nopt_flag.NOPT_FLAG_INVERSE_EPSILON);
+        return native;
+    }
+}
+
+/// <summary>
+/// DualAdam (arXiv 2603.07122, "Combining Adam and its inverse counterpart…"): starts as
+/// <see cref="InvAdam"/> and turns into <see cref="Adam"/>,
+/// θ ← θ − η·(a·m̂·√v̂ + (1 − a)·m̂/(√v̂ + ε)) with a = max(0, 1 − ξt).
+/// </summary>
+public sealed class DualAdam : AdamFamilyOptimizer
+{
+    /// <inheritdoc cref="Adam(ParameterSet, AdamOptions?)"/>
+    public DualAdam(ParameterSet parameters, DualAdamOptions? options = null)
+        : base(parameters, "dualadam", options ?? new DualAdamOptions())
+    {
+    }
+
+    /// <summary>ξ, finite and >= 0: the weight of the inverse part at step t is max(0, 1 − ξt). May change between steps.</summary>
+    /// <exception cref="ArgumentOutOfRangeException">The value is out of range.</exception>
+    public double SwitchingRate
+    {
+        get => Hyperparameters.switching_rate;
+        set => Hyperparameters = Hyperparameters with { switching_rate = value };
+    }
+}

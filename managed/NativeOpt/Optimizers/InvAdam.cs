@@ -1,0 +1,34 @@
+using NativeOpt.Interop;
+
+namespace NativeOpt;
+
+/// <summary>Options of <see cref="InvAdam"/>.</summary>
+public sealed record InvAdamOptions : AdamFamilyOptions
+{
+    /// <summary>Whether weight decay shrinks the parameter, as AdamW does, rather than being added to the gradient.</summary>
+    public bool DecoupledWeightDecay { get; init; }
+
+    /// <summary>Whether to multiply by (√v̂ + ε), as the authors' published code does, and not by √v̂.</summary>
+    public bool InverseEpsilon { get; init; }
+
+    internal override nopt_hyperparams ToNative()
+    {
+        nopt_hyperparams native = base.ToNative();
+        native.flags |= Flag(DecoupledWeightDecay, nopt_flag.NOPT_FLAG_DECOUPLED_WEIGHT_DECAY)
+            | Flag(InverseEpsilon, nopt_flag.NOPT_FLAG_INVERSE_EPSILON);
+        return native;
+    }
+}
+
+/// <summary>
+/// InvAdam (arXiv 2603.07122, "Combining Adam and its inverse counterpart…"): θ ← θ − η·m̂·√v̂. Steps
+/// grow with the second moment, which leaves sharp minima; <see cref="DualAdam"/> blends it into Adam.
+/// </summary>
+public sealed class InvAdam : AdamFamilyOptimizer
+{
+    /// <inheritdoc cref="Adam(ParameterSet, AdamOptions?)"/>
+    public InvAdam(ParameterSet parameters, InvAdamOptions? options = null)
+        : base(parameters, "invadam", options ?? new InvAdamOptions())
+    {
+    }
+}

@@ -1,0 +1,367 @@
+using System.Buffers;
+using NativeOpt.Interop;
+
+namespace NativeOpt;
+
+/// <summary>
+/// An update rule over a <see cref="NativeOpt.ParameterSet"/>: <see cref="Step()"/> updates all of its parameters from
+/// their gradients in one native call.
+/// </summary>
+/// <remarks>
+/// <para>
+/// State buffers (moments, momentum) are allocated on the set's device, zeroed, at the first step or whatever needs them
+/// first; <see cref="BindState(StateRole, ReadOnlySpan{nint})"/> before that gives the host's own. A set has one optimizer
+/// at a time.
+/// </para>
+/// <para>
+/// For equal inputs a step gives the same bits on every device, instruction set and number of threads. It allocates nothing
+/// and on CUDA does not wait for the device. It serves one thread at a time, together with its set.
+/// </para>
+/// <para>Which exception a failure of the native library becomes: see <see cref="NativeOptException"/>.</para>
+/// </remarks>
+public abstract unsafe partial class Optimizer : IDisposable
+{
+    // A cache line, and the widest CPU register; GPUs need 16.
+    private const int StateAlignment = 64;
+
+    private static readonly StateRole[] AllRoles = Enum.GetValues<StateRole>();
+
+    private readonly OptimizerHandle _handle;
+    private readonly object _stateLock = new();
+    private nopt_hyperparams _hyperparameters;
+    private volatile bool _stateIsReady;
+
+    private protected Optimizer(ParameterSet parameters, string ruleName, OptimizerOptions options)
+    {
+        ArgumentNullException.ThrowIfNull(parameters);
+        nopt_hyperparams hyperparameters = options.ToNative() with { struct_size = (uint)sizeof(nopt_hyperparams) };
+        Validate(hyperparameters, nameof(options));
+        ParameterSet = parameters;
+        RuleName = ruleName;
+        _hyperparameters = hyperparameters;
+        _handle = new OptimizerHandle(parameters, ruleName);
+    }
+
+    /// <summary>The tensors.</summary>
+    public ParameterSet ParameterSet { get; }
+
+    /// <summary>The native library's name of the update rule; see <see cref="NativeRuntime.Rules"/>.</summary>
+    public string RuleName { get; }
+
+    /// <summary>The learning rate, finite and >= 0; may change between steps.</summary>
+    /// <exception cref="ArgumentOutOfRangeException">The value is out of range.</exception>
+    public double LearningRate
+    {
+        get => _hyperparameters.lr;
+        set => Hyperparameters = _hyperparameters with { lr = value };
+    }
+
+    /// <summary>The weight decay of tensors that have none of their own, finite and >= 0; may change between steps.</summary>
+    /// <exception cref="ArgumentOutOfRangeException">The value is out of range.</exception>
+    public double WeightDecay
+    {
+        get => _hyperparameters.weight_decay;
+        set => Hyperparameters = _hyperparameters with { weight_decay = value };
+    }
+
+    /// <summary>Steps taken, t; 0 before the first. To be set only to resume.</summary>
+    /// <exception cref="ArgumentOutOfRangeException">The value is negative.</exception>
+    /// <exception cref="ConcurrentUseException">The set is in use by another thread.</exception>
+    /// <exception cref="ObjectDisposedException">The optimizer or its set is disposed of.</exception>
+    public long StepCount
+    {
+        get => StepState.step;
+        set
+        {
+            ArgumentOutOfRangeException.ThrowIfNegative(value);
+            StepState = StepState with { step = value };
+        }
+    }
+
+    /// <summary>
+    /// The product of beta1 over all steps taken, in [0, 1], for bias correction; 1 before the first step and for rules
+    /// without betas. To be set only to resume.
+    /// </summary>
+    /// <exception cref="ArgumentOutOfRangeException">The value is out of range.</exception>
+    /// <exception cref="ConcurrentUseException">The set is in use by another thread.</exception>
+    /// <exception cref="ObjectDisposedException">The optimizer or its set is disposed of.</exception>
+    public double Beta1Product
+    {
+        get => StepState.beta1_product;
+        set
+        {
+            Check.Product(value, nameof(Beta1Product), nameof(value));
+            StepState = StepState with { beta1_product = value };
+        }
+    }
+
+    /// <summary>The product of beta2 over all steps taken; see <see cref="Beta1Product"/>.</summary>
+    /// <exception cref="ArgumentOutOfRangeException">The value is out of range.</exception>
+    /// <exception cref="ConcurrentUseException">The set is in use by another thread.</exception>
+    /// <exception cref="ObjectDisposedException">The optimizer or its set is disposed of.</exception>
+    public double Beta2Product
+    {
+        get => StepState.beta2_product;
+        set
+        {
+            Check.Product(value, nameof(Beta2Product), nameof(value));
+            StepState = StepState with { beta2_product = value };
+        }
+    }
+
+    /// <summary>The state buffers that steps with the present options use.</summary>
+    /// <exception cref="ObjectDisposedException">The optimizer or its set is disposed of.</exception>
+    public IReadOnlyList<StateRole> StateRoles
+    {
+        get
+        {
+            ThrowIfDisposed();
+            uint mask = RoleMask();
+            return [.. AllRoles.Where(role => Contains(mask, role))];
+        }
+    }
+
+    /// <summary>What the next step uses; checked when set.</summary>
+    private protected nopt_hyperparams Hyperparameters
+    {
+        get => _hyperparameters;
+        set
+        {
+            ThrowIfDisposed();
+            Validate(value, nameof(value));
+            _hyperparameters = value;
+
+            // Another value may need another state buffer (SGD's, once there is momentum).
+            _stateIsReady = false;
+        }
+    }
+
+    internal nopt_step_state StepState
+    {
+        get
+        {
+            ThrowIfDisposed();
+            nopt_step_state state = new() { struct_size = (uint)sizeof(nopt_step_state) };
+            using HandleLease lease = new(_handle, this);
+            NativeError.ThrowIfFailed(
+                NativeMethods.nopt_optimizer_get_state((nopt_optimizer*)lease.Pointer, &state));
+            return state;
+        }
+
+        set
+        {
+            ThrowIfDisposed();
+            using HandleLease lease = new(_handle, this);
+            NativeError.ThrowIfFailed(
+                NativeMethods.nopt_optimizer_set_state((nopt_optimizer*)lease.Pointer, &value));
+        }
+    }
+
+    /// <summary>One step of all tensors, on the default stream.</summary>
+    /// <inheritdoc cref="Step(DeviceStream)" path="/exception"/>
+    public void Step() => Step(DeviceStream.Default);
+
+    /// <summary>
+    /// One step of all tensors: reads the gradients, updates the parameters and the states, counts the step. On CUDA it is
+    /// queued on the stream, after the work that computes the gradients if that is queued there too.
+    /// </summary>
+    /// <param name="stream">The stream; on CPU the default one.</param>
+    /// <exception cref="InvalidOperationException">The set has no gradients yet.</exception>
+    /// <exception cref="ConcurrentUseException">The set is in use by another thread.</exception>
+    /// <exception cref="ArgumentException">The set is on CPU, and the stream is not the default one.</exception>
+    /// <exception cref="ObjectDisposedException">The optimizer, its set or the stream is disposed of.</exception>
+    /// <exception cref="InsufficientMemoryException">There is no memory for the state buffers.</exception>
+    /// <exception cref="NativeOptException">The device reported a fault, perhaps of earlier work.</exception>
+    public void Step(DeviceStream stream)
+    {
+        ThrowIfDisposed();
+        if (!ParameterSet.HasGradients)
+        {
+            throw new InvalidOperationException("The parameter set has no gradients; call its SetGradients first.");
+        }
+
+        EnsureState();
+        nopt_hyperparams hyperparameters = _hyperparameters;
+        using HandleLease lease = new(_handle, this);
+        NativeError.ThrowIfFailed(
+            NativeMethods.nopt_optimizer_step(
+                (nopt_optimizer*)lease.Pointer, &hyperparameters, (void*)stream.Pointer));
+        stream.KeepAlive();
+    }
+
+    /// <summary>Uses the host's buffers for a state, after checking that they fit. See the overload with addresses.</summary>
+    /// <param name="role">Which state.</param>
+    /// <param name="buffers">The buffer of each parameter, in the same order; they hold the state, at first zeros.</param>
+    /// <exception cref="ArgumentException">
+    /// The rule with its options has no such state, there are fewer or more buffers than parameters, a length, device or
+    /// alignment does not fit, a pointer is null, or a buffer overlaps another one.
+    /// </exception>
+    /// <exception cref="NotSupportedException">An element type is not implemented.</exception>
+    /// <exception cref="ConcurrentUseException">The set is in use by another thread.</exception>
+    /// <exception cref="ObjectDisposedException">The optimizer or its set is disposed of.</exception>
+    public void BindState(StateRole role, ReadOnlySpan<TensorRef> buffers)
+    {
+        nint[] pointers = ParameterSet.RentPointers(buffers, nameof(buffers));
+        try
+        {
+            BindState(role, pointers.AsSpan(0, buffers.Length));
+        }
+        finally
+        {
+            ArrayPool<nint>.Shared.Return(pointers);
+        }
+    }
+
+    /// <summary>
+    /// Uses the host's buffers for a state, by address, in place of those that the optimizer allocated (and now frees) or
+    /// was given before. The host keeps them until the optimizer is disposed of and its last step has finished.
+    /// </summary>
+    /// <param name="role">Which state.</param>
+    /// <param name="buffers">
+    /// The address of each parameter's buffer on the set's device: as many float32 elements as the parameter has. They hold
+    /// the state, at first zeros.
+    /// </param>
+    /// <exception cref="ArgumentException">
+    /// The rule with its options has no such state, there are fewer or more buffers than parameters, a pointer is null or
+    /// misaligned, or a buffer overlaps another one.
+    /// </exception>
+    /// <exception cref="ConcurrentUseException">The set is in use by another thread.</exception>
+    /// <exception cref="ObjectDisposedException">The optimizer or its set is disposed of.</exception>
+    public void BindState(StateRole role, ReadOnlySpan<nint> buffers)
+    {
+        ThrowIfDisposed();
+        RequireRole(role);
+        ParameterSet.RequireCount(buffers.Length, nameof(buffers));
+        lock (_stateLock)
+        {
+            using HandleLease lease = new(_handle, this);
+            _handle.Bind(role, buffers, owned: null);
+        }
+    }
+
+    /// <summary>A state buffer of a tensor, allocated if it was not yet.</summary>
+    /// <param name="role">Which state.</param>
+    /// <param name="tensor">The tensor's index.</param>
+    /// <returns>The buffer; it is valid until the optimizer is disposed of or the role is bound anew.</returns>
+    /// <exception cref="ArgumentException">The rule with its options has no such state.</exception>
+    /// <exception cref="ArgumentOutOfRangeException">There is no such tensor.</exception>
+    /// <exception cref="ObjectDisposedException">The optimizer or its set is disposed of.</exception>
+    public TensorRef GetState(StateRole role, int tensor)
+    {
+        ThrowIfDisposed();
+        RequireRole(role);
+        ParameterSet.RequireIndex(tensor);
+        EnsureState();
+        return TensorRef.FromPointer(
+            _handle.Pointers(role)[tensor], ParameterSet.ElementCounts[tensor], ParameterSet.Device);
+    }
+
+    /// <summary>
+    /// Frees the state buffers that the optimizer allocated; on CUDA it waits for the device's work. The set can have
+    /// another optimizer then. Further calls do nothing.
+    /// </summary>
+    public void Dispose()
+    {
+        _handle.Dispose();
+        GC.SuppressFinalize(this);
+    }
+
+    private static bool Contains(uint mask, StateRole role) => (mask & (1u << (int)role)) != 0;
+
+    private static void Validate(in nopt_hyperparams hyperparameters, string paramName)
+    {
+        Check.AtLeastZero(hyperparameters.lr, nameof(OptimizerOptions.LearningRate), paramName);
+        Check.AtLeastZero(hyperparameters.weight_decay, nameof(OptimizerOptions.WeightDecay), paramName);
+        Check.Beta(hyperparameters.beta1, nameof(AdamFamilyOptions.Beta1), paramName);
+        Check.Beta(hyperparameters.beta2, nameof(AdamFamilyOptions.Beta2), paramName);
+        Check.AtLeastZero(hyperparameters.eps, nameof(AdamFamilyOptions.Epsilon), paramName);
+        Check.AtLeastZero(hyperparameters.switching_rate, nameof(DualAdamOptions.SwitchingRate), paramName);
+        Check.AtLeastZero(hyperparameters.momentum, nameof(SgdOptions.Momentum), paramName);
+        if ((hyperparameters.flags & (uint)nopt_flag.NOPT_FLAG_NESTEROV) != 0 && hyperparameters.momentum == 0)
+        {
+            throw new ArgumentException("Nesterov needs a Momentum above 0.", paramName);
+        }
+    }
+
+    private void ThrowIfDisposed()
+    {
+        ObjectDisposedException.ThrowIf(_handle.IsDisposed, this);
+        ObjectDisposedException.ThrowIf(ParameterSet.IsDisposed, ParameterSet);
+    }
+
+    private void RequireRole(StateRole role)
+    {
+        if (!Enum.IsDefined(role) || !Contains(RoleMask(), role))
+        {
+            throw new ArgumentException(
+                $"The rule \"{RuleName}\" with these options has no state {role}.", nameof(role));
+        }
+    }
+
+    /// <summary>The native roles that a step needs, by bit.</summary>
+    private uint RoleMask()
+    {
+        nopt_hyperparams hyperparameters = _hyperparameters;
+        uint mask;
+        using HandleLease lease = new(_handle, this);
+        NativeError.ThrowIfFailed(
+            NativeMethods.nopt_optimizer_get_roles((nopt_optimizer*)lease.Pointer, &hyperparameters, &mask));
+        return mask;
+    }
+
+    private void EnsureState()
+    {
+        if (!_stateIsReady)
+        {
+            AllocateMissingState();
+        }
+    }
+
+    private void AllocateMissingState()
+    {
+        // Two threads at the first step: which one may step is decided natively, but both come by here.
+        lock (_stateLock)
+        {
+            using HandleLease lease = new(_handle, this);
+            uint mask = RoleMask();
+            foreach (StateRole role in AllRoles)
+            {
+                if (Contains(mask, role) && !_handle.IsBound(role))
+                {
+                    AllocateState(role);
+                }
+            }
+
+            _stateIsReady = true;
+        }
+    }
+
+    /// <summary>One allocation holds the buffers of all tensors.</summary>
+    private void AllocateState(StateRole role)
+    {
+        ReadOnlySpan<long> counts = ParameterSet.ElementCounts;
+        nint[] pointers = new nint[counts.Length];
+        long bytes = 0;
+        for (int i = 0; i < counts.Length; i++)
+        {
+            pointers[i] = (nint)bytes;
+            bytes += ((counts[i] * sizeof(float)) + StateAlignment - 1) / StateAlignment * StateAlignment;
+        }
+
+        MemoryHandle memory = MemoryHandle.AllocateZeroed(ParameterSet.Device, bytes);
+        try
+        {
+            for (int i = 0; i < counts.Length; i++)
+            {
+                pointers[i] += memory.DangerousGetHandle();
+            }
+
+            _handle.Bind(role, pointers, memory);
+        }
+        catch
+        {
+            memory.Dispose();
+            throw;
+        }
+    }
+}

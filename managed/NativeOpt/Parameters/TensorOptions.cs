@@ -1,0 +1,14 @@
+namespace NativeOpt;
+
+/// <summary>What distinguishes one tensor of a <see cref="ParameterSet"/> from the others.</summary>
+public sealed record TensorOptions
+{
+    /// <summary>The tensor's name in state files, unique in its set and not empty; null: its index.</summary>
+    public string? Name { get; init; }
+
+    /// <summary>Multiplies the optimizer's learning rate for this tensor; finite and >= 0, 1 by default.</summary>
+    public double LearningRateScale { get; init; } = 1;
+
+    /// <summary>The tensor's weight decay, finite and >= 0; null, the default, takes the optimizer's.</summary>
+    public double? WeightDecay { get; init; }
+}

@@ -1,0 +1,112 @@
+namespace NativeOpt;
+
+// Saving and loading; see OptimizerState for what is in a file.
+public abstract partial class Optimizer
+{
+    /// <summary>
+    /// Saves the state to a file, which then is the new one or, whatever fails, what it was: it is written beside the
+    /// target, brought to the disk and renamed.
+    /// </summary>
+    /// <param name="path">The file, conventionally *.safetensors; it is replaced if it exists.</param>
+    /// <param name="includeParameters">Whether to save the parameters too, which <see cref="Load(string, DeviceStream, CancellationToken)"/> then restores.</param>
+    /// <param name="stream">The stream of the last step, to wait for; the default one if left out.</param>
+    /// <param name="cancellationToken">Ends it early, with the file as it was.</param>
+    /// <remarks>
+    /// <para>
+    /// A safetensors file: for each tensor "NAME.exp_avg", "NAME.exp_avg_sq", "NAME.max_exp_avg_sq" or
+    /// "NAME.momentum_buffer", as far as the rule has them, and "NAME.param" if asked for, each F32 of shape [elements];
+    /// in the metadata format, rule, step, beta1_product and beta2_product. Learning rate and other options are not in it.
+    /// </para>
+    /// </remarks>
+    /// <exception cref="ArgumentNullException"><paramref name="path"/> is null.</exception>
+    /// <exception cref="IOException">The file cannot be written.</exception>
+    /// <exception cref="UnauthorizedAccessException">The file may not be written.</exception>
+    /// <exception cref="OperationCanceledException">The token was cancelled.</exception>
+    /// <exception cref="ConcurrentUseException">The set is in use by another thread.</exception>
+    /// <exception cref="ObjectDisposedException">The optimizer, its set or the stream is disposed of.</exception>
+    /// <exception cref="NativeOptException">The device reported a fault.</exception>
+    public void Save(
+        string path,
+        bool includeParameters = false,
+        DeviceStream stream = default,
+        CancellationToken cancellationToken = default)
+    {
+        ArgumentNullException.ThrowIfNull(path);
+        ThrowIfDisposed();
+        AtomicFile.Write(path, file => Save(file, includeParameters, stream, cancellationToken));
+    }
+
+    /// <summary>Saves the state to a stream, from its position on; see the overload with a path for what is written.</summary>
+    /// <param name="destination">The stream; it stays open. After an exception it may hold a part.</param>
+    /// <param name="includeParameters">Whether to save the parameters too.</param>
+    /// <param name="stream">The device's stream of the last step, to wait for; the default one if left out.</param>
+    /// <param name="cancellationToken">Ends it early.</param>
+    /// <exception cref="ArgumentNullException"><paramref name="destination"/> is null.</exception>
+    /// <exception cref="IOException">The stream cannot be written.</exception>
+    /// <exception cref="OperationCanceledException">The token was cancelled.</exception>
+    /// <exception cref="ConcurrentUseException">The set is in use by another thread.</exception>
+    /// <exception cref="ObjectDisposedException">The optimizer, its set or the device's stream is disposed of.</exception>
+    /// <exception cref="NativeOptException">The device reported a fault.</exception>
+    public void Save(
+        Stream destination,
+        bool includeParameters = false,
+        DeviceStream stream = default,
+        CancellationToken cancellationToken = default)
+    {
+        ArgumentNullException.ThrowIfNull(destination);
+        ThrowIfDisposed();
+        using HandleLease lease = new(_handle, this);
+        OptimizerState.Save(this, destination, includeParameters, stream, cancellationToken);
+    }
+
+    /// <summary>
+    /// Loads what <c>Save</c> wrote: step count, products and state buffers, and the parameters if the file has them. The
+    /// same steps then follow, bit for bit. The whole file is read and checked first; if it does not fit, nothing changes.
+    /// </summary>
+    /// <param name="path">The file.</param>
+    /// <param name="stream">The device's stream of the last and the next step; the default one if left out.</param>
+    /// <param name="cancellationToken">Ends it early, with nothing changed.</param>
+    /// <exception cref="ArgumentNullException"><paramref name="path"/> is null.</exception>
+    /// <exception cref="InvalidDataException">
+    /// The file is truncated, damaged or foreign, or of another rule, other options or another model; the message says what
+    /// differs.
+    /// </exception>
+    /// <exception cref="IOException">The file cannot be read.</exception>
+    /// <exception cref="UnauthorizedAccessException">The file may not be read.</exception>
+    /// <exception cref="OperationCanceledException">The token was cancelled.</exception>
+    /// <exception cref="ConcurrentUseException">The set is in use by another thread.</exception>
+    /// <exception cref="ObjectDisposedException">The optimizer, its set or the stream is disposed of.</exception>
+    /// <exception cref="NativeOptException">The device reported a fault.</exception>
+    public void Load(string path, DeviceStream stream = default, CancellationToken cancellationToken = default)
+    {
+        ArgumentNullException.ThrowIfNull(path);
+        using FileStream file = new(path, FileMode.Open, FileAccess.Read, FileShare.Read);
+        try
+        {
+            Load(file, stream, cancellationToken);
+        }
+        catch (InvalidDataException exception)
+        {
+            throw new InvalidDataException($"{path}: {exception.Message}", exception);
+        }
+    }
+
+    /// <summary>Loads the state from a stream, from its position to its end; see the overload with a path.</summary>
+    /// <param name="source">The stream; it stays open, and need not seek.</param>
+    /// <param name="stream">The device's stream of the last and the next step; the default one if left out.</param>
+    /// <param name="cancellationToken">Ends it early, with nothing changed.</param>
+    /// <exception cref="ArgumentNullException"><paramref name="source"/> is null.</exception>
+    /// <exception cref="InvalidDataException">The data is truncated, damaged or foreign, or does not fit; the message says what differs.</exception>
+    /// <exception cref="IOException">The stream cannot be read.</exception>
+    /// <exception cref="OperationCanceledException">The token was cancelled.</exception>
+    /// <exception cref="ConcurrentUseException">The set is in use by another thread.</exception>
+    /// <exception cref="ObjectDisposedException">The optimizer, its set or the device's stream is disposed of.</exception>
+    /// <exception cref="NativeOptException">The device reported a fault.</exception>
+    public void Load(Stream source, DeviceStream stream = default, CancellationToken cancellationToken = default)
+    {
+        ArgumentNullException.ThrowIfNull(source);
+        ThrowIfDisposed();
+        using HandleLease lease = new(_handle, this);
+        OptimizerState.Load(this, source, stream, cancellationToken);
+    }
+}

@@ -1,0 +1,261 @@
+using System.Globalization;
+using NativeOpt.Interop;
+
+namespace NativeOpt;
+
+/// <summary>What a state file holds: an optimizer's scalars and state buffers, perhaps the parameters too.</summary>
+internal static unsafe class OptimizerState
+{
+    private const string Format = "nativeopt-state/1";
+    private const string FormatKey = "format";
+    private const string RuleKey = "rule";
+    private const string StepKey = "step";
+    private const string Beta1ProductKey = "beta1_product";
+    private const string Beta2ProductKey = "beta2_product";
+    private const string VersionKey = "library_version";
+    private const string ParameterSuffix = "param";
+    private const string Float32 = "F32";
+
+    // Of one copy to or from the host: enough for a disk or a GPU to be busy, little enough to keep.
+    private const int PieceBytes = 4 << 20;
+
+    public static void Save(
+        Optimizer optimizer, Stream stream, bool includeParameters, DeviceStream order, CancellationToken cancellation)
+    {
+        nopt_step_state state = optimizer.StepState;
+        List<SafetensorsEntry> entries = [];
+        List<Buffer> buffers = Buffers(optimizer, includeParameters);
+        long end = 0;
+        foreach (Buffer buffer in buffers)
+        {
+            long begin = end;
+            end += buffer.Bytes;
+            entries.Add(new SafetensorsEntry(buffer.Key, Float32, [buffer.Tensor.ElementCount], begin, end));
+        }
+
+        Dictionary<string, string> metadata = new()
+        {
+            [FormatKey] = Format,
+            [RuleKey] = optimizer.RuleName,
+            [StepKey] = state.step.ToString(CultureInfo.InvariantCulture),
+            [Beta1ProductKey] = state.beta1_product.ToString("R", CultureInfo.InvariantCulture),
+            [Beta2ProductKey] = state.beta2_product.ToString("R", CultureInfo.InvariantCulture),
+            [VersionKey] = NativeRuntime.Version,
+        };
+        stream.Write(new SafetensorsHeader(metadata, entries).ToBytes());
+        byte[] piece = new byte[Math.Min(PieceBytes, end)];
+        foreach (Buffer buffer in buffers)
+        {
+            for (long done = 0; done < buffer.Bytes; done += piece.Length)
+            {
+                cancellation.ThrowIfCancellationRequested();
+                Span<byte> part = piece.AsSpan(0, (int)Math.Min(piece.Length, buffer.Bytes - done));
+                fixed (byte* host = part)
+                {
+                    DeviceMemory.CopyAndWait(
+                        buffer.Tensor.Device, host, (byte*)buffer.Tensor.Pointer + done, part.Length, order);
+                }
+
+                stream.Write(part);
+            }
+        }
+
+        // A step of another thread meanwhile would have mixed two states in the file. (One that runs now throws here.)
+        if (optimizer.StepState.step != state.step)
+        {
+            throw new ConcurrentUseException("The optimizer took a step on another thread while its state was saved.");
+        }
+    }
+
+    public static void Load(Optimizer optimizer, Stream stream, DeviceStream order, CancellationToken cancellation)
+    {
+        SafetensorsHeader header = SafetensorsHeader.Read(stream);
+        nopt_step_state state = ReadScalars(optimizer, header.Metadata) with { struct_size = (uint)sizeof(nopt_step_state) };
+        bool hasParameters = header.Entries.Any(
+            static entry => entry.Name.EndsWith('.' + ParameterSuffix, StringComparison.Ordinal));
+        List<Buffer> buffers = Buffers(optimizer, hasParameters);
+        Dictionary<string, SafetensorsEntry> entries = RequireEntries(header, buffers);
+        long total = RequireTiling(header.Entries);
+
+        // All of the data is read before any of it is used: the file may end early.
+        using DeviceBuffer<byte> data = ReadData(stream, total, cancellation);
+        optimizer.StepState = state;
+        foreach (Buffer buffer in buffers)
+        {
+            DeviceMemory.CopyAndWait(
+                buffer.Tensor.Device, (void*)buffer.Tensor.Pointer,
+                (byte*)data.Pointer + entries[buffer.Key].Begin, buffer.Bytes, order);
+        }
+    }
+
+    /// <summary>Everything that a file holds, in the file's order.</summary>
+    private static List<Buffer> Buffers(Optimizer optimizer, bool includeParameters)
+    {
+        ParameterSet set = optimizer.ParameterSet;
+        IReadOnlyList<StateRole> roles = optimizer.StateRoles;
+        List<Buffer> buffers = [];
+        for (int tensor = 0; tensor < set.Count; tensor++)
+        {
+            if (includeParameters)
+            {
+                buffers.Add(new Buffer($"{set.Names[tensor]}.{ParameterSuffix}", set.GetParameter(tensor)));
+            }
+
+            foreach (StateRole role in roles)
+            {
+                buffers.Add(new Buffer($"{set.Names[tensor]}.{Suffix(role)}", optimizer.GetState(role, tensor)));
+            }
+        }
+
+        return buffers;
+    }
+
+    private static string Suffix(StateRole role) => role switch
+    {
+        StateRole.ExpAvg => "exp_avg",
+        StateRole.ExpAvgSq => "exp_avg_sq",
+        StateRole.MaxExpAvgSq => "max_exp_avg_sq",
+        StateRole.MomentumBuffer => "momentum_buffer",
+        _ => throw new ArgumentOutOfRangeException(nameof(role), role, null),
+    };
+
+    private static nopt_step_state ReadScalars(Optimizer optimizer, IReadOnlyDictionary<string, string> metadata)
+    {
+        string[] known = [FormatKey, RuleKey, StepKey, Beta1ProductKey, Beta2ProductKey, VersionKey];
+        if (metadata.Keys.FirstOrDefault(key => !known.Contains(key)) is { } unknown)
+        {
+            throw new InvalidDataException($"The metadata has \"{unknown}\", which {Format} does not know.");
+        }
+
+        RequireValue(metadata, FormatKey, Format);
+        RequireValue(metadata, RuleKey, optimizer.RuleName);
+        string text = Value(metadata, StepKey);
+        if (!long.TryParse(text, NumberStyles.None, CultureInfo.InvariantCulture, out long step))
+        {
+            throw new InvalidDataException($"The file's {StepKey} is \"{text}\"; it must be a whole number from 0.");
+        }
+
+        return new nopt_step_state
+        {
+            step = step,
+            beta1_product = ReadProduct(metadata, Beta1ProductKey),
+            beta2_product = ReadProduct(metadata, Beta2ProductKey),
+        };
+    }
+
+    private static double ReadProduct(IReadOnlyDictionary<string, string> metadata, string key)
+    {
+        string text = Value(metadata, key);
+        const NumberStyles Styles = NumberStyles.AllowDecimalPoint | NumberStyles.AllowExponent;
+        return double.TryParse(text, Styles, CultureInfo.InvariantCulture, out double product) && product is >= 0 and <= 1
+            ? product
+            : throw new InvalidDataException($"The file's {key} is \"{text}\"; it must be a number in [0, 1].");
+    }
+
+    private static string Value(IReadOnlyDictionary<string, string> metadata, string key) =>
+        metadata.TryGetValue(key, out string? value)
+            ? value
+            : throw new InvalidDataException($"The file's metadata has no {key}; it must be a {Format} file.");
+
+    private static void RequireValue(IReadOnlyDictionary<string, string> metadata, string key, string expected)
+    {
+        string value = Value(metadata, key);
+        if (value != expected)
+        {
+            throw new InvalidDataException($"The file's {key} is \"{value}\", not \"{expected}\".");
+        }
+    }
+
+    /// <summary>The entry of each buffer, of the right type and size, and no others.</summary>
+    private static Dictionary<string, SafetensorsEntry> RequireEntries(SafetensorsHeader header, List<Buffer> buffers)
+    {
+        Dictionary<string, SafetensorsEntry> entries = header.Entries.ToDictionary(static entry => entry.Name);
+        foreach (Buffer buffer in buffers)
+        {
+            if (!entries.TryGetValue(buffer.Key, out SafetensorsEntry? entry))
+            {
+                throw new InvalidDataException(
+                    $"The file has no \"{buffer.Key}\"; it was saved with other options or by another model.");
+            }
+
+            long count = buffer.Tensor.ElementCount;
+            if (entry.DType != Float32 || entry.Shape is not [long elements] || elements != count)
+            {
+                throw new InvalidDataException(
+                    $"\"{buffer.Key}\" is {entry.DType} [{string.Join(", ", entry.Shape)}] in the file; "
+                    + $"the optimizer has {Float32} [{count}].");
+            }
+
+            if (entry.End - entry.Begin != buffer.Bytes)
+            {
+                throw new InvalidDataException(
+                    $"\"{buffer.Key}\" has the bytes {entry.Begin} to {entry.End} in the file; it must have {buffer.Bytes}.");
+            }
+        }
+
+        HashSet<string> expected = [.. buffers.Select(static buffer => buffer.Key)];
+        if (header.Entries.FirstOrDefault(entry => !expected.Contains(entry.Name)) is { } extra)
+        {
+            throw new InvalidDataException(
+                $"The file has \"{extra.Name}\", which the optimizer has not; it was saved with other options or by another "
+                + "model.");
+        }
+
+        return entries;
+    }
+
+    /// <summary>The bytes of the data, which the entries must fill without gaps and overlaps, in any order.</summary>
+    private static long RequireTiling(IReadOnlyList<SafetensorsEntry> entries)
+    {
+        long end = 0;
+        foreach (SafetensorsEntry entry in entries.OrderBy(static entry => entry.Begin).ThenBy(static entry => entry.End))
+        {
+            if (entry.Begin != end)
+            {
+                throw new InvalidDataException(
+                    $"\"{entry.Name}\" begins at byte {entry.Begin} of the data; the one before it ends at {end}.");
+            }
+
+            end = entry.End;
+        }
+
+        return end;
+    }
+
+    private static DeviceBuffer<byte> ReadData(Stream stream, long total, CancellationToken cancellation)
+    {
+        if (stream.CanSeek && stream.Length - stream.Position != total)
+        {
+            throw new InvalidDataException(
+                $"The file has {stream.Length - stream.Position} bytes of data; its header says {total}.");
+        }
+
+        DeviceBuffer<byte> data = new(Device.Cpu, total);
+        try
+        {
+            for (long done = 0; done < total; done += PieceBytes)
+            {
+                cancellation.ThrowIfCancellationRequested();
+                Span<byte> part = data.AsSpan(done, (int)Math.Min(PieceBytes, total - done));
+                if (stream.ReadAtLeast(part, part.Length, throwOnEndOfStream: false) < part.Length)
+                {
+                    throw new InvalidDataException($"The data ends early; the header says {total} bytes.");
+                }
+            }
+
+            return stream.ReadByte() == -1
+                ? data
+                : throw new InvalidDataException($"There is more data than the {total} bytes that the header says.");
+        }
+        catch
+        {
+            data.Dispose();
+            throw;
+        }
+    }
+
+    private sealed record Buffer(string Key, TensorRef Tensor)
+    {
+        public long Bytes => Tensor.ElementCount * sizeof(float);
+    }
+}

@@ -1,0 +1,257 @@
+using System.Diagnostics;
+using System.Globalization;
+using System.Text.Json;
+using System.Xml.Linq;
+using NativeOpt.Cli.Tests.Support;
+using Xunit;
+
+namespace NativeOpt.Cli.Tests.Commands;
+
+[Collection("settings of the process")] // they read and set the number of threads
+public sealed class TrainCommandTests : IDisposable
+{
+    private readonly TemporaryFolder _folder = new();
+
+    public void Dispose() => _folder.Dispose();
+
+    [Fact]
+    public void Training_lowers_the_loss_and_leaves_its_files()
+    {
+        Shell cli = Train("--steps", "40", "--optimizer", "adam");
+        Assert.Equal(0, cli.ExitCode);
+        JsonElement result = Assert.Single(cli.Json().GetProperty("results").EnumerateArray());
+        Assert.Equal("adam", result.GetProperty("optimizer").GetString());
+        Assert.Equal("completed", result.GetProperty("end").GetString());
+        Assert.Equal(40, result.GetProperty("steps").GetInt32());
+        Assert.True(Loss(result, "validation_loss") < Loss(result, "first_validation_loss") - 0.5);
+        Assert.True(Loss(result, "train_loss") < Loss(result, "first_train_loss") - 0.5);
+
+        string[][] rows = ReadCsv();
+        Assert.Equal(["optimizer", "step", "learning_rate", "train_loss", "val_loss"], rows[0]);
+        Assert.Equal(42, rows.Length);
+        Assert.Equal(Loss(result, "first_train_loss"), float.Parse(rows[1][3], CultureInfo.InvariantCulture));
+        Assert.Equal(Loss(result, "validation_loss"), double.Parse(rows[41][4], CultureInfo.InvariantCulture));
+
+        XElement svg = XDocument.Load(_folder.File("out/losses.svg")).Root!;
+        string[] texts = [.. svg.Elements().Where(static element => element.Name.LocalName == "text").Select(
+            static element => element.Value)];
+        Assert.Contains("adam, training", texts);
+        Assert.Contains("adam, validation", texts);
+        Assert.Contains("unigram entropy", texts);
+        Assert.Contains(
+            result.GetProperty("sample").GetString()!, File.ReadAllText(_folder.File("out/sample.txt")),
+            StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public void Text_for_people_has_header_progress_table_and_sample_but_no_escape_sequences()
+    {
+        Shell cli = Shell.Run("train", "--model", "tiny", "--steps", "20", "--out", _folder.File("out"));
+        Assert.Equal(0, cli.ExitCode);
+        Assert.DoesNotContain('\e', cli.Output);
+        Assert.DoesNotContain('\r', cli.Output);
+        string[] expected =
+        [
+            "characters", "unigram entropy", "parameters", "adamw step 0/20: val ", "adamw step 20/20: train ", "tokens/s",
+            "of step", "a sample", "losses.csv",
+        ];
+        foreach (string text in expected)
+        {
+            Assert.Contains(text, cli.Output, StringComparison.Ordinal);
+        }
+    }
+
+    [Fact]
+    public void Comparison_starts_from_the_same_weights_and_batches()
+    {
+        JsonElement results = Train("--compare", "adam,sgd,dualadam,invadam", "--steps", "12").Json().GetProperty("results");
+        Assert.Equal(4, results.GetArrayLength());
+        foreach (JsonElement result in results.EnumerateArray())
+        {
+            Assert.Equal(Loss(results[0], "first_train_loss"), Loss(result, "first_train_loss"));
+            Assert.Equal(Loss(results[0], "first_validation_loss"), Loss(result, "first_validation_loss"));
+        }
+
+        // … and then goes different ways.
+        Assert.Equal(4, results.EnumerateArray().Select(static result => Loss(result, "validation_loss")).Distinct().Count());
+        Assert.Equal(4.0 / 12, results[2].GetProperty("switching_rate").GetDouble());
+        Assert.Equal(JsonValueKind.Null, results[0].GetProperty("switching_rate").ValueKind);
+
+        string[][] rows = ReadCsv();
+        Assert.Equal(1 + (4 * 13), rows.Length);
+        Assert.Equal(rows[1][3], rows[14][3]);
+        Assert.NotEqual(rows[3][3], rows[16][3]);
+    }
+
+    [Fact]
+    public void Losses_have_the_same_bits_with_any_number_of_threads()
+    {
+        string[] all = ["1", "2", "3"];
+        string[] losses =
+        [
+            .. all.Select(threads =>
+            {
+                Train("--steps", "6", "--compare", "adamw,dualadam", "--threads", threads);
+                return File.ReadAllText(_folder.File("out/losses.csv"));
+            }),
+        ];
+        Assert.Equal(losses[0], losses[1]);
+        Assert.Equal(losses[0], losses[2]);
+        Train("--steps", "6", "--compare", "adamw,dualadam", "--seed", "2");
+        Assert.NotEqual(losses[0], File.ReadAllText(_folder.File("out/losses.csv")));
+    }
+
+    [Fact]
+    public void Switching_rate_makes_a_difference()
+    {
+        double fast = Validate("--optimizer", "dualadam", "--switching-rate", "1");
+        double slow = Validate("--optimizer", "dualadam", "--switching-rate", "8e-5");
+        Assert.True(fast < slow);
+
+        // The first step of a switching rate of 1 is Adam already.
+        Assert.Equal(fast, Validate("--optimizer", "adam"));
+
+        double Validate(params string[] args) => Loss(Train(["--steps", "10", "--learning-rate", "0.003", .. args]));
+    }
+
+    [Fact]
+    public void Cancellation_ends_the_run_with_its_files()
+    {
+        using var stop = new CancellationTokenSource(TimeSpan.FromSeconds(1));
+        Shell cli = Shell.RunUntil(
+            stop.Token, "train", "--model", "tiny", "--steps", "1000000", "--compare", "adam,sgd", "--json", "--out",
+            _folder.File("out"));
+        Assert.Equal(130, cli.ExitCode);
+        JsonElement result = Assert.Single(cli.Json().GetProperty("results").EnumerateArray());
+        Assert.Equal("cancelled", result.GetProperty("end").GetString());
+        Assert.InRange(result.GetProperty("steps").GetInt32(), 0, 999_999);
+        Assert.Equal(result.GetProperty("steps").GetInt32() + 2, ReadCsv().Length);
+        Assert.True(File.Exists(_folder.File("out/losses.svg")));
+        Assert.True(File.Exists(_folder.File("out/sample.txt")));
+    }
+
+    [SkippableFact]
+    public void The_process_ends_in_order_at_the_first_interrupt_signal()
+    {
+        Skip.If(OperatingSystem.IsWindows(), "There is no kill command.");
+        using var process = new Process
+        {
+            StartInfo = new ProcessStartInfo(
+                "dotnet",
+                [
+                    "exec", Path.Combine(AppContext.BaseDirectory, "NativeOpt.Cli.dll"), "train", "--model", "tiny", "--steps",
+                    "1000000", "--json", "--out", _folder.File("out"),
+                ])
+            {
+                RedirectStandardOutput = true,
+                RedirectStandardError = true,
+            },
+        };
+        process.Start();
+        while (process.StandardError.ReadLine()?.Contains("step 0/", StringComparison.Ordinal) == false)
+        {
+        }
+
+        Process.Start("kill", ["-INT", process.Id.ToString(CultureInfo.InvariantCulture)]).Dispose();
+        using var document = JsonDocument.Parse(process.StandardOutput.ReadToEnd());
+        process.WaitForExit();
+        Assert.Equal(130, process.ExitCode);
+        Assert.Equal("cancelled", document.RootElement.GetProperty("results")[0].GetProperty("end").GetString());
+        Assert.True(File.Exists(_folder.File("out/losses.csv")));
+    }
+
+    [Fact]
+    public void A_loss_that_is_not_finite_ends_its_optimizer_only()
+    {
+        Shell cli = Train("--compare", "sgd,adam", "--learning-rate", "1e30", "--steps", "10");
+        Assert.Equal(1, cli.ExitCode);
+        JsonElement results = cli.Json().GetProperty("results");
+        Assert.Equal(2, results.GetArrayLength());
+        Assert.Equal("diverged", results[0].GetProperty("end").GetString());
+        Assert.Contains("--learning-rate", results[0].GetProperty("message").GetString(), StringComparison.Ordinal);
+        Assert.True(results[0].GetProperty("steps").GetInt32() < 10);
+        Assert.True(File.Exists(_folder.File("out/losses.svg")));
+
+        Shell forPeople = Shell.Run(
+            "train", "--model", "tiny", "--optimizer", "sgd", "--learning-rate", "1e30", "--steps", "10", "--out",
+            _folder.File("out"));
+        Assert.Equal(1, forPeople.ExitCode);
+        Assert.Contains("not a finite number", forPeople.Output, StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public void Another_text_is_learned()
+    {
+        string text = string.Concat(Enumerable.Repeat("abcdefgh", 100));
+        string file = _folder.Write("text.txt", text);
+        JsonElement json = Train("--text", file, "--steps", "60", "--learning-rate", "0.01").Json();
+        Assert.Equal(800, json.GetProperty("text").GetProperty("characters").GetInt32());
+        Assert.Equal(9, json.GetProperty("text").GetProperty("vocabulary").GetInt32());
+        Assert.Equal(Math.Log(8), json.GetProperty("text").GetProperty("unigram_entropy").GetDouble(), 12);
+        Assert.True(Loss(json.GetProperty("results")[0], "validation_loss") < 0.5);
+    }
+
+    [Fact]
+    public void Samples_hold_neither_half_characters_nor_what_controls_a_terminal()
+    {
+        // Two tokens make an emoji; a model that knows next to nothing draws them one by one.
+        string file = _folder.Write("text.txt", string.Concat(Enumerable.Repeat("🙂\e[31m\0", 100)));
+        JsonElement json = Train("--text", file, "--steps", "1").Json();
+        string sample = json.GetProperty("results")[0].GetProperty("sample").GetString()!;
+        Assert.DoesNotContain(sample, static character => char.IsControl(character) && character != '\n');
+        Assert.Contains('\uFFFD', sample);
+        Assert.Contains(sample, File.ReadAllText(_folder.File("out/sample.txt")), StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public void Bad_arguments_are_named_with_the_remedy_before_anything_is_done()
+    {
+        string missing = _folder.File("missing.txt");
+        Refuse(["--text", missing], "--text", missing);
+        Refuse(["--text", _folder.Path], "--text");
+        Refuse(["--text", _folder.Write("short.txt", "too short")], "--text", "9 characters", "at least");
+        Refuse(["--optimizer", "adma"], "--optimizer adma", "adam, adamw, invadam, dualadam, sgd");
+        Refuse(["--compare", "adam,lion"], "--compare adam,lion", "adam, adamw, invadam, dualadam, sgd");
+        Refuse(["--compare", "adam,adam"], "--compare adam,adam", "each once");
+        Refuse(["--compare", "adam,sgd", "--optimizer", "adam"], "--optimizer", "--compare");
+        Refuse(["--steps", "0"], "--steps 0", "from 1");
+        Refuse(["--steps", "many"], "--steps many", "from 1");
+        Refuse(["--steps"], "--steps");
+        Refuse(["--seed", "-1"], "--seed -1", "from 0");
+        Refuse(["--threads", "0"], "--threads 0", "from 1 to 1024");
+        Refuse(["--learning-rate", "0"], "--learning-rate 0", "above 0");
+        Refuse(["--learning-rate", "NaN"], "--learning-rate NaN", "finite");
+        Refuse(["--switching-rate", "0.1"], "--switching-rate", "dualadam");
+        Refuse(["--device", "gpu"], "--device gpu", "cpu, cuda or cuda:N");
+        Refuse(["--model", "huge"], "huge", "tiny");
+        if (Device.Count(Backend.Cuda) == 0)
+        {
+            Refuse(["--device", "cuda"], "--device cuda", "Use --device cpu");
+        }
+
+        Assert.False(Path.Exists(_folder.File("out")));
+        string file = _folder.Write("a file", "");
+        Shell.Run("train", "--out", Path.Combine(file, "below")).AssertRefused(2, "--out", file);
+
+        void Refuse(string[] args, params string[] words) =>
+            Shell.Run(["train", "--out", _folder.File("out"), .. args]).AssertRefused(2, words);
+    }
+
+    [SkippableFact]
+    public void A_gpu_gives_the_same_losses_as_the_cpu()
+    {
+        Skip.If(Device.Count(Backend.Cuda) == 0, "No CUDA device.");
+        Assert.Equal(
+            Loss(Train("--steps", "10", "--device", "cpu")), Loss(Train("--steps", "10", "--device", "cuda")));
+    }
+
+    private static double Loss(JsonElement result, string name) => result.GetProperty(name).GetDouble();
+
+    private static double Loss(Shell cli) => Loss(cli.Json().GetProperty("results")[0], "validation_loss");
+
+    private Shell Train(params string[] args) =>
+        Shell.Run(["train", "--model", "tiny", "--json", "--out", _folder.File("out"), .. args]);
+
+    private string[][] ReadCsv() =>
+        [.. File.ReadAllLines(_folder.File("out/losses.csv")).Select(static line => line.Split(','))];
+}

@@ -1,0 +1,401 @@
+using System.Diagnostics;
+using System.Text.Json;
+using System.Text.Json.Nodes;
+using NativeOpt.Cli.Tests.Support;
+using Xunit;
+
+namespace NativeOpt.Cli.Tests.Replay;
+
+public sealed class ReplayTests : IDisposable
+{
+    private readonly TemporaryFolder _folder = new();
+
+    public void Dispose() => _folder.Dispose();
+
+    public static TheoryData<string> Traces => [.. TraceNames];
+
+    private static readonly string[] TraceNames =
+    [
+        "adam", "adam-l2-amsgrad", "adamw-maximize", "dualadam", "dualadam-inverse-eps", "invadam", "sgd",
+        "sgd-momentum-nesterov",
+    ];
+
+    [Fact]
+    public void Own_traces_are_those_of_the_theories() =>
+        Assert.Equal(
+            TraceNames.Order(StringComparer.Ordinal),
+            Directory.GetFiles(RepositoryRoot.Traces, "*.json").Select(static file => Path.GetFileNameWithoutExtension(file))
+                .Order(StringComparer.Ordinal));
+
+    [Theory]
+    [MemberData(nameof(Traces))]
+    public void Own_trace_passes_with_room_to_spare(string name)
+    {
+        Shell cli = Shell.Run("replay", Trace(name), "--json");
+        JsonElement result = Assert.Single(cli.Json().EnumerateArray());
+        Assert.Equal(0, cli.ExitCode);
+        Assert.True(result.GetProperty("passed").GetBoolean());
+        Assert.InRange(result.GetProperty("worst_ratio").GetDouble(), 1e-6, 0.5);
+    }
+
+    [Theory]
+    [MemberData(nameof(Traces))]
+    public void A_spoiled_number_fails(string name)
+    {
+        JsonNode trace = Read(name);
+        JsonNode parameters = trace["steps"]![6]!["params"]![3]!;
+        parameters[2] = parameters[2]!.GetValue<double>() + 2e-5;
+        Shell cli = Shell.Run("replay", Write("spoiled", trace));
+        Assert.Equal(1, cli.ExitCode);
+        Assert.Contains("FAILED", cli.Output, StringComparison.Ordinal);
+        Assert.Contains("step 7, tensor 3, element 2", cli.Output, StringComparison.Ordinal);
+        Assert.Contains("0 passed, 1 failed, 0 skipped", cli.Output, StringComparison.Ordinal);
+    }
+
+    [Theory]
+    [InlineData("adam", "lr", "0.0101")]
+    [InlineData("adam", "betas", "[0.89, 0.999]")]
+    [InlineData("adam", "betas", "[0.9, 0.99]")]
+    [InlineData("adam", "eps", "0.0011")]
+    [InlineData("adam", "weight_decay", "0.01")]
+    [InlineData("adam", "maximize", "true")]
+    [InlineData("adam", "decoupled", null)] // the default: no difference
+    [InlineData("adam-l2-amsgrad", "amsgrad", "false")]
+    [InlineData("adam-l2-amsgrad", "amsgrad", null)]
+    [InlineData("adam-l2-amsgrad", "weight_decay", null)]
+    [InlineData("adam-l2-amsgrad", "decoupled", "true")]
+    [InlineData("adamw-maximize", "rule", "\"adam\"")] // still decoupled: no difference
+    [InlineData("adamw-maximize", "decoupled", null)] // the default of adamw: no difference
+    [InlineData("adamw-maximize", "weight_decay", null)]
+    [InlineData("adamw-maximize", "maximize", "false")]
+    [InlineData("invadam", "inverse_eps", "true")] // with an eps of 1e-8: no difference
+    [InlineData("dualadam", "xi", "0.21")]
+    [InlineData("dualadam", "xi", null)]
+    [InlineData("dualadam", "decoupled", "false")]
+    [InlineData("dualadam-inverse-eps", "inverse_eps", "false")]
+    [InlineData("dualadam-inverse-eps", "rule", "\"invadam\"")]
+    [InlineData("sgd", "weight_decay", null)]
+    [InlineData("sgd-momentum-nesterov", "nesterov", "false")]
+    [InlineData("sgd-momentum-nesterov", "momentum", "0.89")]
+    public void Every_option_counts(string name, string option, string? value)
+    {
+        bool isSame = (name, option, value) is ("adam", "decoupled", null) or ("adamw-maximize", "rule", _)
+            or ("adamw-maximize", "decoupled", null) or ("invadam", "inverse_eps", _);
+        Shell cli = Shell.Run("replay", Write("changed", With(name, option, value)), "--json");
+        JsonElement result = Assert.Single(cli.Json().EnumerateArray());
+        Assert.Equal(isSame, result.GetProperty("passed").GetBoolean());
+        Assert.Equal(isSame, result.GetProperty("worst_ratio").GetDouble() <= 1);
+        Assert.Equal(isSame ? 0 : 1, cli.ExitCode);
+    }
+
+    [Fact]
+    public void Options_that_torch_leaves_out_have_its_defaults()
+    {
+        JsonNode trace = Read("adamw-maximize");
+        trace["optimizer"] = JsonNode.Parse("""{"rule": "adamw", "lr": 0.01, "maximize": true}""");
+        JsonNode spelledOut = Read("adamw-maximize");
+        spelledOut["optimizer"] = JsonNode.Parse(
+            """
+            {"rule": "adam", "decoupled": true, "lr": 0.01, "maximize": true, "betas": [0.9, 0.999], "eps": 1e-8,
+             "weight_decay": 0.01, "amsgrad": false}
+            """);
+        JsonElement results =
+            Shell.Run("replay", Write("a", trace), Write("b", spelledOut), "--json").Json();
+        Assert.True(results[0].GetProperty("worst_ratio").GetDouble() > 1);
+        Assert.Equal(
+            results[0].GetProperty("worst_ratio").GetDouble(), results[1].GetProperty("worst_ratio").GetDouble());
+    }
+
+    [Theory]
+    [InlineData("adam", "rule", "\"nadam\"", "nadam")]
+    [InlineData("adam", "rule", "\"radam\"", "radam")]
+    [InlineData("adam", "inverse_eps", "true", "inverse_eps")]
+    [InlineData("adam", "momentum", "0.9", "momentum")]
+    [InlineData("adam", "nesterov", "true", "nesterov")]
+    [InlineData("adam", "momentum_decay", "0.004", "momentum_decay")]
+    [InlineData("adamw-maximize", "decoupled", "false", "decoupled")]
+    [InlineData("sgd", "dampening", "0.1", "dampening")]
+    [InlineData("sgd", "amsgrad", "true", "amsgrad")]
+    [InlineData("sgd", "betas", "[0.9, 0.999]", "betas")]
+    [InlineData("sgd", "eps", "1e-8", "eps")]
+    public void What_a_rule_cannot_do_is_unsupported(string name, string option, string value, string named)
+    {
+        string file = Write("unsupported", With(name, option, value));
+        Shell strict = Shell.Run("replay", file, "--json");
+        Assert.Equal(1, strict.ExitCode);
+        JsonElement result = Assert.Single(strict.Json().EnumerateArray());
+        Assert.False(result.GetProperty("passed").GetBoolean());
+        Assert.False(result.GetProperty("skipped").GetBoolean());
+        Assert.Equal(JsonValueKind.Null, result.GetProperty("worst_ratio").ValueKind);
+        Assert.StartsWith("unsupported: ", result.GetProperty("reason").GetString(), StringComparison.Ordinal);
+        Assert.Contains(named, result.GetProperty("reason").GetString(), StringComparison.Ordinal);
+
+        Shell lenient = Shell.Run("replay", file, Trace("sgd"), "--skip-unsupported", "--json");
+        Assert.Equal(0, lenient.ExitCode);
+        Assert.True(lenient.Json()[0].GetProperty("skipped").GetBoolean());
+        Assert.False(lenient.Json()[0].GetProperty("passed").GetBoolean());
+        Assert.True(lenient.Json()[1].GetProperty("passed").GetBoolean());
+    }
+
+    [Theory]
+    [InlineData("sgd", "amsgrad", "false")]
+    [InlineData("sgd", "dampening", "0")]
+    [InlineData("sgd", "xi", "8e-5")]
+    [InlineData("adam", "xi", "0.5")]
+    [InlineData("adam", "momentum", "0")]
+    [InlineData("adam", "nesterov", "false")]
+    public void Options_that_say_nothing_may_be_there(string name, string option, string value) =>
+        Assert.Equal(0, Shell.Run("replay", Write("neutral", With(name, option, value))).ExitCode);
+
+    [Fact]
+    public void A_quadratic_problem_makes_the_gradients()
+    {
+        // x <- x - 0.5 Hx with H = [[2, 1], [1, 4]], over a scalar and a vector.
+        const string Text = """
+            {
+              "format": "nativeopt-trace/1", "source": "by hand",
+              "optimizer": {"rule": "sgd", "lr": 0.5},
+              "problem": {"kind": "quadratic", "hessian": [2, 1, 1, 4]},
+              "tensors": [{"shape": [], "param": [1]}, {"shape": [1], "param": [-2]}],
+              "steps": [{"params": [[1], [1.5]]}, {"params": [[-0.75], [-2]]}],
+              "tolerance": {"rtol": 0, "atol": 1e-9}
+            }
+            """;
+        Assert.Equal(0, Shell.Run("replay", _folder.Write("problem.json", Text)).ExitCode);
+        string wrong = Text.Replace("[-0.75]", "[-0.7]", StringComparison.Ordinal);
+        Assert.Equal(1, Shell.Run("replay", _folder.Write("wrong.json", wrong)).ExitCode);
+    }
+
+    [Fact]
+    public void A_dimer_is_unsupported_and_a_broken_one_is_broken()
+    {
+        const string Text = """
+            {
+              "format": "nativeopt-trace/1", "source": "by hand",
+              "optimizer": {"rule": "sgd", "lr": 0.5},
+              "problem": {"kind": "quadratic", "hessian": [2]},
+              "dimer": {"scope": "global", "interval": 1, "displacement": 0.01, "rotation_rate": 0.1, "alpha": 1,
+                        "force": "difference", "rotation": "minimum"},
+              "tensors": [{"shape": [1], "param": [1], "direction": [1]}],
+              "steps": [{"params": [[1]], "directions": [[1]], "curvature": [2]}],
+              "tolerance": {"rtol": 0, "atol": 1e-9}
+            }
+            """;
+        Shell skipped = Shell.Run("replay", _folder.Write("dimer.json", Text), "--skip-unsupported", "--json");
+        Assert.True(skipped.Json()[0].GetProperty("skipped").GetBoolean());
+        Assert.Contains("dimer", skipped.Json()[0].GetProperty("reason").GetString(), StringComparison.Ordinal);
+        AssertBroken(Text.Replace("\"curvature\": [2]", "\"curvature\": [2, 2]", StringComparison.Ordinal), "curvature");
+        AssertBroken(Text.Replace("\"minimum\"", "\"sideways\"", StringComparison.Ordinal), "dimer.rotation");
+        AssertBroken(Text.Replace(", \"direction\": [1]", "", StringComparison.Ordinal), "direction");
+    }
+
+    [Theory]
+    [InlineData("{", "not JSON")]
+    [InlineData("", "not JSON")]
+    [InlineData("[]", "object")]
+    [InlineData("{}", "format")]
+    [InlineData("{\"format\": \"nativeopt-trace/2\"}", "nativeopt-trace/2")]
+    public void Other_files_are_broken(string text, string named) => AssertBroken(text, named);
+
+    [Theory]
+    [InlineData("source")]
+    [InlineData("optimizer")]
+    [InlineData("optimizer.rule")]
+    [InlineData("optimizer.lr")]
+    [InlineData("tensors")]
+    [InlineData("tensors[1].shape")]
+    [InlineData("tensors[1].param")]
+    [InlineData("steps")]
+    [InlineData("steps[2].grads")]
+    [InlineData("steps[2].params")]
+    [InlineData("tolerance.atol")]
+    [InlineData("tolerance.rtol")]
+    public void A_missing_member_is_named(string path)
+    {
+        JsonNode trace = Read("adam");
+        int dot = path.LastIndexOf('.');
+        Find(trace, dot < 0 ? "" : path[..dot]).AsObject().Remove(path[(dot + 1)..]);
+        AssertBroken(trace.ToJsonString(), $"\"{path[(dot + 1)..]}\" is missing");
+    }
+
+    [Theory]
+    [InlineData("tensors[0].param", "[1, 2]", "tensors[0].param")]
+    [InlineData("tensors[0].shape", "[2, 4]", "tensors[0].param")]
+    [InlineData("tensors[0].shape", "[2, -3]", "tensors[0].shape[1]")]
+    [InlineData("tensors[0].shape", "[2.5]", "tensors[0].shape[0]")]
+    [InlineData("tensors", "[]", "tensors")]
+    [InlineData("steps", "[]", "steps")]
+    [InlineData("steps[3].grads[3]", "[1]", "steps[3].grads[3]")]
+    [InlineData("steps[3].grads", "[[]]", "steps[3].grads")]
+    [InlineData("steps[3].params[3][2]", "null", "steps[3].params[3][2]")]
+    [InlineData("steps[3].params[3][2]", "\"1\"", "steps[3].params[3][2]")]
+    [InlineData("steps[3].params[3][2]", "1e999", "not finite")]
+    [InlineData("steps[3].grads[3][2]", "1e39", "float32")]
+    [InlineData("steps[3].params[3][2]", "NaN", "not JSON")]
+    [InlineData("optimizer.lr", "-1", "optimizer.lr")]
+    [InlineData("optimizer.betas", "[0.9]", "optimizer.betas")]
+    [InlineData("optimizer.betas", "[0.9, 1]", "Beta2")]
+    [InlineData("optimizer.amsgrad", "1", "optimizer.amsgrad")]
+    [InlineData("optimizer.momemtum", "0", "momemtum")]
+    [InlineData("tolerance.atol", "-1", "tolerance.atol")]
+    [InlineData("stepz", "[]", "stepz")]
+    [InlineData("problem", "{\"kind\": \"quadratic\", \"hessian\": []}", "hessian")]
+    public void A_wrong_value_is_named(string path, string value, string named)
+    {
+        JsonNode trace = Read("adam");
+        int end = path.LastIndexOfAny(['.', '[']);
+        JsonNode parent = Find(trace, end < 0 ? "" : path[..end]);
+        JsonNode marker = JsonValue.Create("HERE");
+        if (end >= 0 && path[end] == '[')
+        {
+            parent[int.Parse(path[(end + 1)..^1], System.Globalization.CultureInfo.InvariantCulture)] = marker;
+        }
+        else
+        {
+            parent[path[(end + 1)..]] = marker;
+        }
+
+        AssertBroken(trace.ToJsonString().Replace("\"HERE\"", value, StringComparison.Ordinal), named);
+    }
+
+    [Fact]
+    public void A_member_that_occurs_twice_is_broken() =>
+        AssertBroken(
+            Read("adam").ToJsonString().Replace("\"source\"", "\"source\":\"\",\"source\"", StringComparison.Ordinal),
+            "source");
+
+    [Fact]
+    public void A_broken_file_does_not_hide_the_others()
+    {
+        _folder.Write("a.json", "{");
+        File.Copy(Trace("adam"), _folder.File("b.json"));
+        _folder.Write("c.txt", "no trace, and not asked for");
+        JsonElement results = Shell.Run("replay", _folder.Path, "--json").Json();
+        Assert.Equal(2, results.GetArrayLength());
+        Assert.Equal(_folder.File("a.json"), results[0].GetProperty("file").GetString());
+        Assert.Equal(_folder.File("b.json"), results[1].GetProperty("file").GetString());
+        Assert.True(results[1].GetProperty("passed").GetBoolean());
+    }
+
+    [Fact]
+    public void Json_has_these_members_and_is_alone_on_standard_output()
+    {
+        Shell cli = Shell.Run("replay", RepositoryRoot.Traces, "--json");
+        Assert.Equal("", cli.Error);
+        foreach (JsonElement result in cli.Json().EnumerateArray())
+        {
+            Assert.Equal(
+                ["file", "rule", "worst_ratio", "passed", "skipped", "reason"],
+                result.EnumerateObject().Select(static member => member.Name));
+        }
+    }
+
+    [Fact]
+    public void Text_shows_no_escape_sequences_in_a_file()
+    {
+        Shell cli = Shell.Run("replay", RepositoryRoot.Traces);
+        Assert.Equal(0, cli.ExitCode);
+        Assert.DoesNotContain('\e', cli.Output);
+        Assert.Contains("dualadam-inverse-eps.json", cli.Output, StringComparison.Ordinal);
+        Assert.Contains("8 passed, 0 failed, 0 skipped", cli.Output, StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public void What_is_not_there_is_named()
+    {
+        Shell.Run("replay", _folder.File("nothing.json")).AssertRefused(2, _folder.File("nothing.json"));
+        Shell.Run("replay", _folder.Path).AssertRefused(2, _folder.Path, "*.json");
+        Shell.Run("replay").AssertRefused(2, "argument missing", "replay --help");
+    }
+
+    [SkippableFact]
+    public void A_gpu_gives_the_same_ratios_as_the_cpu_or_the_reason_why_there_is_none()
+    {
+        if (Device.Count(Backend.Cuda) == 0)
+        {
+            Shell.Run("replay", RepositoryRoot.Traces, "--device", "cuda").AssertRefused(2, "--device", "--device cpu");
+            Skip.If(true, "No CUDA device.");
+        }
+
+        Assert.Equal(
+            Shell.Run("replay", RepositoryRoot.Traces, "--json").Output,
+            Shell.Run("replay", RepositoryRoot.Traces, "--json", "--device", "cuda").Output);
+        Shell.Run("replay", RepositoryRoot.Traces, "--device", "cuda:99").AssertRefused(2, "cuda:99", "cuda:0");
+    }
+
+    [SkippableFact]
+    public void Traces_of_others_pass()
+    {
+        string folder = Path.Combine(RepositoryRoot.Path, "..", "shared", "traces");
+        Skip.IfNot(Directory.Exists(folder), "No traces beside the repository.");
+        Shell cli = Shell.Run("replay", folder, "--skip-unsupported", "--json");
+        Assert.Equal(0, cli.ExitCode);
+        foreach (JsonElement result in cli.Json().EnumerateArray().Where(
+            static result => !result.GetProperty("skipped").GetBoolean()))
+        {
+            Assert.InRange(result.GetProperty("worst_ratio").GetDouble(), 0, 0.5);
+        }
+    }
+
+    [SkippableFact]
+    public void Own_traces_are_what_the_script_writes()
+    {
+        string script = Path.Combine(RepositoryRoot.Traces, "generate.py");
+        try
+        {
+            using Process python = Process.Start("python3", [script, _folder.Path]);
+            python.WaitForExit();
+            Assert.Equal(0, python.ExitCode);
+        }
+        catch (System.ComponentModel.Win32Exception)
+        {
+            Skip.If(true, "No python3.");
+        }
+
+        foreach (string file in Directory.GetFiles(_folder.Path))
+        {
+            Assert.Equal(File.ReadAllText(Path.Combine(RepositoryRoot.Traces, Path.GetFileName(file))), File.ReadAllText(file));
+        }
+    }
+
+    private static string Trace(string name) => Path.Combine(RepositoryRoot.Traces, name + ".json");
+
+    private static JsonNode Read(string name) => JsonNode.Parse(File.ReadAllText(Trace(name)))!;
+
+    /// <summary>A trace with another value of an option, or without it.</summary>
+    private static JsonNode With(string name, string option, string? value)
+    {
+        JsonNode trace = Read(name);
+        trace["optimizer"]!.AsObject().Remove(option);
+        if (value is not null)
+        {
+            trace["optimizer"]![option] = JsonNode.Parse(value);
+        }
+
+        return trace;
+    }
+
+    /// <summary>The node at a path such as "steps[2].params".</summary>
+    private static JsonNode Find(JsonNode root, string path)
+    {
+        foreach (string part in path.Split(['.', '[', ']'], StringSplitOptions.RemoveEmptyEntries))
+        {
+            root = int.TryParse(part, out int index) ? root[index]! : root[part]!;
+        }
+
+        return root;
+    }
+
+    private string Write(string name, JsonNode trace) => _folder.Write(name + ".json", trace.ToJsonString());
+
+    private void AssertBroken(string text, string named)
+    {
+        Shell cli = Shell.Run("replay", _folder.Write("broken.json", text), "--skip-unsupported", "--json");
+        Assert.Equal(1, cli.ExitCode);
+        JsonElement result = Assert.Single(cli.Json().EnumerateArray());
+        Assert.False(result.GetProperty("passed").GetBoolean());
+        Assert.False(result.GetProperty("skipped").GetBoolean());
+        Assert.StartsWith("broken: ", result.GetProperty("reason").GetString(), StringComparison.Ordinal);
+        Assert.Contains(named, result.GetProperty("reason").GetString(), StringComparison.Ordinal);
+    }
+}

@@ -1,0 +1,91 @@
+using NativeOpt.Tests.Support;
+using Xunit;
+
+namespace NativeOpt.Tests.Optimizers;
+
+public class ConcurrencyTests
+{
+    private static readonly TimeSpan Patience = TimeSpan.FromMinutes(1);
+
+    /// <summary>Two threads that use one set are told so, and every step counts once or not at all.</summary>
+    [Fact]
+    public async Task One_set_from_two_threads_is_refused()
+    {
+        using Model model = new(1_000_000);
+        using Adam optimizer = new(model.Set);
+        int steps = 0;
+        int refusals = 0;
+        DateTime end = DateTime.UtcNow + Patience;
+        void StepUntilRefused()
+        {
+            while (Volatile.Read(ref refusals) < 3 && DateTime.UtcNow < end)
+            {
+                try
+                {
+                    optimizer.Step();
+                    Interlocked.Increment(ref steps);
+                }
+                catch (ConcurrentUseException)
+                {
+                    Interlocked.Increment(ref refusals);
+                }
+            }
+        }
+
+        Task other = Task.Factory.StartNew(
+            StepUntilRefused, CancellationToken.None, TaskCreationOptions.LongRunning, TaskScheduler.Default);
+        StepUntilRefused();
+        await other;
+        Assert.True(refusals >= 3, "the threads never met");
+        Assert.Equal(steps, optimizer.StepCount);
+    }
+
+    [Fact]
+    public async Task Distinct_sets_on_distinct_threads_do_not_disturb_each_other()
+    {
+        string expected = Run();
+        string[] results = await Task.WhenAll(
+            Enumerable.Range(0, 4).Select(_ => Task.Factory.StartNew(
+                Run, CancellationToken.None, TaskCreationOptions.LongRunning, TaskScheduler.Default)));
+        Assert.All(results, result => Assert.Equal(expected, result));
+
+        static string Run()
+        {
+            using Model model = new(Model.AwkwardSizes);
+            using DualAdam optimizer = new(model.Set);
+            model.Step(optimizer, 1, 10);
+            return Snapshot.Of(optimizer);
+        }
+    }
+
+    /// <summary>A step that runs while the optimizer is disposed of keeps its buffers to its end.</summary>
+    [Fact]
+    public void Disposing_during_a_step_is_safe()
+    {
+        for (int round = 0; round < 20; round++)
+        {
+            using Model model = new(300_000);
+            Adam optimizer = new(model.Set);
+            optimizer.Step();
+            using ManualResetEventSlim started = new();
+            Exception? end = null;
+            Thread other = new(() =>
+            {
+                started.Set();
+                while (end is null)
+                {
+                    end = Record.Exception(optimizer.Step);
+                }
+            });
+            other.Start();
+            started.Wait();
+            optimizer.Dispose();
+            other.Join();
+            Assert.IsType<ObjectDisposedException>(end);
+
+            // All is let go: the set can have another optimizer.
+            using Sgd next = new(model.Set);
+            next.Step();
+        }
+    }
+}

@@ -1,0 +1,48 @@
+using System.Globalization;
+using Xunit;
+
+namespace NativeOpt.Tests.Support;
+
+/// <summary>All that a step reads or writes, bit for bit.</summary>
+internal static unsafe class Snapshot
+{
+    public static string Of(Optimizer optimizer)
+    {
+        ParameterSet set = optimizer.ParameterSet;
+        List<string> parts =
+        [
+            optimizer.StepCount.ToString(CultureInfo.InvariantCulture),
+            Hex(optimizer.Beta1Product), Hex(optimizer.Beta2Product),
+            Hex(optimizer.LearningRate), Hex(optimizer.WeightDecay),
+        ];
+        for (int tensor = 0; tensor < set.Count; tensor++)
+        {
+            parts.Add(Bits(set.GetParameter(tensor)));
+            parts.Add(Hex(set.GetLearningRateScale(tensor)) + Hex(set.GetWeightDecay(tensor) ?? -1));
+            foreach (StateRole role in optimizer.StateRoles)
+            {
+                parts.Add($"{role} {Bits(optimizer.GetState(role, tensor))}");
+            }
+        }
+
+        return string.Join('\n', parts);
+    }
+
+    public static string Bits(TensorRef tensor) =>
+        Convert.ToHexString(new ReadOnlySpan<byte>((void*)tensor.Pointer, (int)tensor.ElementCount * sizeof(float)));
+
+    public static float[] Values(TensorRef tensor) =>
+        new ReadOnlySpan<float>((void*)tensor.Pointer, (int)tensor.ElementCount).ToArray();
+
+    /// <summary>Asserts that an action throws exactly this exception, and leaves the optimizer and its tensors as they were.</summary>
+    public static TException Unchanged<TException>(Optimizer optimizer, Action action)
+        where TException : Exception
+    {
+        string before = Of(optimizer);
+        TException exception = Assert.Throws<TException>(action);
+        Assert.Equal(before, Of(optimizer));
+        return exception;
+    }
+
+    private static string Hex(double value) => BitConverter.DoubleToInt64Bits(value).ToString("X16", CultureInfo.InvariantCulture);
+}
