@@ -129,10 +129,15 @@ public abstract unsafe partial class Optimizer : IDisposable
         {
             ThrowIfDisposed();
             Validate(value, nameof(value));
-            _hyperparameters = value;
 
-            // Another value may need another state buffer (SGD's, once there is momentum).
-            _stateIsReady = false;
+            // Only these two can need another state buffer (SGD's, once there is momentum): a new learning rate leaves
+            // the next step as short as the last.
+            if (value.momentum != _hyperparameters.momentum || value.flags != _hyperparameters.flags)
+            {
+                _stateIsReady = false;
+            }
+
+            _hyperparameters = value;
         }
     }
 
