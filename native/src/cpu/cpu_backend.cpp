@@ -22,7 +22,7 @@ namespace {
 constexpr size_t kAlignment = 64;  // a cache line, and the widest register
 
 // Elements that a thread takes at a time. On 2 cores (Zen 3, AVX2), Adam with 4096, 16384 and 65536 took 13.2, 13.7 and
-// 12.5 ms for 1 tensor of 16,777,216; 64, 48 and 50 us for 1000 of 100: the middle one leaves more cores something to do.
+// 12.5 ms for 1 tensor of 16,777,216; 64, 48 and 50 us for 1000 of 100: the middle one also feeds more cores.
 constexpr int64_t kBlockElements = 16384;
 // Tensors that a thread takes at a time, where they are small: one costs about as much as 32 elements.
 constexpr int64_t kTensorCost = 32;

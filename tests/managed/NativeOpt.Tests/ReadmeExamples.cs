@@ -1,0 +1,102 @@
+using NativeOpt.Tests.Optimizers;
+using NativeOpt.Tests.Support;
+using Xunit;
+
+namespace NativeOpt.Tests;
+
+/// <summary>The README's C# examples, compiled and run.</summary>
+[Collection(ProcessWideSettings.Name)]
+public sealed class ReadmeExamples
+{
+    [Fact]
+    public void Plain_arrays()
+    {
+        // The example names a file and no folder.
+        using TemporaryFolder folder = new();
+        string previous = Environment.CurrentDirectory;
+        Environment.CurrentDirectory = folder.Path;
+        try
+        {
+            float[][] weights = [[1f, -2f, 3f], [0.5f]];
+            float[][] gradients = [new float[3], new float[1]];
+            using ParameterSet parameters = ParameterSet.FromArrays(weights, gradients); // pinned, not copied
+            using AdamW optimizer = new(parameters, new AdamWOptions { LearningRate = 0.01 });
+            for (int step = 0; step < 500; step++)
+            {
+                gradients[0] = Gradient(weights[0], gradients[0]); // fills the array
+                gradients[1] = Gradient(weights[1], gradients[1]);
+                optimizer.Step();
+            }
+
+            optimizer.Save("state.safetensors"); // resumes bit for bit
+
+            Assert.All(weights.SelectMany(static tensor => tensor), static value => Assert.InRange(value, -0.2f, 0.2f));
+            Assert.True(File.Exists("state.safetensors"));
+        }
+        finally
+        {
+            Environment.CurrentDirectory = previous;
+        }
+
+        // Of the sum of squares.
+        static float[] Gradient(float[] weight, float[] gradient)
+        {
+            for (int i = 0; i < weight.Length; i++)
+            {
+                gradient[i] = 2 * weight[i];
+            }
+
+            return gradient;
+        }
+    }
+
+    [Fact]
+    public void Addresses()
+    {
+        Device device = Device.Cpu;
+        DeviceStream stream = DeviceStream.Default;
+        using DeviceBuffer<float> weights = new(device, 1024);
+        using DeviceBuffer<float> biases = new(device, 10);
+        using DeviceBuffer<float> ones = new(device, 1024);
+        using DeviceBuffer<float> otherOnes = new(device, 10);
+        ones.Fill(1);
+        otherOnes.Fill(1);
+        nint weightPointer = weights.Pointer;
+        nint biasPointer = biases.Pointer;
+
+        TensorRef weight = TensorRef.FromPointer(weightPointer, 1024, device); // Device.Cpu or Device.Cuda(0)
+        TensorRef bias = TensorRef.FromPointer(biasPointer, 10, device);
+        TensorOptions[] options = [new() { Name = "weight" }, new() { Name = "bias", WeightDecay = 0 }];
+        using ParameterSet parameters = new([weight, bias], options);
+        using DualAdam optimizer = new(parameters, new DualAdamOptions { LearningRate = 1e-3, SwitchingRate = 1e-3 });
+        for (int step = 0; step < 100; step++)
+        {
+            nint[] gradients = Backward(); // frameworks reallocate gradients: give their addresses every step
+            parameters.SetGradients(gradients);
+            optimizer.LearningRate = 1e-3 * (1 - step / 100.0);
+            optimizer.Step(stream); // DeviceStream.Default, or FromPointer(cudaStream)
+        }
+
+        Assert.All(weights.AsSpan().ToArray().Concat(biases.AsSpan().ToArray()), static value => Assert.True(value < 0));
+
+        nint[] Backward() => [ones.Pointer, otherOnes.Pointer];
+    }
+
+    /// <summary>What the README shows is what stands above, line by line.</summary>
+    [Fact]
+    public void Are_what_the_readme_shows()
+    {
+        HashSet<string> own =
+        [
+            .. File.ReadLines(Path.Combine(RepositoryRoot.Path, "tests/managed/NativeOpt.Tests/ReadmeExamples.cs"))
+                .Select(static line => line.Trim()),
+        ];
+        string[] blocks = File.ReadAllText(Path.Combine(RepositoryRoot.Path, "README.md")).Split("```csharp\n");
+        Assert.Equal(3, blocks.Length);
+        foreach (string block in blocks.Skip(1))
+        {
+            string[] lines = block[..block.IndexOf("```", StringComparison.Ordinal)].Split('\n');
+            Assert.All(lines.Select(static line => line.Trim()), line => Assert.Contains(line, own));
+        }
+    }
+}
