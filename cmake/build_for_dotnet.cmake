@@ -5,25 +5,26 @@
 #   NATIVEOPT_CUDA          AUTO, ON or OFF
 #   NATIVEOPT_BUILD_TESTS   ON builds the native tests too
 #
-# Quiet on success but for one line on CUDA; errors come as lines that MSBuild shows as build errors.
+# Quiet on success but for one line on CUDA. On failure it prints the log and leaves "CODE: what to do" in error.txt, for
+# MSBuild to show as the one build error.
 cmake_minimum_required(VERSION 3.22)
 
 get_filename_component(source "${CMAKE_CURRENT_LIST_DIR}/.." ABSOLUTE)
 set(build "${NATIVEOPT_DIRECTORY}/build")
 file(MAKE_DIRECTORY "${build}")
 
+function(fail code text log)
+    file(WRITE "${NATIVEOPT_DIRECTORY}/error.txt" "${code}: ${text}")
+    message("${log}")
+    message(FATAL_ERROR "${code}: ${text}")
+endfunction()
+
 # Two dotnet processes may build at once; the second finds everything done.
 file(LOCK "${NATIVEOPT_DIRECTORY}/build.lock" TIMEOUT 1800 RESULT_VARIABLE locked)
 if(NOT locked EQUAL 0)
-    message(FATAL_ERROR "nativeopt : error NOPT1004: cannot lock ${NATIVEOPT_DIRECTORY}/build.lock: ${locked}")
+    fail(NOPT1004 "cannot lock ${NATIVEOPT_DIRECTORY}/build.lock (${locked}); is another build hanging?" "")
 endif()
-
-# The line in MSBuild's own form becomes the build error; CMake would wrap it if it were the fatal message.
-function(fail code text log)
-    message("${log}")
-    message("nativeopt : error ${code}: ${text}")
-    message(FATAL_ERROR "see the line above")
-endfunction()
+file(REMOVE "${NATIVEOPT_DIRECTORY}/error.txt")
 
 set(generator "")
 if(NOT EXISTS "${build}/CMakeCache.txt")
