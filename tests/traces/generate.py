@@ -125,6 +125,7 @@ def trace(name, options):
 
 def main():
     folder = pathlib.Path(sys.argv[1]) if len(sys.argv) > 1 else pathlib.Path(__file__).parent
+    folder.mkdir(parents=True, exist_ok=True)
     for name, options in TRACES.items():
         text = json.dumps(trace(name, options), separators=(",", ":")).replace(',{"grads"', ',\n{"grads"')
         (folder / f"{name}.json").write_text(text + "\n", encoding="utf-8", newline="\n")
