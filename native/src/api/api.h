@@ -44,22 +44,40 @@ inline void check_stream(nopt_backend backend, const void* stream) {
     }
 }
 
-// Bytes of the smallest struct that this ABI version accepts: up to and including its last original field.
-inline void check_struct_size(uint32_t size, size_t minimum, const char* name) {
-    if (size < minimum) {
+// Bytes of a public struct as ABI version 1 had it, the least that a caller passes. A field appended later leaves its
+// number as it is: callers that do not know the field go on working.
+template <class Struct>
+constexpr size_t kOriginalSize = 0;
+template <>
+constexpr size_t kOriginalSize<nopt_device_info> = 160;
+template <>
+constexpr size_t kOriginalSize<nopt_cpu_isa_info> = 48;
+template <>
+constexpr size_t kOriginalSize<nopt_hyperparams> = 64;
+template <>
+constexpr size_t kOriginalSize<nopt_rule_info> = 48;
+template <>
+constexpr size_t kOriginalSize<nopt_step_state> = 32;
+
+template <class Struct>
+size_t checked_struct_size(const Struct* argument, const char* name) {
+    static_assert(kOriginalSize<Struct> != 0 && kOriginalSize<Struct> <= sizeof(Struct),
+                  "name its original size above");
+    require_not_null(argument, name);
+    uint32_t size;
+    memcpy(&size, argument, sizeof size);
+    if (size < kOriginalSize<Struct>) {
         throw Error(NOPT_ERROR_INVALID_ARGUMENT, "%s->struct_size is %u; it must be sizeof(*%s), at least %zu", name,
-                    size, name, minimum);
+                    size, name, kOriginalSize<Struct>);
     }
+    return size;
 }
 
 // Copies a caller's struct, of its size or ours: fields that an older caller does not have are 0; fields that a newer
 // caller has and we do not must be 0, so that no option is silently ignored.
 template <class Struct>
 Struct read_struct(const Struct* argument, const char* name) {
-    require_not_null(argument, name);
-    uint32_t size;
-    memcpy(&size, argument, sizeof size);
-    check_struct_size(size, sizeof(Struct), name);
+    const size_t size = checked_struct_size(argument, name);
     const unsigned char* bytes = reinterpret_cast<const unsigned char*>(argument);
     for (size_t i = sizeof(Struct); i < size; ++i) {
         if (bytes[i] != 0) {
@@ -68,21 +86,19 @@ Struct read_struct(const Struct* argument, const char* name) {
                         i, NOPT_ABI_VERSION);
         }
     }
-    Struct copy;
-    memcpy(&copy, argument, sizeof copy);
+    Struct copy = {};
+    memcpy(&copy, argument, size < sizeof copy ? size : sizeof copy);
     copy.struct_size = sizeof copy;
     return copy;
 }
 
-// Fills a caller's struct, of its size or ours; the caller's struct_size stays.
+// Fills a caller's struct, of its size or ours, with 0 in the fields that we do not know; its struct_size stays.
 template <class Struct>
 void write_struct(Struct* argument, Struct value, const char* name) {
-    require_not_null(argument, name);
-    const uint32_t size = argument->struct_size;
-    check_struct_size(size, sizeof(Struct), name);
-    memset(reinterpret_cast<unsigned char*>(argument) + sizeof(Struct), 0, size - sizeof(Struct));
-    value.struct_size = size;
-    memcpy(argument, &value, sizeof value);
+    const size_t size = checked_struct_size(argument, name);
+    value.struct_size = static_cast<uint32_t>(size);
+    memset(static_cast<void*>(argument), 0, size);
+    memcpy(static_cast<void*>(argument), &value, size < sizeof value ? size : sizeof value);
 }
 
 template <size_t Size>
