@@ -113,6 +113,51 @@ public static unsafe partial class NativeMethods
     [DllImport("nativeopt", CallingConvention = CallingConvention.Cdecl, ExactSpelling = true)]
     public static extern nopt_status nopt_optimizer_step(nopt_optimizer* optimizer, [NativeTypeName("const nopt_hyperparams *")] nopt_hyperparams* hyperparams, void* stream);
 
+    [DllImport("nativeopt", CallingConvention = CallingConvention.Cdecl, ExactSpelling = true)]
+    public static extern nopt_status nopt_dimer_create(nopt_optimizer* optimizer, nopt_dimer_scope scope, nopt_dimer** dimer);
+
+    [DllImport("nativeopt", CallingConvention = CallingConvention.Cdecl, ExactSpelling = true)]
+    public static extern nopt_status nopt_dimer_destroy(nopt_dimer* dimer);
+
+    [DllImport("nativeopt", CallingConvention = CallingConvention.Cdecl, ExactSpelling = true)]
+    public static extern nopt_status nopt_dimer_get_defaults(nopt_dimer_options* options);
+
+    [DllImport("nativeopt", CallingConvention = CallingConvention.Cdecl, ExactSpelling = true)]
+    public static extern nopt_status nopt_dimer_get_scope_count([NativeTypeName("const nopt_dimer *")] nopt_dimer* dimer, [NativeTypeName("int64_t *")] long* count);
+
+    [DllImport("nativeopt", CallingConvention = CallingConvention.Cdecl, ExactSpelling = true)]
+    public static extern nopt_status nopt_dimer_init_direction(nopt_dimer* dimer, [NativeTypeName("uint64_t")] ulong seed, [NativeTypeName("int64_t")] long first_element, void* stream);
+
+    [DllImport("nativeopt", CallingConvention = CallingConvention.Cdecl, ExactSpelling = true)]
+    public static extern nopt_status nopt_dimer_normalize_direction(nopt_dimer* dimer, void* stream);
+
+    [DllImport("nativeopt", CallingConvention = CallingConvention.Cdecl, ExactSpelling = true)]
+    public static extern nopt_status nopt_dimer_displace(nopt_dimer* dimer, [NativeTypeName("const nopt_dimer_options *")] nopt_dimer_options* options, void* stream);
+
+    [DllImport("nativeopt", CallingConvention = CallingConvention.Cdecl, ExactSpelling = true)]
+    public static extern nopt_status nopt_dimer_rotate(nopt_dimer* dimer, [NativeTypeName("const nopt_dimer_options *")] nopt_dimer_options* options, [NativeTypeName("const nopt_hyperparams *")] nopt_hyperparams* hyperparams, void* stream);
+
+    [DllImport("nativeopt", CallingConvention = CallingConvention.Cdecl, ExactSpelling = true)]
+    public static extern nopt_status nopt_dimer_step(nopt_dimer* dimer, [NativeTypeName("const nopt_dimer_options *")] nopt_dimer_options* options, [NativeTypeName("const nopt_hyperparams *")] nopt_hyperparams* hyperparams, void* stream);
+
+    [DllImport("nativeopt", CallingConvention = CallingConvention.Cdecl, ExactSpelling = true)]
+    public static extern nopt_status nopt_dimer_restore(nopt_dimer* dimer, void* stream);
+
+    [DllImport("nativeopt", CallingConvention = CallingConvention.Cdecl, ExactSpelling = true)]
+    public static extern nopt_status nopt_dimer_sum(nopt_dimer* dimer, nopt_dimer_pass pass, void* stream);
+
+    [DllImport("nativeopt", CallingConvention = CallingConvention.Cdecl, ExactSpelling = true)]
+    public static extern nopt_status nopt_dimer_get_sums(nopt_dimer* dimer, double** sums, [NativeTypeName("int64_t *")] long* count);
+
+    [DllImport("nativeopt", CallingConvention = CallingConvention.Cdecl, ExactSpelling = true)]
+    public static extern nopt_status nopt_dimer_get_status([NativeTypeName("const nopt_dimer *")] nopt_dimer* dimer, [NativeTypeName("int64_t")] long scope, nopt_dimer_status* status);
+
+    [DllImport("nativeopt", CallingConvention = CallingConvention.Cdecl, ExactSpelling = true)]
+    public static extern nopt_status nopt_dimer_set_curvature(nopt_dimer* dimer, [NativeTypeName("int64_t")] long count, [NativeTypeName("const double *")] double* curvature, void* stream);
+
+    [DllImport("nativeopt", CallingConvention = CallingConvention.Cdecl, ExactSpelling = true)]
+    public static extern nopt_status nopt_dimer_get_roles([NativeTypeName("const nopt_dimer *")] nopt_dimer* dimer, [NativeTypeName("const nopt_dimer_options *")] nopt_dimer_options* options, [NativeTypeName("uint32_t *")] uint* role_mask);
+
     [NativeTypeName("#define NOPT_ABI_VERSION 1")]
     public const int NOPT_ABI_VERSION = 1;
 

@@ -16,4 +16,5 @@ public enum nopt_status
     NOPT_ERROR_BUSY = 7,
     NOPT_ERROR_DEVICE = 8,
     NOPT_ERROR_INTERNAL = 9,
+    NOPT_ERROR_INVALID_STATE = 10,
 }

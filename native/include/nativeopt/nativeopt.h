@@ -76,7 +76,9 @@ typedef enum nopt_status NOPT_INT32 {
     /** The device reported a fault, perhaps of earlier asynchronous work. */
     NOPT_ERROR_DEVICE = 8,
     /** A defect of the library itself. */
-    NOPT_ERROR_INTERNAL = 9
+    NOPT_ERROR_INTERNAL = 9,
+    /** The call does not fit what was called before, e.g. a restore without a displacement. */
+    NOPT_ERROR_INVALID_STATE = 10
 } nopt_status;
 
 /** The ABI version of the loaded library; equal to NOPT_ABI_VERSION of the header that it was built with. */
@@ -223,7 +225,17 @@ typedef enum nopt_role NOPT_INT32 {
     /** Running maximum of v, for AMSGrad. State: zero before the first step. */
     NOPT_ROLE_MAX_EXP_AVG_SQ = 4,
     /** Momentum of SGD. State: zero before the first step. */
-    NOPT_ROLE_MOMENTUM_BUFFER = 5
+    NOPT_ROLE_MOMENTUM_BUFFER = 5,
+    /** Dimer: the direction N, a unit vector over each scope. State. */
+    NOPT_ROLE_DIRECTION = 6,
+    /** Dimer: the gradient at the displaced parameters, g2, of hosts that keep g in GRAD meanwhile. Only read. */
+    NOPT_ROLE_GRAD_DISPLACED = 7,
+    /** Dimer: theta, while PARAM holds the displaced parameters. Scratch between displacement and step. */
+    NOPT_ROLE_PARAM_BACKUP = 8,
+    /** Dimer: g, while the host computes g2 in GRAD. Scratch between displacement and step. */
+    NOPT_ROLE_GRAD_BACKUP = 9,
+    /** Dimer: the unit vector that spans the plane of rotation with N, for the optimal angle. Scratch, as above. */
+    NOPT_ROLE_ROTATION_DIRECTION = 10
 } nopt_role;
 
 /** The tensors of a model (or of a part of it) on one device, and where their buffers are. */
@@ -389,6 +401,225 @@ NOPT_API nopt_status nopt_optimizer_set_state(nopt_optimizer* optimizer, const n
  *  - sgd:       b = momentum * b + g; theta -= lr * (NESTEROV ? g + momentum * b : b), or lr * g without momentum.
  */
 NOPT_API nopt_status nopt_optimizer_step(nopt_optimizer* optimizer, const nopt_hyperparams* hyperparams, void* stream);
+
+/* ---- dimer ---- */
+
+/*
+ * A dimer (DEO, arXiv 2507.19968; Henkelman & Jonsson 1999) around an optimizer. It follows a unit direction N toward
+ * the smallest (or largest) curvature of the loss and corrects the gradient along it before the rule sees it. Each
+ * `interval` steps, which the host counts, an update turns N; it needs the gradient at displaced parameters:
+ *
+ *     gradients at theta into GRAD
+ *     nopt_dimer_displace       theta -> PARAM_BACKUP, g -> GRAD_BACKUP; theta + displacement * N -> PARAM
+ *     gradients at PARAM into GRAD
+ *   [ nopt_dimer_rotate         turns N, displaces anew; gradients at PARAM into GRAD; any number of times ]
+ *     nopt_dimer_step           turns N, corrects g, steps from theta
+ *
+ * With NOPT_DIMER_ANGLE_OPTIMAL at least one nopt_dimer_rotate is needed. All other steps are nopt_dimer_step alone,
+ * after the gradients at theta. A host that keeps g in GRAD and puts the gradients of displaced parameters elsewhere
+ * binds GRAD_DISPLACED and leaves GRAD_BACKUP unbound: then g is not copied.
+ *
+ * With C = (g2 - g) . N / displacement, the curvature along N (the paper prints (L(theta2) - L(theta)) / displacement,
+ * which is a slope), and F = (g2 - g) - ((g2 - g) . N) N, the step takes
+ *
+ *     N <- normalize(N -+ rotation_rate * F)                with NOPT_DIMER_ANGLE_FIXED_RATE
+ *     N <- cos(phi) N + sin(phi) F/|F|, C(phi) smallest      with NOPT_DIMER_ANGLE_OPTIMAL
+ *     g <- g - alpha (g . N) N                               with NOPT_DIMER_CORRECTION_PUBLISHED
+ *     g <- g + alpha (g . N) N where C < 0, else g           with NOPT_DIMER_CORRECTION_ESCAPE
+ *
+ * and the rule runs on g. Where the loss is maximized, C and the sense of rotation are those of its negative.
+ *
+ * Degenerate input: if the turned direction is 0 or not finite, or a gradient holds a NaN or an infinity, the scope
+ * keeps its N and its curvature, the rule runs on g itself, and the status says NOPT_DIMER_STATUS_ROTATION_REFUSED. If
+ * only g . N is not finite, the rule runs on g itself (NOPT_DIMER_STATUS_CORRECTION_SKIPPED). N is never written NaN.
+ */
+
+/** What one direction spans. */
+typedef enum nopt_dimer_scope NOPT_INT32 {
+    /** All tensors together, as the paper has it. */
+    NOPT_DIMER_SCOPE_GLOBAL = 0,
+    /** Each tensor has its own, as the authors' code has it. */
+    NOPT_DIMER_SCOPE_PER_TENSOR = 1
+} nopt_dimer_scope;
+
+/** Where rotations lead. */
+typedef enum nopt_dimer_rotation NOPT_INT32 {
+    /** Toward the smallest curvature, the paper's stated aim. */
+    NOPT_DIMER_ROTATION_MINIMUM_CURVATURE = 0,
+    /** Toward the largest curvature, what the authors' code does. */
+    NOPT_DIMER_ROTATION_MAXIMUM_CURVATURE = 1
+} nopt_dimer_rotation;
+
+/** What rotation_rate multiplies. */
+typedef enum nopt_dimer_force NOPT_INT32 {
+    /** The difference of the gradients, as published: its size is in proportion to the displacement. */
+    NOPT_DIMER_FORCE_DIFFERENCE = 0,
+    /** The difference of the gradients divided by the displacement. */
+    NOPT_DIMER_FORCE_PER_DISPLACEMENT = 1
+} nopt_dimer_force;
+
+/** How far a rotation turns. */
+typedef enum nopt_dimer_angle NOPT_INT32 {
+    /** By rotation_rate times the force, as published. */
+    NOPT_DIMER_ANGLE_FIXED_RATE = 0,
+    /**
+     * To the smallest (or largest) curvature in the plane of N and the force, found from the curvatures along both
+     * (Heyden et al. 2005; Kastner & Sherwood 2008, whose extrapolation of the gradient saves one evaluation for each
+     * further rotation). Costs one more gradient for each update; reads neither rotation_rate nor force.
+     */
+    NOPT_DIMER_ANGLE_OPTIMAL = 1
+} nopt_dimer_angle;
+
+/** What becomes of the gradient along N. */
+typedef enum nopt_dimer_correction NOPT_INT32 {
+    /** g - alpha (g . N) N. With alpha > 1 it reverses the component, with 1 removes it. */
+    NOPT_DIMER_CORRECTION_PUBLISHED = 0,
+    /** g + alpha (g . N) N where the curvature is negative, g elsewhere: faster away from saddle points. */
+    NOPT_DIMER_CORRECTION_ESCAPE = 1
+} nopt_dimer_correction;
+
+/** What happened in the last call, by scope. */
+typedef enum nopt_dimer_status_flag NOPT_INT32 {
+    /** The direction could not be turned (or normalized) and was kept; no correction was applied. */
+    NOPT_DIMER_STATUS_ROTATION_REFUSED = 1,
+    /** g . N was not finite; no correction was applied. */
+    NOPT_DIMER_STATUS_CORRECTION_SKIPPED = 2
+} nopt_dimer_status_flag;
+
+/** What the dimer is to do in a call; may change from call to call, except within an update: rotation and angle. */
+typedef struct nopt_dimer_options {
+    uint32_t struct_size;
+    /** A nopt_dimer_rotation. */
+    int32_t rotation;
+    /** A nopt_dimer_force. */
+    int32_t force;
+    /** A nopt_dimer_angle. */
+    int32_t angle;
+    /** A nopt_dimer_correction. */
+    int32_t correction;
+    /** Must be 0. */
+    uint32_t reserved;
+    /** Distance of the displaced parameters, > 0 and finite as a float; 10 lr in the paper. */
+    double displacement;
+    /** Length of a rotation with FIXED_RATE, finite and >= 0; 1e-3 in the paper. */
+    double rotation_rate;
+    /** Weight of the correction, finite and >= 0; 5 in the paper. */
+    double alpha;
+} nopt_dimer_options;
+
+/** A scope's values after a rotation or a step. */
+typedef struct nopt_dimer_status {
+    uint32_t struct_size;
+    /** Sum of nopt_dimer_status_flag values. */
+    uint32_t flags;
+    /** The step that it belongs to: the optimizer's step count after that step; 0 before the first. */
+    int64_t step;
+    /** The last measured curvature C: before a rotation of fixed rate, after one of optimal angle. NaN: none yet. */
+    double curvature;
+    /** g . N, with the direction as it is now. */
+    double grad_dot_direction;
+    /** By how much the last rotation turned N, in radians, 0 to pi/2. */
+    double angle;
+} nopt_dimer_status;
+
+/** The sums of a pass that a host may add up over the ranks of a sharded model; see nopt_dimer_sum. */
+typedef enum nopt_dimer_pass NOPT_INT32 {
+    /** Of nopt_dimer_normalize_direction. */
+    NOPT_DIMER_PASS_NORMALIZE = 0,
+    /** Of the next nopt_dimer_rotate or nopt_dimer_step. */
+    NOPT_DIMER_PASS_STEP = 1
+} nopt_dimer_pass;
+
+/** A dimer around an optimizer: the curvatures of its scopes, and where an update stands. */
+typedef struct nopt_dimer nopt_dimer;
+
+/** Creates a dimer around an optimizer, for its set as it is. @param scope A nopt_dimer_scope. */
+NOPT_API nopt_status nopt_dimer_create(nopt_optimizer* optimizer, nopt_dimer_scope scope, nopt_dimer** dimer);
+
+/** Destroys a dimer; displaced parameters stay displaced (nopt_dimer_restore before). Null is ignored. */
+NOPT_API nopt_status nopt_dimer_destroy(nopt_dimer* dimer);
+
+/** The published settings: DIFFERENCE, FIXED_RATE, PUBLISHED, MINIMUM_CURVATURE, 1e-2 (10 times an lr of 1e-3),
+ * 1e-3, 5. */
+NOPT_API nopt_status nopt_dimer_get_defaults(nopt_dimer_options* options);
+
+/** The number of scopes: 1, or the set's tensors. */
+NOPT_API nopt_status nopt_dimer_get_scope_count(const nopt_dimer* dimer, int64_t* count);
+
+/**
+ * Fills DIRECTION with random numbers, symmetric about 0 and never 0, from Philox4x32-10 (Salmon et al. 2011): element
+ * i of all tensors, one after another, draws from the counter first_element + i under the key `seed`. Then normalize.
+ * @param first_element >= 0; 0 unless the model is spread over ranks: the elements of the ranks before.
+ */
+NOPT_API nopt_status nopt_dimer_init_direction(nopt_dimer* dimer, uint64_t seed, int64_t first_element, void* stream);
+
+/** Divides DIRECTION by its norm, scope by scope. A scope whose norm is 0 or not finite stays as it is, and says so. */
+NOPT_API nopt_status nopt_dimer_normalize_direction(nopt_dimer* dimer, void* stream);
+
+/**
+ * Begins an update: backs up theta (and g, if GRAD_BACKUP is bound) and writes theta + displacement * N to PARAM.
+ * One pass, 24 bytes an element, 16 without GRAD_BACKUP. Until nopt_dimer_step or nopt_dimer_restore, steps of other
+ * optimizers over the set are NOPT_ERROR_INVALID_STATE.
+ */
+NOPT_API nopt_status nopt_dimer_displace(nopt_dimer* dimer, const nopt_dimer_options* options, void* stream);
+
+/**
+ * Within an update: uses the gradient at PARAM to turn N (or to find the plane of rotation), and displaces anew.
+ * @param hyperparams As for the step. Only NOPT_FLAG_MAXIMIZE matters here.
+ */
+NOPT_API nopt_status nopt_dimer_rotate(nopt_dimer* dimer, const nopt_dimer_options* options,
+                                       const nopt_hyperparams* hyperparams, void* stream);
+
+/**
+ * One step of the optimizer on corrected gradients, see nopt_optimizer_step. Ends an update, if there is one: turns N
+ * and steps from the backed up theta, so that PARAM needs no restoring. Two passes and a small one on CUDA: 12 + 40
+ * bytes an element for the Adam family, 8 + 32 without an update. NOPT_ERROR_INVALID_STATE: the optimal angle needs a
+ * nopt_dimer_rotate first.
+ */
+NOPT_API nopt_status nopt_dimer_step(nopt_dimer* dimer, const nopt_dimer_options* options,
+                                     const nopt_hyperparams* hyperparams, void* stream);
+
+/** Gives an update up: PARAM is theta again, bit for bit. GRAD is left as the host wrote it. */
+NOPT_API nopt_status nopt_dimer_restore(nopt_dimer* dimer, void* stream);
+
+/**
+ * For a model spread over ranks: computes the sums of the coming pass and stops. The host adds them up over the ranks
+ * (in stream order, with its own engine), and the next call of that pass goes on from there. Every sum is a binary tree
+ * over chunks of 16384 elements, in the order of the tensors: ranks that hold aligned subtrees get the bits that one
+ * rank with all the tensors would.
+ * @param pass What the coming call is.
+ */
+NOPT_API nopt_status nopt_dimer_sum(nopt_dimer* dimer, nopt_dimer_pass pass, void* stream);
+
+/**
+ * Where nopt_dimer_sum puts the sums.
+ * @param sums  Receives the address: device memory on CUDA, valid as long as the dimer.
+ * @param count Receives the number of doubles; all of them add up.
+ */
+NOPT_API nopt_status nopt_dimer_get_sums(nopt_dimer* dimer, double** sums, int64_t* count);
+
+/**
+ * Reads a scope's values without waiting: on CUDA those of the newest call that has finished on the device. After
+ * nopt_stream_synchronize they are those of the last call.
+ * @param scope  0, or the tensor's index.
+ * @param status In: struct_size; out: all fields.
+ */
+NOPT_API nopt_status nopt_dimer_get_status(const nopt_dimer* dimer, int64_t scope, nopt_dimer_status* status);
+
+/**
+ * Sets the curvatures, to resume; waits for the stream.
+ * @param count     The number of scopes.
+ * @param curvature One for each scope, copied; NaN where none was measured yet.
+ */
+NOPT_API nopt_status nopt_dimer_set_curvature(nopt_dimer* dimer, int64_t count, const double* curvature, void* stream);
+
+/**
+ * The roles of the dimer that calls with these options need, beside the optimizer's: DIRECTION, PARAM_BACKUP and, for
+ * the optimal angle, ROTATION_DIRECTION. GRAD_BACKUP or GRAD_DISPLACED, one of them, is the caller's choice.
+ * @param role_mask Receives the sum of 1 << nopt_role.
+ */
+NOPT_API nopt_status nopt_dimer_get_roles(const nopt_dimer* dimer, const nopt_dimer_options* options,
+                                          uint32_t* role_mask);
 
 #ifdef __cplusplus
 }

@@ -1,6 +1,7 @@
 // What the extern "C" functions share: the guard that turns exceptions into a status, and argument checks.
 #pragma once
 
+#include <float.h>
 #include <stddef.h>
 #include <string.h>
 
@@ -38,6 +39,13 @@ inline void require_not_null(const void* argument, const char* name) {
     }
 }
 
+// Finite as a float, too.
+inline void check_at_least_0(double value, const char* name) {
+    if (!(value >= 0.0 && value <= double{FLT_MAX})) {
+        throw Error(NOPT_ERROR_INVALID_ARGUMENT, "%s is %g; it must be >= 0 and finite as a float", name, value);
+    }
+}
+
 inline void check_stream(nopt_backend backend, const void* stream) {
     if (backend == NOPT_BACKEND_CPU && stream != nullptr) {
         throw Error(NOPT_ERROR_INVALID_ARGUMENT, "stream is not null; the CPU backend has no streams");
@@ -58,6 +66,10 @@ template <>
 constexpr size_t kOriginalSize<nopt_rule_info> = 48;
 template <>
 constexpr size_t kOriginalSize<nopt_step_state> = 32;
+template <>
+constexpr size_t kOriginalSize<nopt_dimer_options> = 48;
+template <>
+constexpr size_t kOriginalSize<nopt_dimer_status> = 40;
 
 template <class Struct>
 size_t checked_struct_size(const Struct* argument, const char* name) {

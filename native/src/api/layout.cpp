@@ -47,6 +47,15 @@ std::string layout() {
     describe(text, "nopt_step_state", sizeof(nopt_step_state),
              {FIELD(nopt_step_state, struct_size), FIELD(nopt_step_state, reserved), FIELD(nopt_step_state, step),
               FIELD(nopt_step_state, beta1_product), FIELD(nopt_step_state, beta2_product)});
+    describe(text, "nopt_dimer_options", sizeof(nopt_dimer_options),
+             {FIELD(nopt_dimer_options, struct_size), FIELD(nopt_dimer_options, rotation),
+              FIELD(nopt_dimer_options, force), FIELD(nopt_dimer_options, angle), FIELD(nopt_dimer_options, correction),
+              FIELD(nopt_dimer_options, reserved), FIELD(nopt_dimer_options, displacement),
+              FIELD(nopt_dimer_options, rotation_rate), FIELD(nopt_dimer_options, alpha)});
+    describe(text, "nopt_dimer_status", sizeof(nopt_dimer_status),
+             {FIELD(nopt_dimer_status, struct_size), FIELD(nopt_dimer_status, flags), FIELD(nopt_dimer_status, step),
+              FIELD(nopt_dimer_status, curvature), FIELD(nopt_dimer_status, grad_dot_direction),
+              FIELD(nopt_dimer_status, angle)});
     return text;
 }
 

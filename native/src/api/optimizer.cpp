@@ -1,7 +1,7 @@
-#include <float.h>
 #include <inttypes.h>
 
 #include "api/api.h"
+#include "api/step.h"
 #include "rules/registry.h"
 
 using namespace nopt;
@@ -20,12 +20,6 @@ const Rule& named_rule(const char* name, int* index) {
         throw Error(NOPT_ERROR_INVALID_ARGUMENT, "rule is \"%.64s\"; the rules are %s", name, known);
     }
     return rule_at(*index);
-}
-
-void check_at_least_0(double value, const char* name) {
-    if (!(value >= 0.0 && value <= double{FLT_MAX})) {
-        throw Error(NOPT_ERROR_INVALID_ARGUMENT, "%s is %g; it must be >= 0 and finite as a float", name, value);
-    }
 }
 
 void check_beta(double value, const char* name) {
@@ -59,7 +53,7 @@ const char* flag_name(uint32_t flag) {
     }
 }
 
-nopt_hyperparams read_hyperparams(const Rule& rule, const nopt_hyperparams* argument) {
+nopt_hyperparams checked_hyperparams(const Rule& rule, const nopt_hyperparams* argument) {
     const nopt_hyperparams h = read_struct(argument, "hyperparams");
     const RuleTraits& traits = rule.traits;
     for (uint32_t flag = 1; flag != 0; flag <<= 1) {
@@ -89,6 +83,51 @@ nopt_hyperparams read_hyperparams(const Rule& rule, const nopt_hyperparams* argu
 }
 
 }  // namespace
+
+namespace nopt {
+
+nopt_hyperparams read_hyperparams(const OptimizerState& optimizer, const nopt_hyperparams* hyperparams) {
+    return checked_hyperparams(rule_at(optimizer.rule), hyperparams);
+}
+
+PreparedStep prepare_step(const OptimizerState& optimizer, const nopt_hyperparams* hyperparams) {
+    const ParamSet& set = *optimizer.set;
+    const Rule& rule = rule_at(optimizer.rule);
+    const nopt_hyperparams h = checked_hyperparams(rule, hyperparams);
+    const int variant = rule.variant(h.flags, h.momentum);
+    const StateRoles& states = rule.states[variant];
+    for (int i = -2; i < states.count; ++i) {
+        const nopt_role role = i == -2 ? NOPT_ROLE_PARAM : i == -1 ? NOPT_ROLE_GRAD : states.roles[i];
+        if (!set.bound(role)) {
+            throw Error(NOPT_ERROR_MISSING_ROLE,
+                        "rule \"%s\" with these options needs role %s; bind it with nopt_param_set_bind",
+                        rule.traits.name, role_name(role));
+        }
+    }
+
+    PreparedStep step = {};
+    step.next = optimizer.state;
+    step.next.step += 1;
+    if ((rule.traits.hyperparams & NOPT_HYPERPARAM_BETAS_EPS) != 0) {
+        step.next.beta1_product *= h.beta1;
+        step.next.beta2_product *= h.beta2;
+    }
+    step.input.lr = h.lr;
+    step.input.beta1 = h.beta1;
+    step.input.beta2 = h.beta2;
+    step.input.eps = h.eps;
+    step.input.weight_decay = h.weight_decay;
+    step.input.momentum = h.momentum;
+    step.input.switching_rate = h.switching_rate;
+    step.input.bias_correction1 = 1.0 - step.next.beta1_product;
+    step.input.bias_correction2 = 1.0 - step.next.beta2_product;
+    step.input.step = step.next.step;
+    step.input.flags = h.flags;
+    step.input.variant = static_cast<uint32_t>(variant);
+    return step;
+}
+
+}  // namespace nopt
 
 extern "C" {
 
@@ -121,7 +160,8 @@ nopt_status nopt_optimizer_create(nopt_param_set* set, const char* rule, nopt_op
         require_not_null(optimizer, "optimizer");
         int index;
         named_rule(rule, &index);
-        *optimizer = new nopt_optimizer{set->set, index, {sizeof(nopt_step_state), 0, 0, 1.0, 1.0}};
+        const OptimizerState state = {set->set, index, {sizeof(nopt_step_state), 0, 0, 1.0, 1.0}};
+        *optimizer = new nopt_optimizer{std::make_shared<OptimizerState>(state)};
     });
 }
 
@@ -134,8 +174,8 @@ nopt_status nopt_optimizer_get_roles(const nopt_optimizer* optimizer, const nopt
     return guarded([&] {
         require_not_null(optimizer, "optimizer");
         require_not_null(role_mask, "role_mask");
-        const Rule& rule = rule_at(optimizer->rule);
-        const nopt_hyperparams h = read_hyperparams(rule, hyperparams);
+        const Rule& rule = rule_at(optimizer->state->rule);
+        const nopt_hyperparams h = checked_hyperparams(rule, hyperparams);
         const StateRoles& states = rule.states[rule.variant(h.flags, h.momentum)];
         uint32_t mask = 1u << NOPT_ROLE_PARAM | 1u << NOPT_ROLE_GRAD;
         for (int i = 0; i < states.count; ++i) {
@@ -148,8 +188,8 @@ nopt_status nopt_optimizer_get_roles(const nopt_optimizer* optimizer, const nopt
 nopt_status nopt_optimizer_get_state(const nopt_optimizer* optimizer, nopt_step_state* state) {
     return guarded([&] {
         require_not_null(optimizer, "optimizer");
-        const UseGuard guard(*optimizer->set);
-        write_struct(state, optimizer->state, "state");
+        const UseGuard guard(*optimizer->state->set);
+        write_struct(state, optimizer->state->state, "state");
     });
 }
 
@@ -170,56 +210,26 @@ nopt_status nopt_optimizer_set_state(nopt_optimizer* optimizer, const nopt_step_
                             products[i]);
             }
         }
-        const UseGuard guard(*optimizer->set);
-        optimizer->state = s;
+        const UseGuard guard(*optimizer->state->set);
+        optimizer->state->state = s;
     });
 }
 
 nopt_status nopt_optimizer_step(nopt_optimizer* optimizer, const nopt_hyperparams* hyperparams, void* stream) {
     return guarded([&] {
         require_not_null(optimizer, "optimizer");
-        ParamSet& set = *optimizer->set;
+        ParamSet& set = *optimizer->state->set;
         const UseGuard guard(set);
         check_stream(set.kind, stream);
-        const Rule& rule = rule_at(optimizer->rule);
-        const nopt_hyperparams h = read_hyperparams(rule, hyperparams);
-        const int variant = rule.variant(h.flags, h.momentum);
-
-        const StateRoles& states = rule.states[variant];
-        for (int i = -2; i < states.count; ++i) {
-            const nopt_role role = i == -2 ? NOPT_ROLE_PARAM : i == -1 ? NOPT_ROLE_GRAD : states.roles[i];
-            if (!set.bound(role)) {
-                throw Error(NOPT_ERROR_MISSING_ROLE,
-                            "rule \"%s\" with these options needs role %s; bind it with "
-                            "nopt_param_set_bind",
-                            rule.traits.name, role_name(role));
-            }
+        if (set.displaced_by != nullptr) {
+            throw Error(NOPT_ERROR_INVALID_STATE,
+                        "a dimer has displaced the parameters; call its nopt_dimer_step or nopt_dimer_restore");
         }
-
-        nopt_step_state next = optimizer->state;
-        next.step += 1;
-        if ((rule.traits.hyperparams & NOPT_HYPERPARAM_BETAS_EPS) != 0) {
-            next.beta1_product *= h.beta1;
-            next.beta2_product *= h.beta2;
-        }
-
-        StepInput input = {};
-        input.lr = h.lr;
-        input.beta1 = h.beta1;
-        input.beta2 = h.beta2;
-        input.eps = h.eps;
-        input.weight_decay = h.weight_decay;
-        input.momentum = h.momentum;
-        input.switching_rate = h.switching_rate;
-        input.bias_correction1 = 1.0 - next.beta1_product;
-        input.bias_correction2 = 1.0 - next.beta2_product;
-        input.step = next.step;
-        input.flags = h.flags;
-        input.variant = static_cast<uint32_t>(variant);
+        const PreparedStep step = prepare_step(*optimizer->state, hyperparams);
         if (set.total > 0) {
-            set.backend.step(set, optimizer->rule, input, stream);
+            set.backend.step(set, optimizer->state->rule, step.input, nullptr, stream);
         }
-        optimizer->state = next;
+        optimizer->state->state = step.next;
     });
 }
 

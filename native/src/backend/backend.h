@@ -3,6 +3,7 @@
 
 #include <memory>
 
+#include "dimer/dimer.h"
 #include "nativeopt/nativeopt.h"
 #include "rules/rule.h"
 
@@ -13,6 +14,20 @@ struct ParamSet;
 // What a backend keeps for one parameter set: work partition, device tables.
 struct BackendData {
     virtual ~BackendData() = default;
+};
+
+// What a backend keeps for one dimer: the sums and the state of its scopes.
+struct DimerData {
+    virtual ~DimerData() = default;
+};
+
+// One pass of a dimer over a set. Every role that it names, or that its decision needs, is bound.
+struct DimerPass {
+    DimerData& data;
+    DimerDecision decision;
+    DimerInput input;
+    nopt_role grad;       // where g is
+    nopt_role displaced;  // where the gradient at the displaced parameters is
 };
 
 class Backend {
@@ -36,8 +51,27 @@ public:
 
     virtual std::unique_ptr<BackendData> create_data(const ParamSet& set) = 0;
 
-    // One step over all tensors of the set; every role of the rule's variant is bound.
-    virtual void step(ParamSet& set, int rule, const StepInput& input, void* stream) = 0;
+    // One step over all tensors of the set; every role of the rule's variant is bound. With a dimer, whose scopes have
+    // decided, g is turned into the corrected gradient on the way, and where N turns theta comes from the backup.
+    virtual void step(ParamSet& set, int rule, const StepInput& input, const DimerPass* dimer, void* stream) = 0;
+
+    virtual std::unique_ptr<DimerData> create_dimer(const ParamSet& set, nopt_dimer_scope scope) = 0;
+    // The sums of all scopes, kMaxSums doubles each, in memory of the device.
+    virtual Sums* dimer_sums(DimerData& data) = 0;
+    // Fills the sums that the decision needs, and decides unless it is left for later.
+    virtual void dimer_sum(ParamSet& set, const DimerPass& pass, bool decide, void* stream) = 0;
+    virtual void dimer_decide(ParamSet& set, const DimerPass& pass, void* stream) = 0;
+    virtual void dimer_randomize(ParamSet& set, uint64_t seed, uint64_t first_element, void* stream) = 0;
+    // After kDecideNormalize.
+    virtual void dimer_scale(ParamSet& set, const DimerPass& pass, void* stream) = 0;
+    // Backs up theta, and g if GRAD_BACKUP is bound, and displaces theta along N.
+    virtual void dimer_displace(ParamSet& set, double displacement, void* stream) = 0;
+    // Turns N or T, or both, and displaces theta again.
+    virtual void dimer_turn(ParamSet& set, const DimerPass& pass, void* stream) = 0;
+    virtual void dimer_restore(ParamSet& set, void* stream) = 0;
+    // The scope as of the newest decision that the host can see.
+    virtual DimerScope dimer_scope(DimerData& data, int64_t scope) = 0;
+    virtual void dimer_set_curvature(DimerData& data, const double* curvature, void* stream) = 0;
 };
 
 // The backend, or an Error that says why it is not there. `device` is checked against its devices.

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include <algorithm>
+#include <iterator>
 
 #include "backend/error.h"
 
@@ -13,7 +14,11 @@ namespace {
 constexpr int64_t kElementBytes = 4;
 
 // Gradients are only read, so they may share memory with each other.
-bool is_written(nopt_role role) { return role != NOPT_ROLE_GRAD; }
+constexpr nopt_role kReadOnly[] = {NOPT_ROLE_GRAD, NOPT_ROLE_GRAD_DISPLACED};
+
+bool is_written(nopt_role role) {
+    return std::find(std::begin(kReadOnly), std::end(kReadOnly), role) == std::end(kReadOnly);
+}
 
 uintptr_t address(const void* pointer) { return reinterpret_cast<uintptr_t>(pointer); }
 
@@ -40,6 +45,16 @@ const char* role_name(nopt_role role) {
             return "MAX_EXP_AVG_SQ";
         case NOPT_ROLE_MOMENTUM_BUFFER:
             return "MOMENTUM_BUFFER";
+        case NOPT_ROLE_DIRECTION:
+            return "DIRECTION";
+        case NOPT_ROLE_GRAD_DISPLACED:
+            return "GRAD_DISPLACED";
+        case NOPT_ROLE_PARAM_BACKUP:
+            return "PARAM_BACKUP";
+        case NOPT_ROLE_GRAD_BACKUP:
+            return "GRAD_BACKUP";
+        case NOPT_ROLE_ROTATION_DIRECTION:
+            return "ROTATION_DIRECTION";
     }
     return "unknown";
 }
@@ -50,6 +65,28 @@ ParamSet::ParamSet(Backend& backend_, nopt_backend kind_, int device_, std::vect
         total += count;
     }
     data = backend.create_data(*this);
+}
+
+// `read`: the addresses of a role that is only read, or null.
+void ParamSet::check_reads(nopt_role role, void* const* read, const std::vector<WrittenRange>& written) const {
+    // The gap between two written ranges that the last buffer was in: most often the next one is in it too.
+    uintptr_t gap_begin = 1;
+    uintptr_t gap_end = 0;
+    for (size_t i = 0; read != nullptr && i < counts.size(); ++i) {
+        const uintptr_t begin = address(read[i]);
+        const uintptr_t end = begin + static_cast<uintptr_t>(counts[i] * kElementBytes);
+        if (counts[i] == 0 || (begin >= gap_begin && end <= gap_end)) {
+            continue;
+        }
+        const auto after =
+            std::upper_bound(written.begin(), written.end(), begin,
+                             [](uintptr_t value, const WrittenRange& range) { return value < range.end; });
+        gap_begin = after == written.begin() ? 0 : (after - 1)->end;
+        gap_end = after == written.end() ? UINTPTR_MAX : after->begin;
+        if (end > gap_end) {
+            throw_overlap(role, static_cast<int64_t>(i), after->role, after->tensor);
+        }
+    }
 }
 
 void ParamSet::bind(nopt_role role, void* const* new_pointers) {
@@ -117,24 +154,11 @@ void ParamSet::bind(nopt_role role, void* const* new_pointers) {
     }
 
     const std::vector<WrittenRange>& written = written_changes ? new_written : written_;
-    const std::vector<void*>& grads = pointers[NOPT_ROLE_GRAD];
-    void* const* read = role == NOPT_ROLE_GRAD ? new_pointers : (grads.empty() ? nullptr : grads.data());
-    // The gap between two written ranges that the last gradient was in: most often the next one is in it too.
-    uintptr_t gap_begin = 1;
-    uintptr_t gap_end = 0;
-    for (size_t i = 0; read != nullptr && i < tensors; ++i) {
-        const uintptr_t begin = address(read[i]);
-        const uintptr_t end = begin + static_cast<uintptr_t>(counts[i] * kElementBytes);
-        if (counts[i] == 0 || (begin >= gap_begin && end <= gap_end)) {
-            continue;
-        }
-        const auto after =
-            std::upper_bound(written.begin(), written.end(), begin,
-                             [](uintptr_t value, const WrittenRange& range) { return value < range.end; });
-        gap_begin = after == written.begin() ? 0 : (after - 1)->end;
-        gap_end = after == written.end() ? UINTPTR_MAX : after->begin;
-        if (end > gap_end) {
-            throw_overlap(NOPT_ROLE_GRAD, static_cast<int64_t>(i), after->role, after->tensor);
+    for (const nopt_role reader : kReadOnly) {
+        if (reader == role) {
+            check_reads(reader, new_pointers, written);
+        } else if (written_changes && !pointers[reader].empty()) {
+            check_reads(reader, pointers[reader].data(), written);
         }
     }
 

@@ -42,9 +42,19 @@ struct ParamSet {
 
     std::unique_ptr<BackendData> data;
     std::atomic<bool> in_use{false};
+    const void* displaced_by = nullptr;  // the dimer in an update, if any: PARAM is not theta then
 
 private:
+    void check_reads(nopt_role role, void* const* read, const std::vector<WrittenRange>& written) const;
+
     std::vector<WrittenRange> written_;  // of all bound roles that steps write, sorted, disjoint
+};
+
+// What an optimizer and the dimers around it share.
+struct OptimizerState {
+    std::shared_ptr<ParamSet> set;
+    int rule;
+    nopt_step_state state;
 };
 
 // Marks a set as in use for the length of a call, so that use from two threads at once is an error and no race.
@@ -67,7 +77,5 @@ struct nopt_param_set {
 };
 
 struct nopt_optimizer {
-    std::shared_ptr<nopt::ParamSet> set;
-    int rule;
-    nopt_step_state state;
+    std::shared_ptr<nopt::OptimizerState> state;
 };

@@ -21,70 +21,183 @@ namespace {
 
 constexpr size_t kAlignment = 64;  // a cache line, and the widest register
 
-// Elements that a thread takes at a time. On 2 cores (Zen 3, AVX2), Adam with 4096, 16384 and 65536 took 13.2, 13.7 and
-// 12.5 ms for 1 tensor of 16,777,216; 64, 48 and 50 us for 1000 of 100: the middle one also feeds more cores.
-constexpr int64_t kBlockElements = 16384;
+// Elements that a thread takes at a time, at least. On 2 cores (Zen 3, AVX2), Adam with 4096, 16384 and 65536
+// took 13.2, 13.7 and 12.5 ms for 1 tensor of 16,777,216; 64, 48 and 50 us for 1000 of 100: the middle one also feeds
+// more cores.
+constexpr int64_t kBlockElements = kChunkElements;
 // Tensors that a thread takes at a time, where they are small: one costs about as much as 32 elements.
 constexpr int64_t kTensorCost = 32;
 
-// Where a block of work begins: an element of a tensor. It ends where the next one begins.
+// Elements of a tile, which one kernel after another works on while it is in the first cache.
+constexpr int64_t kTileElements = 1024;
+
+// Where a block of work begins: a chunk of a tensor. It ends where the next one begins.
 struct BlockStart {
     int64_t tensor;
     int64_t element;
+    int64_t chunk;  // among those of all tensors
 };
 
 struct CpuData : BackendData {
-    std::vector<BlockStart> starts;  // one more than there are blocks
+    std::vector<BlockStart> starts;    // one more than there are blocks
+    std::vector<int64_t> first_chunk;  // of each tensor, and the number of all
 
     int64_t block_count() const { return static_cast<int64_t>(starts.size()) - 1; }
+    int64_t chunk_count() const { return first_chunk.back(); }
 };
 
-struct StepJob {
+struct CpuDimer : DimerData {
+    bool per_tensor = false;
+    std::vector<Sums> chunk_sums;
+    std::vector<Sums> sums;  // of each scope
+    std::vector<DimerScope> scopes;
+};
+
+CpuDimer& dimer_of(const DimerPass& pass) { return static_cast<CpuDimer&>(pass.data); }
+
+// The elements from `begin` of a tensor's buffer; null if the role is not bound.
+float* elements(const ParamSet& set, nopt_role role, size_t tensor, int64_t begin) {
+    const std::vector<void*>& pointers = set.pointers[role];
+    return pointers.empty() ? nullptr : static_cast<float*>(pointers[tensor]) + begin;
+}
+
+DimerArgs dimer_args(const ParamSet& set, nopt_role grad, nopt_role displaced, size_t tensor, int64_t begin,
+                     int64_t count) {
+    return {elements(set, grad, tensor, begin),
+            elements(set, displaced, tensor, begin),
+            elements(set, NOPT_ROLE_DIRECTION, tensor, begin),
+            elements(set, NOPT_ROLE_ROTATION_DIRECTION, tensor, begin),
+            elements(set, NOPT_ROLE_PARAM, tensor, begin),
+            elements(set, NOPT_ROLE_PARAM_BACKUP, tensor, begin),
+            elements(set, NOPT_ROLE_GRAD_BACKUP, tensor, begin),
+            count};
+}
+
+// Runs body(tensor, begin, end, chunk) for all elements of the set, on all threads: one tensor's elements of a block at
+// a time, beginning at the given chunk.
+template <class Body>
+struct ElementsJob {
     const ParamSet& set;
     const CpuData& data;
-    const Rule& rule;
-    const StepInput& input;
-    ElementwiseKernel kernel;
+    const Body& body;
+
+    static void run_block(void* context, int64_t block) {
+        const ElementsJob& job = *static_cast<const ElementsJob*>(context);
+        const BlockStart from = job.data.starts[static_cast<size_t>(block)];
+        const BlockStart to = job.data.starts[static_cast<size_t>(block) + 1];
+        typename Body::PerBlock own;
+        for (int64_t t = from.tensor; t <= to.tensor; ++t) {
+            const size_t tensor = static_cast<size_t>(t);
+            const int64_t begin = t == from.tensor ? from.element : 0;
+            const int64_t end = t == to.tensor ? to.element : job.set.counts[tensor];
+            if (begin < end) {
+                job.body(own, tensor, begin, end, job.data.first_chunk[tensor] + begin / kChunkElements);
+            }
+        }
+    }
 };
 
-void run_block(void* context, int64_t block) {
-    const StepJob& job = *static_cast<const StepJob*>(context);
-    const ParamSet& set = job.set;
-    const StateRoles& states = job.rule.states[job.input.variant];
-    const BlockStart from = job.data.starts[static_cast<size_t>(block)];
-    const BlockStart to = job.data.starts[static_cast<size_t>(block) + 1];
+template <class Body>
+void for_each_part(const ParamSet& set, const Body& body) {
+    const CpuData& data = static_cast<const CpuData&>(*set.data);
+    ElementsJob<Body> job = {set, data, body};
+    parallel_for(data.block_count(), &ElementsJob<Body>::run_block, &job);
+}
 
-    alignas(16) unsigned char scalars[kMaxScalars];
-    double lr_scale = -1.0;  // of `scalars`; no tensor has this one
-    double weight_decay = -1.0;
-    for (int64_t t = from.tensor; t <= to.tensor; ++t) {
-        const size_t tensor = static_cast<size_t>(t);
-        const int64_t begin = t == from.tensor ? from.element : 0;
-        const int64_t end = t == to.tensor ? to.element : set.counts[tensor];
-        if (begin >= end) {
-            continue;
-        }
-        const double own_lr_scale = set.lr_scale.empty() ? 1.0 : set.lr_scale[tensor];
-        double own_weight_decay = set.weight_decay.empty() ? NOPT_INHERIT : set.weight_decay[tensor];
-        if (own_weight_decay == NOPT_INHERIT) {
-            own_weight_decay = job.input.weight_decay;
-        }
-        if (own_lr_scale != lr_scale || own_weight_decay != weight_decay) {
-            lr_scale = own_lr_scale;
-            weight_decay = own_weight_decay;
-            job.rule.scalars(job.input, lr_scale, weight_decay, scalars);
-        }
-        ElementwiseArgs args;
-        args.param = static_cast<float*>(set.pointers[NOPT_ROLE_PARAM][tensor]) + begin;
-        args.grad = static_cast<const float*>(set.pointers[NOPT_ROLE_GRAD][tensor]) + begin;
-        for (int s = 0; s < kMaxStates; ++s) {
-            args.states[s] =
-                s < states.count ? static_cast<float*>(set.pointers[states.roles[s]][tensor]) + begin : nullptr;
-        }
-        args.count = end - begin;
-        args.scalars = scalars;
-        job.kernel(args);
+struct Nothing {};
+
+// for_each_part with a lambda that keeps nothing from one part to the next.
+template <class Lambda>
+struct Parts {
+    using PerBlock = Nothing;
+    const Lambda& lambda;
+
+    void operator()(Nothing&, size_t tensor, int64_t begin, int64_t end, int64_t chunk) const {
+        lambda(tensor, begin, end, chunk);
     }
+};
+
+template <class Lambda>
+void for_each_elements(const ParamSet& set, const Lambda& lambda) {
+    for_each_part(set, Parts<Lambda>{lambda});
+}
+
+struct StepBody {
+    // The scalars of the tensor before: most tensors share them.
+    struct PerBlock {
+        alignas(16) unsigned char scalars[kMaxScalars];
+        double lr_scale = -1.0;  // no tensor has this one
+        double weight_decay = -1.0;
+    };
+
+    const ParamSet& set;
+    const Rule& rule;
+    const StepInput& input;
+    const DimerPass* dimer;
+    ElementwiseKernel kernel;
+    const DimerKernels& dimer_kernels;
+
+    void operator()(PerBlock& own, size_t tensor, int64_t begin, int64_t end, int64_t) const {
+        const double lr_scale = set.lr_scale.empty() ? 1.0 : set.lr_scale[tensor];
+        double weight_decay = set.weight_decay.empty() ? NOPT_INHERIT : set.weight_decay[tensor];
+        if (weight_decay == NOPT_INHERIT) {
+            weight_decay = input.weight_decay;
+        }
+        if (lr_scale != own.lr_scale || weight_decay != own.weight_decay) {
+            own.lr_scale = lr_scale;
+            own.weight_decay = weight_decay;
+            rule.scalars(input, lr_scale, weight_decay, own.scalars);
+        }
+        if (dimer == nullptr) {
+            update(own, tensor, begin, end - begin, elements(set, NOPT_ROLE_PARAM, tensor, begin),
+                   elements(set, NOPT_ROLE_GRAD, tensor, begin));
+            return;
+        }
+        const CpuDimer& data = dimer_of(*dimer);
+        const DimerScope& scope = data.scopes[data.per_tensor ? tensor : 0];
+        const bool turns = dimer->decision != kDecideProject;
+        float corrected[kTileElements];
+        for (int64_t at = begin; at < end; at += kTileElements) {
+            const int64_t count = end - at < kTileElements ? end - at : kTileElements;
+            const DimerArgs args = dimer_args(set, dimer->grad, dimer->displaced, tensor, at, count);
+            if (turns) {
+                dimer_kernels.turn(args, scope, dimer->decision);
+            }
+            const float* grad = args.grad;
+            if (scope.correction != 0.0f) {
+                dimer_kernels.project(args, scope.correction, corrected);
+                grad = corrected;
+            }
+            update(own, tensor, at, count, turns ? args.param_backup : args.param, grad);
+        }
+    }
+
+    void update(const PerBlock& own, size_t tensor, int64_t begin, int64_t count, const float* source,
+                const float* grad) const {
+        const StateRoles& states = rule.states[input.variant];
+        ElementwiseArgs args;
+        args.param = elements(set, NOPT_ROLE_PARAM, tensor, begin);
+        args.param_source = source;
+        args.grad = grad;
+        for (int s = 0; s < kMaxStates; ++s) {
+            args.states[s] = s < states.count ? elements(set, states.roles[s], tensor, begin) : nullptr;
+        }
+        args.count = count;
+        args.scalars = own.scalars;
+        kernel(args);
+    }
+};
+
+// The binary tree of neighbours over chunks, in place.
+Sums tree(Sums* sums, int64_t count) {
+    for (int64_t width = 1; width < count; width *= 2) {
+        for (int64_t i = 0; i + width < count; i += 2 * width) {
+            for (int k = 0; k < kMaxSums; ++k) {
+                sums[i].value[k] += sums[i + width].value[k];
+            }
+        }
+    }
+    return count > 0 ? sums[0] : Sums{};
 }
 
 class CpuBackend final : public Backend {
@@ -136,35 +249,143 @@ public:
     void stream_synchronize(int, void*) override {}
     void check_pointer(int, const void*, const char*, int64_t) override {}
 
-    // Cuts the elements of all tensors into blocks of about the same cost.
+    // Cuts the chunks of all tensors into blocks of about the same cost.
     std::unique_ptr<BackendData> create_data(const ParamSet& set) override {
         auto data = std::make_unique<CpuData>();
-        data->starts.push_back({0, 0});
+        data->starts.push_back({0, 0, 0});
         int64_t left = kBlockElements;
+        int64_t chunk = 0;
         const int64_t tensors = static_cast<int64_t>(set.counts.size());
         for (int64_t t = 0; t < tensors; ++t) {
             const int64_t count = set.counts[static_cast<size_t>(t)];
+            data->first_chunk.push_back(chunk);
             left -= count == 0 ? 0 : kTensorCost;
-            for (int64_t done = 0; done < count;) {
+            for (int64_t done = 0; done < count; done += kChunkElements) {
                 if (left <= 0) {
-                    data->starts.push_back({t, done});
+                    data->starts.push_back({t, done, chunk});
                     left = kBlockElements;
                 }
-                const int64_t taken = count - done < left ? count - done : left;
-                done += taken;
-                left -= taken;
+                left -= count - done < kChunkElements ? count - done : kChunkElements;
+                ++chunk;
             }
         }
+        data->first_chunk.push_back(chunk);
         if (tensors > 0) {
-            data->starts.push_back({tensors - 1, set.counts.back()});
+            data->starts.push_back({tensors - 1, set.counts.back(), chunk});
         }
         return data;
     }
 
-    void step(ParamSet& set, int rule, const StepInput& input, void*) override {
+    void step(ParamSet& set, int rule, const StepInput& input, const DimerPass* dimer, void*) override {
+        const CpuIsa& isa = selected_cpu_isa();
+        for_each_part(
+            set, StepBody{set, rule_at(rule), input, dimer, isa.kernels->elementwise[rule][input.variant], *isa.dimer});
+    }
+
+    std::unique_ptr<DimerData> create_dimer(const ParamSet& set, nopt_dimer_scope scope) override {
+        auto dimer = std::make_unique<CpuDimer>();
+        dimer->per_tensor = scope == NOPT_DIMER_SCOPE_PER_TENSOR;
+        dimer->chunk_sums.resize(static_cast<size_t>(static_cast<const CpuData&>(*set.data).chunk_count()));
+        const size_t scopes = dimer->per_tensor ? set.counts.size() : 1;
+        dimer->sums.resize(scopes);
+        dimer->scopes.resize(scopes, initial_scope());
+        return dimer;
+    }
+
+    Sums* dimer_sums(DimerData& data) override { return static_cast<CpuDimer&>(data).sums.data(); }
+
+    void dimer_sum(ParamSet& set, const DimerPass& pass, bool decides, void* stream) override {
+        CpuDimer& dimer = dimer_of(pass);
         const CpuData& data = static_cast<const CpuData&>(*set.data);
-        StepJob job = {set, data, rule_at(rule), input, selected_cpu_isa().kernels->elementwise[rule][input.variant]};
-        parallel_for(data.block_count(), &run_block, &job);
+        const auto kernel = selected_cpu_isa().dimer->sums[sums_for(pass.decision)];
+        for_each_elements(set, [&](size_t tensor, int64_t begin, int64_t end, int64_t chunk) {
+            for (int64_t at = begin; at < end; at += kChunkElements, ++chunk) {
+                const int64_t count = end - at < kChunkElements ? end - at : kChunkElements;
+                kernel(dimer_args(set, pass.grad, pass.displaced, tensor, at, count),
+                       dimer.chunk_sums[static_cast<size_t>(chunk)]);
+            }
+        });
+        Sums* const chunks = dimer.chunk_sums.data();
+        if (dimer.per_tensor) {
+            for (size_t t = 0; t < set.counts.size(); ++t) {
+                dimer.sums[t] = tree(chunks + data.first_chunk[t], data.first_chunk[t + 1] - data.first_chunk[t]);
+            }
+        } else {
+            dimer.sums[0] = tree(chunks, data.chunk_count());
+        }
+        if (decides) {
+            dimer_decide(set, pass, stream);
+        }
+    }
+
+    void dimer_decide(ParamSet&, const DimerPass& pass, void*) override {
+        CpuDimer& dimer = dimer_of(pass);
+        for (size_t i = 0; i < dimer.scopes.size(); ++i) {
+            decide(pass.decision, dimer.scopes[i], dimer.sums[i], pass.input);
+        }
+    }
+
+    void dimer_randomize(ParamSet& set, uint64_t seed, uint64_t first_element, void*) override {
+        std::vector<uint64_t> first;
+        for (const int64_t count : set.counts) {
+            first.push_back(first_element);
+            first_element += static_cast<uint64_t>(count);
+        }
+        const auto kernel = selected_cpu_isa().dimer->randomize;
+        for_each_elements(set, [&](size_t tensor, int64_t begin, int64_t end, int64_t) {
+            kernel(elements(set, NOPT_ROLE_DIRECTION, tensor, begin), end - begin, seed,
+                   first[tensor] + static_cast<uint64_t>(begin));
+        });
+    }
+
+    void dimer_scale(ParamSet& set, const DimerPass& pass, void*) override {
+        const CpuDimer& dimer = dimer_of(pass);
+        const auto kernel = selected_cpu_isa().dimer->scale;
+        for_each_elements(set, [&](size_t tensor, int64_t begin, int64_t end, int64_t) {
+            const DimerScope& scope = dimer.scopes[dimer.per_tensor ? tensor : 0];
+            if (scope.turns != 0) {
+                kernel(elements(set, NOPT_ROLE_DIRECTION, tensor, begin), end - begin, scope.along);
+            }
+        });
+    }
+
+    void dimer_displace(ParamSet& set, double displacement, void*) override {
+        const auto kernel = selected_cpu_isa().dimer->displace;
+        for_each_elements(set, [&](size_t tensor, int64_t begin, int64_t end, int64_t) {
+            kernel(dimer_args(set, NOPT_ROLE_GRAD, NOPT_ROLE_GRAD_DISPLACED, tensor, begin, end - begin),
+                   static_cast<float>(displacement));
+        });
+    }
+
+    void dimer_turn(ParamSet& set, const DimerPass& pass, void*) override {
+        const CpuDimer& dimer = dimer_of(pass);
+        const DimerKernels& kernels = *selected_cpu_isa().dimer;
+        for_each_elements(set, [&](size_t tensor, int64_t begin, int64_t end, int64_t) {
+            const DimerScope& scope = dimer.scopes[dimer.per_tensor ? tensor : 0];
+            for (int64_t at = begin; at < end; at += kTileElements) {
+                const int64_t count = end - at < kTileElements ? end - at : kTileElements;
+                const DimerArgs args = dimer_args(set, pass.grad, pass.displaced, tensor, at, count);
+                kernels.turn(args, scope, pass.decision);
+                kernels.displace_again(args, scope, static_cast<float>(pass.input.displacement));
+            }
+        });
+    }
+
+    void dimer_restore(ParamSet& set, void*) override {
+        for_each_elements(set, [&](size_t tensor, int64_t begin, int64_t end, int64_t) {
+            memcpy(elements(set, NOPT_ROLE_PARAM, tensor, begin), elements(set, NOPT_ROLE_PARAM_BACKUP, tensor, begin),
+                   static_cast<size_t>(end - begin) * sizeof(float));
+        });
+    }
+
+    DimerScope dimer_scope(DimerData& data, int64_t scope) override {
+        return static_cast<CpuDimer&>(data).scopes[static_cast<size_t>(scope)];
+    }
+
+    void dimer_set_curvature(DimerData& data, const double* curvature, void*) override {
+        for (DimerScope& scope : static_cast<CpuDimer&>(data).scopes) {
+            scope.curvature = *curvature++;
+        }
     }
 };
 

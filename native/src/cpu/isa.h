@@ -1,6 +1,7 @@
 // The instruction sets that the CPU kernels were compiled for, and which one steps use.
 #pragma once
 
+#include "cpu/dimer_kernels.h"
 #include "cpu/kernels.h"
 
 namespace nopt {
@@ -9,6 +10,7 @@ struct CpuIsa {
     const char* name;
     bool (*supported)();
     const CpuKernels* kernels;
+    const DimerKernels* dimer;
 };
 
 int cpu_isa_count();

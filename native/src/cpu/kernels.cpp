@@ -4,19 +4,8 @@
 
 #include <math.h>
 
+#include "cpu/isa_macros.h"
 #include "rules/all_rules.h"
-
-#define NOPT_JOIN_(a, b) a##b
-#define NOPT_JOIN(a, b) NOPT_JOIN_(a, b)
-
-// The buffers of a call are disjoint (nopt_param_set_bind checks it): no run-time test for overlap is needed.
-#if defined(__clang__)
-#define NOPT_INDEPENDENT_ITERATIONS _Pragma("clang loop vectorize(assume_safety)")
-#elif defined(__GNUC__)
-#define NOPT_INDEPENDENT_ITERATIONS _Pragma("GCC ivdep")
-#else
-#define NOPT_INDEPENDENT_ITERATIONS
-#endif
 
 namespace nopt {
 namespace {
@@ -24,7 +13,8 @@ namespace {
 template <class Rule, int Variant>
 void elementwise(const ElementwiseArgs& args) {
     constexpr int kStates = Rule::states(Variant).count;
-    float* __restrict const param = args.param;
+    float* const param = args.param;
+    const float* const source = args.param_source;
     const float* __restrict const grad = args.grad;
     float* __restrict const state0 = args.states[0];
     float* __restrict const state1 = args.states[1];
@@ -33,7 +23,7 @@ void elementwise(const ElementwiseArgs& args) {
     const int64_t count = args.count;
     NOPT_INDEPENDENT_ITERATIONS
     for (int64_t i = 0; i < count; ++i) {
-        float p = param[i];
+        float p = source[i];
         float state[kMaxStates] = {};
         if constexpr (kStates > 0) state[0] = state0[i];
         if constexpr (kStates > 1) state[1] = state1[i];

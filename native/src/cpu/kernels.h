@@ -11,6 +11,7 @@ namespace nopt {
 // What one call works on: `count` elements of one tensor, one address per buffer. states[] are in the rule's order.
 struct ElementwiseArgs {
     float* param;
+    const float* param_source;  // theta before the step: param, or its backup
     const float* grad;
     float* states[kMaxStates];
     int64_t count;

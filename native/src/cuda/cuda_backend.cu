@@ -1,10 +1,13 @@
 #include <inttypes.h>
+#include <stddef.h>
 #include <string.h>
 
 #include <algorithm>
+#include <atomic>
 #include <vector>
 
 #include "backend/param_set.h"
+#include "cuda/dimer.cuh"
 #include "cuda/elementwise.cuh"
 #include "cuda/runtime.h"
 #include "cuda/tuning.h"
@@ -26,13 +29,31 @@ void launch(const char* name, void (*kernel)(Parameters...), int64_t blocks, cud
     check_cuda(cudaGetLastError(), name);
 }
 
-using Kernel = void (*)(ElementwiseTable, StepInput);
+template <class Source>
+using UpdateKernel = void (*)(ElementwiseTable, typename Source::Table, StepInput);
 
-const Kernel kKernels[kRuleCount][kMaxVariants] = {
-#define NOPT_RULE(Type, header) {&elementwise_kernel<Type, 0>, &elementwise_kernel<Type, 1>},
+template <class Source>
+const UpdateKernel<Source> kUpdateKernels[kRuleCount][kMaxVariants] = {
+#define NOPT_RULE(Type, header) {&update_kernel<Type, 0, Source>, &update_kernel<Type, 1, Source>},
 #include "rules/rules.def"
 #undef NOPT_RULE
 };
+
+using SumsKernel = void (*)(DimerTable, Sums*);
+const SumsKernel kSumsKernels[kDimerSumsCount] = {&sums_kernel<kSumsNorm>, &sums_kernel<kSumsProject>,
+                                                  &sums_kernel<kSumsRotate>, &sums_kernel<kSumsOptimize>};
+
+// Blocks that are resident at once on the current device.
+template <class... Parameters>
+int64_t wave_of(void (*kernel)(Parameters...), int device) {
+    int processors = 0;
+    check_cuda(cudaDeviceGetAttribute(&processors, cudaDevAttrMultiProcessorCount, device), "cudaDeviceGetAttribute");
+    int resident = 0;
+    check_cuda(cudaOccupancyMaxActiveBlocksPerMultiprocessor(&resident, reinterpret_cast<const void*>(kernel),
+                                                             kThreadsPerBlock, 0),
+               "cudaOccupancyMaxActiveBlocksPerMultiprocessor");
+    return std::max<int64_t>(1, int64_t{resident} * processors);
+}
 
 // Pinned memory through which changed tables travel to the device. A slot is filled again when its copy has finished.
 // With all slots on their way, the host is that many steps ahead of the device: waiting for the oldest then costs the
@@ -78,6 +99,7 @@ struct CudaData : BackendData {
     explicit CudaData(const ParamSet& set)
         : staging(std::max<size_t>(set.counts.size(), 1) * sizeof(double)),
           counts(device_array<int64_t>(set.counts.size())),
+          first_element(device_array<int64_t>(set.counts.size())),
           lr_scale(device_array<double>(set.counts.size())),
           weight_decay(device_array<double>(set.counts.size())) {
         const size_t tensors = set.counts.size();
@@ -85,12 +107,18 @@ struct CudaData : BackendData {
             role = device_array<void*>(tensors);
         }
         std::vector<Chunk> host_chunks;
+        std::vector<int64_t> host_first_element;
+        int64_t elements = 0;
         for (size_t t = 0; t < tensors; ++t) {
+            host_first_element.push_back(elements);
+            elements += set.counts[t];
+            first_chunk.push_back(static_cast<int64_t>(host_chunks.size()));
             for (int64_t begin = 0; begin < set.counts[t]; begin += kChunkElements) {
                 host_chunks.push_back({begin, static_cast<int32_t>(t), 0});
             }
         }
         chunk_count = static_cast<int64_t>(host_chunks.size());
+        first_chunk.push_back(chunk_count);
         chunks = device_array<Chunk>(host_chunks.size());
         if (chunk_count > 0) {
             // These never change; they are there before the constructor returns.
@@ -99,23 +127,22 @@ struct CudaData : BackendData {
                        "uploading the chunks");
             check_cuda(cudaMemcpy(counts.get(), set.counts.data(), tensors * sizeof(int64_t), cudaMemcpyHostToDevice),
                        "uploading the element counts");
+            check_cuda(cudaMemcpy(first_element.get(), host_first_element.data(), tensors * sizeof(int64_t),
+                                  cudaMemcpyHostToDevice),
+                       "uploading the first elements");
         }
-        int processors = 0;
-        check_cuda(cudaDeviceGetAttribute(&processors, cudaDevAttrMultiProcessorCount, set.device),
-                   "cudaDeviceGetAttribute");
         for (int rule = 0; rule < kRuleCount; ++rule) {
             for (int variant = 0; variant < kMaxVariants; ++variant) {
-                int resident = 0;
-                check_cuda(cudaOccupancyMaxActiveBlocksPerMultiprocessor(
-                               &resident, reinterpret_cast<const void*>(kKernels[rule][variant]), kThreadsPerBlock, 0),
-                           "cudaOccupancyMaxActiveBlocksPerMultiprocessor");
-                wave[rule][variant] = std::max<int64_t>(1, int64_t{resident} * processors);
+                wave[rule][variant] = wave_of(kUpdateKernels<PlainSource>[rule][variant], set.device);
             }
         }
     }
 
+    ChunkTable table() const { return {counts.get(), chunks.get(), chunk_count}; }
+
     StagingRing staging;
     DeviceArray<int64_t> counts;
+    DeviceArray<int64_t> first_element;  // of each tensor, among those of all
     DeviceArray<double> lr_scale;
     DeviceArray<double> weight_decay;
     uint64_t tensor_options_version = 0;
@@ -123,8 +150,62 @@ struct CudaData : BackendData {
     uint64_t versions[kRoleCount] = {};
     DeviceArray<Chunk> chunks;
     int64_t chunk_count = 0;
-    int64_t wave[kRuleCount][kMaxVariants] = {};  // blocks that are resident at once
+    std::vector<int64_t> first_chunk;  // of each tensor, and the number of all
+    int64_t wave[kRuleCount][kMaxVariants] = {};
 };
+
+// A dimer's memory on the device.
+struct CudaDimer : DimerData {
+    // The set's device is current.
+    CudaDimer(const ParamSet& set, nopt_dimer_scope scope)
+        : device(set.device),
+          per_tensor(scope == NOPT_DIMER_SCOPE_PER_TENSOR),
+          scope_count(per_tensor ? static_cast<int64_t>(set.counts.size()) : 1) {
+        const CudaData& data = static_cast<const CudaData&>(*set.data);
+        const size_t scopes_size = static_cast<size_t>(scope_count);
+        chunk_sums = device_array<Sums>(static_cast<size_t>(data.chunk_count));
+        sums = device_array<Sums>(scopes_size);
+        scopes = device_array<DimerScope>(scopes_size);
+        published = pinned_array<PublishedScope>(scopes_size);
+        const std::vector<int64_t> global = {0, data.chunk_count};
+        const std::vector<int64_t>& first = per_tensor ? data.first_chunk : global;
+        first_chunk = device_array<int64_t>(first.size());
+        check_cuda(cudaMemcpy(first_chunk.get(), first.data(), first.size() * sizeof(int64_t), cudaMemcpyHostToDevice),
+                   "uploading the chunks of the scopes");
+        if (scope_count > 0) {
+            const std::vector<DimerScope> initial(scopes_size, initial_scope());
+            check_cuda(
+                cudaMemcpy(scopes.get(), initial.data(), scopes_size * sizeof(DimerScope), cudaMemcpyHostToDevice),
+                "uploading the scopes");
+            std::fill(published.get(), published.get() + scope_count, PublishedScope{0, initial_scope(), 0});
+            void* mapped = nullptr;
+            check_cuda(cudaHostGetDevicePointer(&mapped, published.get(), 0), "cudaHostGetDevicePointer");
+            published_on_device = static_cast<PublishedScope*>(mapped);
+        }
+        for (int rule = 0; rule < kRuleCount; ++rule) {
+            for (int variant = 0; variant < kMaxVariants; ++variant) {
+                wave[rule][variant] = wave_of(kUpdateKernels<DimerSource>[rule][variant], device);
+            }
+        }
+        for (int kind = 0; kind < kDimerSumsCount; ++kind) {
+            sums_wave[kind] = wave_of(kSumsKernels[kind], device);
+        }
+    }
+
+    const int device;
+    const bool per_tensor;
+    const int64_t scope_count;
+    DeviceArray<Sums> chunk_sums;
+    DeviceArray<Sums> sums;  // of each scope
+    DeviceArray<DimerScope> scopes;
+    DeviceArray<int64_t> first_chunk;  // of each scope, and the number of all
+    PinnedArray<PublishedScope> published;
+    PublishedScope* published_on_device = nullptr;
+    int64_t wave[kRuleCount][kMaxVariants] = {};
+    int64_t sums_wave[kDimerSumsCount] = {};
+};
+
+CudaDimer& dimer_of(const DimerPass& pass) { return static_cast<CudaDimer&>(pass.data); }
 
 class CudaBackend final : public Backend {
 public:
@@ -218,20 +299,18 @@ public:
         return std::make_unique<CudaData>(set);
     }
 
-    void step(ParamSet& set, int rule, const StepInput& input, void* stream_pointer) override {
+    void step(ParamSet& set, int rule, const StepInput& input, const DimerPass* dimer, void* stream_pointer) override {
         const DeviceGuard guard(set.device);
         CudaData& data = static_cast<CudaData&>(*set.data);
         const cudaStream_t stream = static_cast<cudaStream_t>(stream_pointer);
         const StateRoles& states = rule_at(rule).states[input.variant];
 
         ElementwiseTable table = {};
-        table.counts = data.counts.get();
-        table.chunks = data.chunks.get();
-        table.chunk_count = data.chunk_count;
-        table.param = reinterpret_cast<float* const*>(role_table(set, data, NOPT_ROLE_PARAM, stream));
-        table.grad = reinterpret_cast<const float* const*>(role_table(set, data, NOPT_ROLE_GRAD, stream));
+        table.set = data.table();
+        table.param = floats(set, data, NOPT_ROLE_PARAM, stream);
+        table.grad = floats(set, data, NOPT_ROLE_GRAD, stream);
         for (int s = 0; s < states.count; ++s) {
-            table.states[s] = reinterpret_cast<float* const*>(role_table(set, data, states.roles[s], stream));
+            table.states[s] = floats(set, data, states.roles[s], stream);
         }
         if (data.tensor_options_version != set.tensor_options_version) {
             const size_t bytes = set.counts.size() * sizeof(double);
@@ -246,8 +325,108 @@ public:
         table.lr_scale = set.lr_scale.empty() ? nullptr : data.lr_scale.get();
         table.weight_decay = set.weight_decay.empty() ? nullptr : data.weight_decay.get();
 
-        const int64_t blocks = std::min(data.chunk_count, data.wave[rule][input.variant]);
-        launch(rule_at(rule).traits.name, kKernels[rule][input.variant], blocks, stream, table, input);
+        const char* const name = rule_at(rule).traits.name;
+        if (dimer == nullptr) {
+            launch(
+                name, kUpdateKernels<PlainSource>[rule][input.variant],
+                std::min(data.chunk_count, data.wave[rule][input.variant]), stream, table, PlainSource::Table {},
+                input);
+        } else {
+            launch(name, kUpdateKernels<DimerSource>[rule][input.variant],
+                   std::min(data.chunk_count, dimer_of(*dimer).wave[rule][input.variant]), stream, table,
+                   dimer_table(set, dimer, stream), input);
+        }
+    }
+
+    std::unique_ptr<DimerData> create_dimer(const ParamSet& set, nopt_dimer_scope scope) override {
+        const DeviceGuard guard(set.device);
+        return std::make_unique<CudaDimer>(set, scope);
+    }
+
+    Sums* dimer_sums(DimerData& data) override { return static_cast<CudaDimer&>(data).sums.get(); }
+
+    void dimer_sum(ParamSet& set, const DimerPass& pass, bool decides, void* stream_pointer) override {
+        const DeviceGuard guard(set.device);
+        CudaDimer& dimer = dimer_of(pass);
+        const cudaStream_t stream = static_cast<cudaStream_t>(stream_pointer);
+        const DimerTable table = dimer_table(set, &pass, stream);
+        if (table.set.chunk_count > 0) {
+            const int kind = sums_for(pass.decision);
+            launch("summing up", kSumsKernels[kind], std::min(table.set.chunk_count, dimer.sums_wave[kind]), stream,
+                   table, dimer.chunk_sums.get());
+        }
+        if (dimer.scope_count > 0) {
+            launch("summing up", &scope_sums_kernel, std::min<int64_t>(dimer.scope_count, kMaxSmallBlocks), stream,
+                   table, pass.input, dimer.scope_count, static_cast<const int64_t*>(dimer.first_chunk.get()),
+                   dimer.chunk_sums.get(), dimer.sums.get(), decides ? 1 : 0, dimer.published_on_device);
+        }
+    }
+
+    void dimer_decide(ParamSet& set, const DimerPass& pass, void* stream_pointer) override {
+        const DeviceGuard guard(set.device);
+        CudaDimer& dimer = dimer_of(pass);
+        const cudaStream_t stream = static_cast<cudaStream_t>(stream_pointer);
+        if (dimer.scope_count > 0) {
+            const int64_t blocks = (dimer.scope_count + kThreadsPerBlock - 1) / kThreadsPerBlock;
+            launch("deciding", &decide_kernel, std::min<int64_t>(blocks, kMaxSmallBlocks), stream,
+                   dimer_table(set, &pass, stream), pass.input, dimer.scope_count,
+                   static_cast<const Sums*>(dimer.sums.get()), dimer.published_on_device);
+        }
+    }
+
+    void dimer_randomize(ParamSet& set, uint64_t seed, uint64_t first_element, void* stream_pointer) override {
+        const DeviceGuard guard(set.device);
+        CudaData& data = static_cast<CudaData&>(*set.data);
+        const cudaStream_t stream = static_cast<cudaStream_t>(stream_pointer);
+        DimerTable table = {};
+        table.set = data.table();
+        table.direction = floats(set, data, NOPT_ROLE_DIRECTION, stream);
+        launch("drawing a direction", &randomize_kernel, std::min<int64_t>(data.chunk_count, kMaxSmallBlocks), stream,
+               table, static_cast<const int64_t*>(data.first_element.get()), seed, first_element);
+    }
+
+    void dimer_scale(ParamSet& set, const DimerPass& pass, void* stream) override {
+        run_elements<ScaleElements>(set, &pass, 0.0, "scaling", stream);
+    }
+
+    void dimer_displace(ParamSet& set, double displacement, void* stream) override {
+        run_elements<DisplaceElements>(set, nullptr, displacement, "displacing", stream);
+    }
+
+    void dimer_turn(ParamSet& set, const DimerPass& pass, void* stream) override {
+        run_elements<TurnElements>(set, &pass, pass.input.displacement, "rotating", stream);
+    }
+
+    void dimer_restore(ParamSet& set, void* stream) override {
+        run_elements<RestoreElements>(set, nullptr, 0.0, "restoring", stream);
+    }
+
+    DimerScope dimer_scope(DimerData& data, int64_t scope) override {
+        const volatile PublishedScope& published = static_cast<CudaDimer&>(data).published.get()[scope];
+        for (;;) {
+            // The device writes `before` first and `after` last; here it is the other way round.
+            const uint64_t after = published.after;
+            std::atomic_thread_fence(std::memory_order_acquire);
+            const DimerScope copy = const_cast<const DimerScope&>(published.scope);
+            std::atomic_thread_fence(std::memory_order_acquire);
+            if (published.before == after) {
+                return copy;
+            }
+        }
+    }
+
+    void dimer_set_curvature(DimerData& data, const double* curvature, void* stream_pointer) override {
+        CudaDimer& dimer = static_cast<CudaDimer&>(data);
+        const DeviceGuard guard(dimer.device);
+        const cudaStream_t stream = static_cast<cudaStream_t>(stream_pointer);
+        static_assert(offsetof(DimerScope, curvature) == 0, "the copy begins there");
+        check_cuda(cudaMemcpy2DAsync(dimer.scopes.get(), sizeof(DimerScope), curvature, sizeof(double), sizeof(double),
+                                     static_cast<size_t>(dimer.scope_count), cudaMemcpyHostToDevice, stream),
+                   "uploading the curvatures");
+        check_cuda(cudaStreamSynchronize(stream), "cudaStreamSynchronize");
+        for (int64_t i = 0; i < dimer.scope_count; ++i) {
+            dimer.published.get()[i].scope.curvature = curvature[i];
+        }
     }
 
 private:
@@ -259,6 +438,47 @@ private:
             data.versions[role] = set.versions[role];
         }
         return data.pointers[role].get();
+    }
+
+    // ... of float buffers; null if the role is not bound.
+    static float* const* floats(const ParamSet& set, CudaData& data, nopt_role role, cudaStream_t stream) {
+        if (!set.bound(role)) {
+            return nullptr;
+        }
+        return reinterpret_cast<float* const*>(role_table(set, data, role, stream));
+    }
+
+    // `pass` may be null for what needs no scopes.
+    static DimerTable dimer_table(const ParamSet& set, const DimerPass* pass, cudaStream_t stream) {
+        CudaData& data = static_cast<CudaData&>(*set.data);
+        DimerTable table = {};
+        table.set = data.table();
+        table.grad = floats(set, data, pass != nullptr ? pass->grad : NOPT_ROLE_GRAD, stream);
+        table.displaced = floats(set, data, pass != nullptr ? pass->displaced : NOPT_ROLE_GRAD_DISPLACED, stream);
+        table.direction = floats(set, data, NOPT_ROLE_DIRECTION, stream);
+        table.rotation_direction = floats(set, data, NOPT_ROLE_ROTATION_DIRECTION, stream);
+        table.param = floats(set, data, NOPT_ROLE_PARAM, stream);
+        table.param_backup = floats(set, data, NOPT_ROLE_PARAM_BACKUP, stream);
+        table.grad_backup = floats(set, data, NOPT_ROLE_GRAD_BACKUP, stream);
+        if (pass != nullptr) {
+            const CudaDimer& dimer = dimer_of(*pass);
+            table.scopes = dimer.scopes.get();
+            table.per_tensor = dimer.per_tensor ? 1 : 0;
+            table.decision = pass->decision;
+        }
+        return table;
+    }
+
+    template <class Elements>
+    static void run_elements(const ParamSet& set, const DimerPass* pass, double value, const char* name,
+                             void* stream_pointer) {
+        const DeviceGuard guard(set.device);
+        const cudaStream_t stream = static_cast<cudaStream_t>(stream_pointer);
+        const DimerTable table = dimer_table(set, pass, stream);
+        if (table.set.chunk_count > 0) {
+            launch(name, &dimer_kernel<Elements>, std::min<int64_t>(table.set.chunk_count, kMaxSmallBlocks), stream,
+                   table, value);
+        }
     }
 };
 

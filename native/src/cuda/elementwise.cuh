@@ -1,103 +1,171 @@
-// The update kernel: one launch for all tensors, whatever their number, sizes and alignments.
+// The update kernels: one launch for all tensors, whatever their number, sizes and alignments.
 #pragma once
 
 #include <stdint.h>
 
-#include "cuda/tuning.h"
+#include "cuda/chunks.cuh"
+#include "dimer/dimer.h"
 #include "rules/registry.h"
 
 namespace nopt {
 
-// A piece of a tensor: kChunkElements elements from `begin`, or as many as are left. 64 bits, since tensors may have
-// more than 2^31 elements.
-struct Chunk {
-    int64_t begin;
-    int32_t tensor;
-    int32_t reserved;
-};
-
-// Four floats that move in one 16-byte access.
-struct alignas(16) Pack {
-    float v[4];
-};
-
-// The set's tables, all in device memory; passed by value.
+// What an update needs beside the set's tables; all in device memory, passed by value.
 struct ElementwiseTable {
-    const int64_t* counts;       // per tensor
-    const double* lr_scale;      // per tensor; null: all 1
-    const double* weight_decay;  // per tensor or NOPT_INHERIT; null: all inherit
-    const Chunk* chunks;
-    int64_t chunk_count;
+    ChunkTable set;
+    const double* lr_scale;            // per tensor; null: all 1
+    const double* weight_decay;        // per tensor or NOPT_INHERIT; null: all inherit
     float* const* param;               // per tensor
     const float* const* grad;          // per tensor
     float* const* states[kMaxStates];  // per tensor, in the rule's order
 };
 
-// The position of an address within its 16 bytes, in elements.
-__device__ inline int misalignment(const void* pointer) {
-    return static_cast<int>(reinterpret_cast<uintptr_t>(pointer) / sizeof(float) % 4);
-}
+// Where theta and the gradient that the rule sees come from: a chunk of the buffers themselves.
+struct PlainSource {
+    struct Table {};
 
-template <class Rule, int Variant>
-__device__ inline void update_one(float* param, const float* grad, float* const* states, int64_t i,
-                                  const typename Rule::Scalars& scalars) {
-    constexpr int kStates = Rule::states(Variant).count;
-    float p = param[i];
-    float state[kMaxStates] = {};
-#pragma unroll
-    for (int s = 0; s < kStates; ++s) {
-        state[s] = states[s][i];
-    }
-    Rule::template update<Variant>(p, grad[i], state, scalars);
-    param[i] = p;
-#pragma unroll
-    for (int s = 0; s < kStates; ++s) {
-        states[s][i] = state[s];
-    }
-}
+    const float* param;
+    const float* grad;
 
-// Four elements through 16-byte accesses; every address is a multiple of 16.
-template <class Rule, int Variant>
-__device__ inline void update_four(float* param, const float* grad, float* const* states, int64_t i,
-                                   const typename Rule::Scalars& scalars) {
-    constexpr int kStates = Rule::states(Variant).count;
-    Pack p = *reinterpret_cast<const Pack*>(param + i);
-    const Pack g = *reinterpret_cast<const Pack*>(grad + i);
-    Pack packs[kMaxStates] = {};
-#pragma unroll
-    for (int s = 0; s < kStates; ++s) {
-        packs[s] = *reinterpret_cast<const Pack*>(states[s] + i);
+    __device__ PlainSource(const ElementwiseTable& table, const Table&, const Chunk& chunk)
+        : param(table.param[chunk.tensor] + chunk.begin), grad(table.grad[chunk.tensor] + chunk.begin) {}
+
+    __device__ bool aligned_like(int off) const { return misalignment(grad) == off; }
+
+    template <class Values>
+    __device__ void load(int64_t i, Values& p, Values& g) {
+        p = values_at<Values>(param, i);
+        g = values_at<Values>(grad, i);
     }
+
+    template <class Values>
+    __device__ void store(int64_t) {}
+};
+
+// ... or what a dimer makes of them. Which of its buffers are read is the same for a whole chunk.
+struct DimerSource {
+    using Table = DimerTable;
+
+    const float* param;
+    const float* grad;
+    const float* other;  // what N turns with: the displaced gradient, or T; null if it stays
+    float* direction;
+    bool difference;
+    double along;
+    double across;
+    float correction;
+    Pack turned_direction;
+
+    __device__ DimerSource(const ElementwiseTable& table, const DimerTable& dimer, const Chunk& chunk) {
+        const DimerScope& scope = dimer.scopes[dimer.per_tensor != 0 ? chunk.tensor : 0];
+        const bool projects = dimer.decision == kDecideProject;
+        difference = dimer.decision == kDecideRotate;
+        along = scope.along;
+        across = scope.across;
+        correction = scope.correction;
+        param = (projects ? table.param : dimer.param_backup)[chunk.tensor] + chunk.begin;
+        grad = dimer.grad[chunk.tensor] + chunk.begin;
+        direction = dimer.direction[chunk.tensor] + chunk.begin;
+        other = nullptr;
+        if (!projects && scope.turns != 0) {
+            other = (difference ? dimer.displaced : dimer.rotation_direction)[chunk.tensor] + chunk.begin;
+        }
+    }
+
+    __device__ bool aligned_like(int off) const {
+        return misalignment(param) == off && misalignment(grad) == off && misalignment(direction) == off &&
+               (other == nullptr || misalignment(other) == off);
+    }
+
+    template <class Values>
+    __device__ void load(int64_t i, Values& p, Values& g) {
+        p = values_at<Values>(param, i);
+        g = values_at<Values>(grad, i);
+        if (other == nullptr && correction == 0.0f) {
+            return;
+        }
+        Values n = values_at<Values>(direction, i);
+        if (other != nullptr) {
+            const Values x = values_at<Values>(other, i);
 #pragma unroll
-    for (int k = 0; k < 4; ++k) {
-        float state[kMaxStates] = {};
+            for (int k = 0; k < Values::kCount; ++k) {
+                n.v[k] = turned(along, n.v[k], across, difference ? gradient_difference(x.v[k], g.v[k]) : x.v[k]);
+                turned_direction.v[k] = n.v[k];
+            }
+        }
+        if (correction != 0.0f) {
+#pragma unroll
+            for (int k = 0; k < Values::kCount; ++k) {
+                g.v[k] = corrected(g.v[k], correction, n.v[k]);
+            }
+        }
+    }
+
+    // After all loads of the element, so that none of them has to wait for it.
+    template <class Values>
+    __device__ void store(int64_t i) {
+        if (other != nullptr) {
+            Values n;
+#pragma unroll
+            for (int k = 0; k < Values::kCount; ++k) {
+                n.v[k] = turned_direction.v[k];
+            }
+            values_at<Values>(direction, i) = n;
+        }
+    }
+};
+
+// The elements of a chunk, one or four at a time.
+template <class Rule, int Variant, class Source>
+struct Update {
+    static constexpr int kStates = Rule::states(Variant).count;
+
+    Source source;
+    float* param;
+    float* states[kMaxStates];
+    typename Rule::Scalars scalars;
+
+    template <class Values>
+    __device__ void operator()(int64_t i) {
+        Values p;
+        Values g;
+        source.load(i, p, g);
+        Values own[kMaxStates];
 #pragma unroll
         for (int s = 0; s < kStates; ++s) {
-            state[s] = packs[s].v[k];
+            own[s] = values_at<Values>(states[s], i);
         }
-        Rule::template update<Variant>(p.v[k], g.v[k], state, scalars);
+#pragma unroll
+        for (int k = 0; k < Values::kCount; ++k) {
+            float state[kMaxStates] = {};
+#pragma unroll
+            for (int s = 0; s < kStates; ++s) {
+                state[s] = own[s].v[k];
+            }
+            Rule::template update<Variant>(p.v[k], g.v[k], state, scalars);
+#pragma unroll
+            for (int s = 0; s < kStates; ++s) {
+                own[s].v[k] = state[s];
+            }
+        }
+        values_at<Values>(param, i) = p;
 #pragma unroll
         for (int s = 0; s < kStates; ++s) {
-            packs[s].v[k] = state[s];
+            values_at<Values>(states[s], i) = own[s];
         }
+        source.template store<Values>(i);
     }
-    *reinterpret_cast<Pack*>(param + i) = p;
-#pragma unroll
-    for (int s = 0; s < kStates; ++s) {
-        *reinterpret_cast<Pack*>(states[s] + i) = packs[s];
-    }
-}
+};
 
-template <class Rule, int Variant>
+template <class Rule, int Variant, class Source>
 __global__ void __launch_bounds__(kThreadsPerBlock)
-    elementwise_kernel(const ElementwiseTable table, const StepInput input) {
-    constexpr int kStates = Rule::states(Variant).count;
+    update_kernel(const ElementwiseTable table, const typename Source::Table source_table, const StepInput input) {
+    using Elements = Update<Rule, Variant, Source>;
     __shared__ typename Rule::Scalars scalars;
     double lr_scale = -1.0;  // of `scalars`; no tensor has this one
     double weight_decay = -1.0;
 
-    for (int64_t c = blockIdx.x; c < table.chunk_count; c += gridDim.x) {
-        const Chunk chunk = table.chunks[c];
+    for (int64_t c = blockIdx.x; c < table.set.chunk_count; c += gridDim.x) {
+        const Chunk chunk = table.set.chunks[c];
         const double own_lr_scale = table.lr_scale == nullptr ? 1.0 : table.lr_scale[chunk.tensor];
         double own_weight_decay = table.weight_decay == nullptr ? NOPT_INHERIT : table.weight_decay[chunk.tensor];
         if (own_weight_decay == NOPT_INHERIT) {
@@ -115,34 +183,16 @@ __global__ void __launch_bounds__(kThreadsPerBlock)
             __syncthreads();
         }
 
-        const int64_t begin = chunk.begin;
-        const int64_t left = table.counts[chunk.tensor] - begin;
-        const int count = static_cast<int>(left < kChunkElements ? left : kChunkElements);
-        float* const param = table.param[chunk.tensor] + begin;
-        const float* const grad = table.grad[chunk.tensor] + begin;
-        float* states[kMaxStates] = {};
-        // All buffers begin at the same place within 16 bytes: then a few single elements lead to the wide accesses.
+        float* const param = table.param[chunk.tensor] + chunk.begin;
+        Elements elements = {Source(table, source_table, chunk), param, {}, scalars};
         const int off = misalignment(param);
-        bool wide = misalignment(grad) == off;
+        bool wide = elements.source.aligned_like(off);
 #pragma unroll
-        for (int s = 0; s < kStates; ++s) {
-            states[s] = table.states[s][chunk.tensor] + begin;
-            wide = wide && misalignment(states[s]) == off;
+        for (int s = 0; s < Elements::kStates; ++s) {
+            elements.states[s] = table.states[s][chunk.tensor] + chunk.begin;
+            wide = wide && misalignment(elements.states[s]) == off;
         }
-        const int lead = (4 - off) % 4;
-        const int head = !wide || lead > count ? count : lead;
-        const int body = (count - head) / 4 * 4;
-
-        const typename Rule::Scalars own = scalars;
-        for (int i = static_cast<int>(threadIdx.x); i < head; i += kThreadsPerBlock) {
-            update_one<Rule, Variant>(param, grad, states, i, own);
-        }
-        for (int i = 4 * static_cast<int>(threadIdx.x); i < body; i += 4 * kThreadsPerBlock) {
-            update_four<Rule, Variant>(param, grad, states, head + i, own);
-        }
-        for (int i = head + body + static_cast<int>(threadIdx.x); i < count; i += kThreadsPerBlock) {
-            update_one<Rule, Variant>(param, grad, states, i, own);
-        }
+        for_each_element(count_of(table.set, chunk), off, wide, elements);
     }
 }
 

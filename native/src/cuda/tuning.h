@@ -2,13 +2,14 @@
 // streaming kernels and wait for their measurement.
 #pragma once
 
+#include <stdint.h>
+
 namespace nopt {
 
 constexpr int kThreadsPerBlock = 256;
 
-// Elements of one tensor that a block takes at a time: 16 rounds of 16-byte accesses of a block, so that the lookup of
-// a chunk's tensor is a small part of the work, and even a tensor of a million elements gives 64 blocks.
-constexpr int kChunkElements = 16384;
+// Blocks of the kernels that are small, rare or light on registers: enough for 132 processors with 8 blocks each.
+constexpr int64_t kMaxSmallBlocks = 1056;
 
 // Pointer tables on their way to the device at one time; see StagingRing.
 constexpr int kStagingSlots = 8;

@@ -30,7 +30,7 @@
 
 namespace nopt {
 
-constexpr int kRoleCount = 6;    // of nopt_role
+constexpr int kRoleCount = 11;   // of nopt_role
 constexpr int kMaxStates = 3;    // state buffers of one rule
 constexpr int kMaxVariants = 2;  // of one rule
 constexpr int kMaxScalars = 64;  // bytes of a rule's Scalars

@@ -1,0 +1,19 @@
+// What nopt_optimizer_step and nopt_dimer_step share: all checks and scalars of a step.
+#pragma once
+
+#include "backend/param_set.h"
+
+namespace nopt {
+
+struct PreparedStep {
+    StepInput input;
+    nopt_step_state next;  // to be stored when the step is on its way
+};
+
+// Throws for what the optimizer's rule does not know or finds out of range.
+nopt_hyperparams read_hyperparams(const OptimizerState& optimizer, const nopt_hyperparams* hyperparams);
+
+// ... and if a role that the rule needs is not bound.
+PreparedStep prepare_step(const OptimizerState& optimizer, const nopt_hyperparams* hyperparams);
+
+}  // namespace nopt

@@ -1,0 +1,310 @@
+// The dimer's decisions: what a scope's sums say about its direction, once for every backend. The passes over the
+// elements are the backends'; this is the algebra between them, in double, on a handful of numbers.
+//
+// Names: g the gradient at theta, d = g2 - g rounded to float (exact wherever g2 is between g/2 and 2g), N the
+// direction, T the unit vector that spans the plane of rotation with N (ROTATION_DIRECTION).
+#pragma once
+
+#include <math.h>
+#include <stdint.h>
+
+#include "numerics/sums.h"
+#include "rules/rule.h"
+
+namespace nopt {
+
+// What a pass over the elements sums up, in this order.
+enum DimerSums {
+    kSumsNorm,      // N.N
+    kSumsProject,   // g.N
+    kSumsRotate,    // d.N, d.d, N.N, g.N, g.d          of the gradient displaced along N
+    kSumsOptimize,  // d.N, d.d, d.T, g.d               of the gradient displaced along T
+    kDimerSumsCount
+};
+
+// What a scope's sums are for.
+enum DimerDecision {
+    kDecideNormalize,      // divide N by its norm
+    kDecideProject,        // correct along N as it is
+    kDecideRotate,         // turn N by the rate
+    kDecidePlane,          // find T
+    kDecideOptimize,       // turn N to the best angle
+    kDecideOptimizeAgain,  // ... and find the next T
+};
+
+constexpr DimerSums sums_for(DimerDecision decision) {
+    return decision == kDecideNormalize                            ? kSumsNorm
+           : decision == kDecideProject                            ? kSumsProject
+           : decision == kDecideRotate || decision == kDecidePlane ? kSumsRotate
+                                                                   : kSumsOptimize;
+}
+
+// One call, the same for all scopes.
+struct DimerInput {
+    double displacement;
+    double kappa;  // what multiplies the force on N: the rate with the sense of rotation, perhaps over the displacement
+    double alpha;
+    double sign;             // -1 where the loss is maximized: the dimer then follows its negative
+    int32_t toward_maximum;  // of the loss or its negative
+    int32_t escape;
+    int64_t step;
+};
+
+// A scope between two passes and between two calls.
+struct DimerScope {
+    double curvature;  // as nopt_dimer_status has it
+    double grad_dot_direction;
+    double cosine;  // of the last rotation
+    double sine;    // ... not negative
+    int64_t step;
+    uint64_t version;  // counts the decisions
+    uint32_t flags;    // nopt_dimer_status_flag
+
+    // What the pass over the elements does.
+    int32_t turns;      // whether N changes
+    double along;       // N <- along N + across X, where X is d or, to the best angle, T
+    double across;      //
+    double t_along;     // T <- t_along N + t_turn T + t_across d
+    double t_turn;      //
+    double t_across;    //
+    float correction;   // g <- g - correction N
+    int32_t displaces;  // whether the next displacement is along T, not N
+
+    // Of an update to the best angle, for N / |N|: d = slope N + force T.
+    double slope;
+    double force;
+    double grad_dot_n;
+    double grad_dot_t;
+    double inverse_norm;  // 1 / |N|
+};
+
+// Before anything was measured.
+inline DimerScope initial_scope() {
+    DimerScope s = {};
+    s.curvature = NAN;
+    s.cosine = 1.0;
+    return s;
+}
+
+NOPT_HD bool is_finite(double x) { return x - x == 0.0; }
+
+// Keeps the direction.
+NOPT_HD void refuse(DimerScope& s) {
+    s.flags = NOPT_DIMER_STATUS_ROTATION_REFUSED;
+    s.turns = 0;
+    s.displaces = 0;
+    s.correction = 0.0f;
+    s.cosine = 1.0;
+    s.sine = 0.0;
+}
+
+// The correction along the direction as it is from now on.
+NOPT_HD void decide_correction(DimerScope& s, double grad_dot_direction, const DimerInput& input) {
+    s.grad_dot_direction = grad_dot_direction;
+    double correction = input.alpha * grad_dot_direction;
+    if (input.escape != 0) {
+        correction = s.curvature < 0.0 ? -correction : 0.0;
+    }
+    s.correction = static_cast<float>(correction);
+    if (!is_finite(grad_dot_direction) || !is_finite(static_cast<double>(s.correction))) {
+        s.correction = 0.0f;
+        s.flags |= NOPT_DIMER_STATUS_CORRECTION_SKIPPED;
+    }
+}
+
+NOPT_HD void decide_normalize(DimerScope& s, const Sums& sums) {
+    const double norm = sqrt(sums.value[0]);
+    s.flags = 0;
+    s.turns = 1;
+    s.along = 1.0 / norm;
+    if (!(norm > 0.0) || !is_finite(norm)) {
+        refuse(s);
+    }
+}
+
+// v = N + kappa F = (1 - kappa a) N + kappa d; everything about it follows from the sums.
+NOPT_HD void decide_rotate(DimerScope& s, const Sums& sums, const DimerInput& input) {
+    const double a = sums.value[0];
+    const double b = sums.value[1];
+    const double n = sums.value[2];
+    const double p = sums.value[3];
+    const double q = sums.value[4];
+    const double kappa = input.kappa * input.sign;
+    const double k = 1.0 - kappa * a;
+    const double length = sqrt(k * k * n + 2.0 * kappa * k * a + kappa * kappa * b);
+    const double along = k / length;
+    const double across = kappa / length;
+    // N.v / |v|, for |N| = 1 but for rounding.
+    const double cosine = k * (n / length) + kappa * (a / length);
+    if (!(length > 0.0) || !is_finite(length) || !is_finite(along) || !is_finite(across) || !is_finite(b)) {
+        refuse(s);
+        return;
+    }
+    s.flags = 0;
+    s.turns = 1;
+    s.displaces = 0;
+    s.along = along;
+    s.across = across;
+    s.curvature = input.sign * a / input.displacement;
+    s.cosine = cosine;
+    const double force_sq = b - 2.0 * a * a + a * a * n;
+    s.sine = force_sq > 0.0 ? fabs(kappa) * sqrt(force_sq) / length : 0.0;
+    decide_correction(s, (k * p + kappa * q) / length, input);
+}
+
+// T = F / |F| for the unit vector N / |N|.
+NOPT_HD void decide_plane(DimerScope& s, const Sums& sums) {
+    const double inverse_norm = 1.0 / sqrt(sums.value[2]);
+    const double a = sums.value[0] * inverse_norm;
+    const double b = sums.value[1];
+    const double p = sums.value[3] * inverse_norm;
+    const double q = sums.value[4];
+    const double force_sq = b - a * a;
+    if (!is_finite(inverse_norm) || !is_finite(force_sq) || !is_finite(p) || !is_finite(q)) {
+        refuse(s);
+        return;
+    }
+    // Without a force N is an eigenvector: T is 0, and the angle will be 0.
+    const double force = force_sq > 0.0 ? sqrt(force_sq) : 0.0;
+    const double inverse_force = force > 0.0 ? 1.0 / force : 0.0;
+    s.flags = 0;
+    s.turns = 0;
+    s.displaces = 1;
+    s.t_along = -a * inverse_norm * inverse_force;
+    s.t_turn = 0.0;
+    s.t_across = inverse_force;
+    s.slope = a;
+    s.force = force;
+    s.grad_dot_n = p;
+    s.grad_dot_t = (q - a * p) * inverse_force;
+    s.inverse_norm = inverse_norm;
+}
+
+// The angle phi of the smallest C(phi) = cos^2 c_n + 2 sin cos c_nt + sin^2 c_t, by square roots alone: sines differ
+// in their last bits from one library to the next.
+NOPT_HD void best_angle(double c_n, double c_nt, double c_t, double& cosine, double& sine) {
+    const double half_difference = 0.5 * (c_n - c_t);
+    const double radius = sqrt(half_difference * half_difference + c_nt * c_nt);
+    cosine = 1.0;
+    sine = 0.0;
+    if (!(radius > 0.0)) {
+        return;
+    }
+    const double cosine2 = -half_difference / radius;  // of 2 phi
+    const double sine2 = -c_nt / radius;
+    if (cosine2 >= 0.0) {
+        cosine = sqrt(0.5 * (1.0 + cosine2));
+        sine = 0.5 * sine2 / cosine;
+    } else {
+        const double magnitude = sqrt(0.5 * (1.0 - cosine2));
+        cosine = 0.5 * fabs(sine2) / magnitude;
+        sine = sine2 < 0.0 ? -magnitude : magnitude;
+    }
+}
+
+// With the gradient displaced along T, the curvature in the whole plane is known. `again`: the gradient along the new N
+// follows by linear extrapolation, and from it the next T, without another evaluation (Kastner & Sherwood 2008).
+NOPT_HD void decide_optimize(DimerScope& s, const Sums& sums, const DimerInput& input, bool again) {
+    if ((s.flags & NOPT_DIMER_STATUS_ROTATION_REFUSED) != 0) {
+        refuse(s);
+        return;
+    }
+    const double dn = sums.value[0] * s.inverse_norm;
+    const double dd = sums.value[1];
+    const double dt = sums.value[2];
+    const double gd = sums.value[3];
+    // Two measurements of the same mixed curvature.
+    const double mixed = 0.5 * (s.force + dn);
+    const double sense = input.sign * (input.toward_maximum != 0 ? -1.0 : 1.0);
+    double cosine;
+    double sine;
+    best_angle(sense * s.slope, sense * mixed, sense * dt, cosine, sine);
+    if (s.force == 0.0) {
+        cosine = 1.0;
+        sine = 0.0;
+    }
+    const double slope = cosine * cosine * s.slope + 2.0 * cosine * sine * mixed + sine * sine * dt;
+    if (!is_finite(slope) || !is_finite(dd) || !is_finite(gd)) {
+        refuse(s);
+        return;
+    }
+    s.flags = 0;
+    s.turns = 1;
+    s.along = cosine * s.inverse_norm;
+    s.across = sine;
+    s.curvature = input.sign * slope / input.displacement;
+    s.cosine = cosine;
+    s.sine = fabs(sine);
+    const double grad_dot_n = cosine * s.grad_dot_n + sine * s.grad_dot_t;
+    if (again) {
+        // d' = cos (slope N + force T) + sin d, along the new N = cos N + sin T.
+        const double cross = s.slope * dn + s.force * dt;
+        const double norm_sq =
+            cosine * cosine * (s.slope * s.slope + s.force * s.force) + 2.0 * cosine * sine * cross + sine * sine * dd;
+        const double force_sq = norm_sq - slope * slope;
+        const double force = force_sq > 0.0 ? sqrt(force_sq) : 0.0;
+        const double inverse_force = force > 0.0 ? 1.0 / force : 0.0;
+        const double grad_dot_d = cosine * (s.slope * s.grad_dot_n + s.force * s.grad_dot_t) + sine * gd;
+        s.displaces = 1;
+        s.t_along = cosine * (s.slope - slope) * s.inverse_norm * inverse_force;
+        s.t_turn = (cosine * s.force - slope * sine) * inverse_force;
+        s.t_across = sine * inverse_force;
+        s.grad_dot_t = (grad_dot_d - slope * grad_dot_n) * inverse_force;
+        s.force = force;
+    }
+    s.slope = slope;
+    s.grad_dot_n = grad_dot_n;
+    s.inverse_norm = 1.0;
+    decide_correction(s, grad_dot_n, input);
+}
+
+NOPT_HD void decide(DimerDecision decision, DimerScope& s, const Sums& sums, const DimerInput& input) {
+    s.step = input.step;
+    ++s.version;
+    switch (decision) {
+        case kDecideNormalize:
+            decide_normalize(s, sums);
+            break;
+        case kDecideProject:
+            s.flags = 0;
+            s.turns = 0;
+            decide_correction(s, sums.value[0], input);
+            break;
+        case kDecideRotate:
+            decide_rotate(s, sums, input);
+            break;
+        case kDecidePlane:
+            decide_plane(s, sums);
+            break;
+        case kDecideOptimize:
+        case kDecideOptimizeAgain:
+            decide_optimize(s, sums, input, decision == kDecideOptimizeAgain);
+            break;
+    }
+}
+
+// ---- one element, in every pass of every backend ----
+
+NOPT_HD float gradient_difference(float displaced, float grad) { return displaced - grad; }
+
+// In double: far from convergence the two terms are large and nearly cancel.
+NOPT_HD float turned(double along, float n, double across, float x) {
+    return static_cast<float>(along * static_cast<double>(n) + across * static_cast<double>(x));
+}
+
+NOPT_HD float next_plane(const DimerScope& s, float n, float t, float d) {
+    return static_cast<float>(s.t_along * static_cast<double>(n) + s.t_turn * static_cast<double>(t) +
+                              s.t_across * static_cast<double>(d));
+}
+
+NOPT_HD float corrected(float grad, float correction, float direction) { return grad - correction * direction; }
+
+NOPT_HD float displaced_param(float param, float displacement, float direction) {
+    return param + displacement * direction;
+}
+
+NOPT_HD float scaled(float direction, double factor) {
+    return static_cast<float>(static_cast<double>(direction) * factor);
+}
+
+}  // namespace nopt

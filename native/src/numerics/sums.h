@@ -1,0 +1,28 @@
+// The one order in which every sum is added up, on every backend, so that all have the same bits.
+//
+// A tensor is cut into chunks of kChunkElements, a chunk into leaves of kLeafElements, a leaf into kLanes lanes:
+// element i of a leaf belongs to lane i % kLanes. A lane adds its elements one after another, in double. Above that
+// everything is one binary tree of neighbours: lanes, leaves, chunks. What is missing at its end counts as 0.
+//
+// Each term is a product of two floats, which is exact in double: contracting it with the addition changes no bit.
+#pragma once
+
+#include <stdint.h>
+
+namespace nopt {
+
+constexpr int64_t kChunkElements = 16384;
+constexpr int64_t kLeafElements = 512;
+constexpr int kLanes = 32;
+constexpr int kChunkLeaves = static_cast<int>(kChunkElements / kLeafElements);
+
+constexpr int kMaxSums = 5;  // of one pass
+
+// The sums of a chunk, or of a scope. They lie in arrays that all-reduces and copies see as plain doubles.
+struct Sums {
+    double value[kMaxSums];
+};
+
+inline int64_t chunks_of(int64_t elements) { return (elements + kChunkElements - 1) / kChunkElements; }
+
+}  // namespace nopt
