@@ -3,34 +3,101 @@ namespace NativeOpt.Cli.Replay;
 /// <summary>Runs the optimizer of a trace over its steps, through the API that everybody uses.</summary>
 internal static class TraceReplayer
 {
-    /// <summary>Replays a trace and compares the parameters after every step with the expected ones.</summary>
+    // Of the unit direction and of the curvature, which a trace's own tolerance does not cover.
+    private static readonly Tolerance DirectionTolerance = new(0, 2e-5);
+    private static readonly Tolerance CurvatureTolerance = new(0, 1e-3);
+
+    /// <summary>Replays a trace and compares what comes out after every step with what is expected.</summary>
     /// <exception cref="UnsupportedTraceException">It needs what NativeOpt does not do.</exception>
     /// <exception cref="TraceFormatException">An option is out of range.</exception>
     public static WorstRatio Replay(Trace trace, Device device)
     {
-        if (trace.Dimer is not null)
-        {
-            throw new UnsupportedTraceException("the dimer is not implemented");
-        }
-
         TraceOptimizerFactory.RequireSupported(trace.Optimizer);
         using var tensors = new TensorBuffers(trace.Tensors, device);
         using Optimizer optimizer = TraceOptimizerFactory.Create(trace.Optimizer, tensors.Set);
+        using DimerOptimizer? dimer = trace.Dimer is null ? null : CreateDimer(trace.Dimer, optimizer, trace.Tensors);
         var worst = new WorstRatio();
         for (int step = 0; step < trace.Steps.Count; step++)
         {
             TraceStep expected = trace.Steps[step];
-            tensors.WriteGradients(expected.Gradients ?? Gradients(trace.Problem!, tensors.Parameters));
-            optimizer.Step();
+            ComputeGradients();
+            if (dimer is null)
+            {
+                optimizer.Step();
+            }
+            else
+            {
+                while (dimer.NeedsDisplacedGradient)
+                {
+                    dimer.Displace();
+                    ComputeGradients();
+                }
+
+                dimer.Step();
+            }
+
             tensors.ReadParameters();
             for (int i = 0; i < tensors.Parameters.Length; i++)
             {
                 worst.Compare(
                     step + 1, $"tensor {i}", tensors.Parameters[i], expected.Parameters[i], trace.Tolerance);
             }
+
+            if (dimer is not null)
+            {
+                CompareDimer(dimer, expected, step + 1, worst);
+            }
+
+            void ComputeGradients()
+            {
+                tensors.ReadParameters();
+                tensors.WriteGradients(expected.Gradients ?? Gradients(trace.Problem!, tensors.Parameters));
+            }
         }
 
         return worst;
+    }
+
+    private static DimerOptimizer CreateDimer(TraceDimer trace, Optimizer optimizer, IReadOnlyList<TraceTensor> tensors)
+    {
+        var dimer = new DimerOptimizer(
+            optimizer,
+            new DimerOptions
+            {
+                Scope = trace.PerTensor ? DimerScope.PerTensor : DimerScope.Global,
+                Interval = trace.Interval,
+                Displacement = trace.Displacement,
+                RotationRate = trace.RotationRate,
+                Alpha = trace.Alpha,
+                Force = trace.ForcePerDisplacement ? DimerForce.PerDisplacement : DimerForce.Difference,
+                Rotation = trace.TowardMaximum ? DimerRotation.MaximumCurvature : DimerRotation.MinimumCurvature,
+            });
+        try
+        {
+            dimer.SetDirection([.. tensors.Select(static tensor => tensor.Direction!)]);
+            return dimer;
+        }
+        catch
+        {
+            dimer.Dispose();
+            throw;
+        }
+    }
+
+    private static void CompareDimer(DimerOptimizer dimer, TraceStep expected, int step, WorstRatio worst)
+    {
+        for (int i = 0; i < expected.Directions!.Count; i++)
+        {
+            float[] direction = new float[expected.Directions[i].Length];
+            dimer.GetDirection(i).CopyTo(direction);
+            worst.Compare(step, $"direction {i}", direction, expected.Directions[i], DirectionTolerance);
+        }
+
+        for (int scope = 0; scope < dimer.ScopeCount; scope++)
+        {
+            worst.Compare(
+                step, $"curvature {scope}", dimer.GetStatus(scope).Curvature, expected.Curvature![scope], CurvatureTolerance);
+        }
     }
 
     /// <summary>The gradient Hx of a quadratic, computed in double at the parameters as they are.</summary>

@@ -15,20 +15,25 @@ internal sealed class WorstRatio
     {
         for (int i = 0; i < expected.Length; i++)
         {
-            double allowed = tolerance.Absolute + (tolerance.Relative * Math.Abs(expected[i]));
-            double error = Math.Abs(results[i] - expected[i]);
-            double ratio = error == 0 ? 0 : error / allowed;
-            if (double.IsNaN(ratio))
-            {
-                ratio = double.PositiveInfinity;
-            }
+            Compare(step, $"{what}, element {i}", results[i], expected[i], tolerance);
+        }
+    }
 
-            if (ratio > Value)
-            {
-                Value = ratio;
-                Place = FormattableString.Invariant(
-                    $"step {step}, {what}, element {i}: {results[i]:G9} instead of {expected[i]:G9}");
-            }
+    /// <summary>Compares one number of a step, counted from 1.</summary>
+    public void Compare(int step, string what, double result, double expected, Tolerance tolerance)
+    {
+        double allowed = tolerance.Absolute + (tolerance.Relative * Math.Abs(expected));
+        double error = Math.Abs(result - expected);
+        double ratio = error == 0 ? 0 : error / allowed;
+        if (double.IsNaN(ratio))
+        {
+            ratio = double.PositiveInfinity;
+        }
+
+        if (ratio > Value)
+        {
+            Value = ratio;
+            Place = FormattableString.Invariant($"step {step}, {what}: {result:G9} instead of {expected:G9}");
         }
     }
 }

@@ -30,7 +30,7 @@ internal static unsafe class NativeError
             nopt_status.NOPT_ERROR_INVALID_ARGUMENT or nopt_status.NOPT_ERROR_OVERLAP => new ArgumentException(message),
             nopt_status.NOPT_ERROR_OUT_OF_MEMORY => new InsufficientMemoryException(message),
             nopt_status.NOPT_ERROR_UNSUPPORTED => new NotSupportedException(message),
-            nopt_status.NOPT_ERROR_MISSING_ROLE => new InvalidOperationException(message),
+            nopt_status.NOPT_ERROR_MISSING_ROLE or nopt_status.NOPT_ERROR_INVALID_STATE => new InvalidOperationException(message),
             nopt_status.NOPT_ERROR_BUSY => new ConcurrentUseException(message),
             _ => new NativeOptException((NativeOptStatus)status, message),
         };

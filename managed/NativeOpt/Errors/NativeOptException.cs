@@ -8,7 +8,7 @@ namespace NativeOpt;
 /// <item><term>INVALID_ARGUMENT, OVERLAP</term><description><see cref="ArgumentException"/></description></item>
 /// <item><term>OUT_OF_MEMORY</term><description><see cref="InsufficientMemoryException"/>, an <see cref="OutOfMemoryException"/></description></item>
 /// <item><term>UNSUPPORTED</term><description><see cref="NotSupportedException"/></description></item>
-/// <item><term>MISSING_ROLE</term><description><see cref="InvalidOperationException"/></description></item>
+/// <item><term>MISSING_ROLE, INVALID_STATE</term><description><see cref="InvalidOperationException"/></description></item>
 /// <item><term>BUSY</term><description><see cref="ConcurrentUseException"/>, an <see cref="InvalidOperationException"/></description></item>
 /// <item><term>UNAVAILABLE, DEVICE, INTERNAL</term><description><see cref="NativeOptException"/></description></item>
 /// </list>

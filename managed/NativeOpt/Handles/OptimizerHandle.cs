@@ -10,11 +10,11 @@ namespace NativeOpt;
 internal sealed unsafe class OptimizerHandle : NativeHandle
 {
     private readonly ParameterSetHandle _set;
-    private readonly Dictionary<StateRole, State> _states = [];
 
     public OptimizerHandle(ParameterSet parameters, string rule)
     {
         _set = parameters.Handle;
+        Buffers = new BoundBuffers(_set);
         using HandleLease lease = new(_set, parameters);
         if (!_set.TryClaim(this))
         {
@@ -42,53 +42,15 @@ internal sealed unsafe class OptimizerHandle : NativeHandle
         SetHandle((nint)optimizer);
     }
 
-    public bool IsBound(StateRole role) => _states.ContainsKey(role);
-
-    /// <summary>The address of each tensor's buffer.</summary>
-    public ReadOnlySpan<nint> Pointers(StateRole role) => _states[role].Pointers;
-
-    /// <summary>Binds a role's buffers, in place of earlier ones. The handle takes <paramref name="owned"/> if all goes well.</summary>
-    public void Bind(StateRole role, ReadOnlySpan<nint> pointers, MemoryHandle? owned)
-    {
-        State state = new(pointers.ToArray(), owned);
-        NativeError.ThrowIfFailed(BindNative(role, pointers));
-        _states.Remove(role, out State? replaced);
-        _states.Add(role, state);
-        replaced?.Owned?.Dispose();
-    }
+    /// <summary>The state buffers.</summary>
+    public BoundBuffers Buffers { get; }
 
     protected override bool ReleaseHandle()
     {
         nopt_status status = NativeMethods.nopt_optimizer_destroy((nopt_optimizer*)handle);
-
-        // Addresses of freed memory must not stay in the set: memory allocated there later would seem to overlap.
-        foreach (StateRole role in _states.Keys)
-        {
-            SpinWait wait = default;
-            while (BindNative(role, default) == nopt_status.NOPT_ERROR_BUSY)
-            {
-                wait.SpinOnce();
-            }
-        }
-
-        foreach (State state in _states.Values)
-        {
-            state.Owned?.Dispose();
-        }
-
+        Buffers.ReleaseAll();
         _set.Unclaim();
         _set.DangerousRelease();
         return status == nopt_status.NOPT_OK;
     }
-
-    private nopt_status BindNative(StateRole role, ReadOnlySpan<nint> pointers)
-    {
-        fixed (nint* first = pointers)
-        {
-            return NativeMethods.nopt_param_set_bind(
-                (nopt_param_set*)_set.DangerousGetHandle(), (nopt_role)role, _set.TensorCount, (void**)first);
-        }
-    }
-
-    private sealed record State(nint[] Pointers, MemoryHandle? Owned);
 }

@@ -3,11 +3,13 @@ using NativeOpt.Interop;
 
 namespace NativeOpt;
 
-/// <summary>Owns a native parameter set, what keeps its buffers in place, and the claim of the one optimizer over it.</summary>
+/// <summary>Owns a native parameter set, what keeps its buffers in place, and the claims of the one optimizer and the
+/// one dimer over it.</summary>
 internal sealed unsafe class ParameterSetHandle : NativeHandle
 {
     private readonly GCHandle[] _pins;
     private OptimizerHandle? _optimizer;
+    private DimerHandle? _dimer;
 
     /// <param name="device">Where the tensors are.</param>
     /// <param name="elementCounts">Elements of each tensor.</param>
@@ -45,6 +47,14 @@ internal sealed unsafe class ParameterSetHandle : NativeHandle
         Interlocked.CompareExchange(ref _optimizer, optimizer, null) is null;
 
     public void Unclaim() => Volatile.Write(ref _optimizer, null);
+
+    /// <summary>As <see cref="TryClaim"/>, for the dimer around the optimizer.</summary>
+    public bool TryClaimDimer(DimerHandle dimer) => Interlocked.CompareExchange(ref _dimer, dimer, null) is null;
+
+    public void UnclaimDimer() => Volatile.Write(ref _dimer, null);
+
+    /// <summary>Whether a dimer has displaced the parameters: they are not what the model is trained to, then.</summary>
+    public volatile bool IsDisplaced;
 
     public static void Free(GCHandle[] pins)
     {

@@ -21,9 +21,6 @@ namespace NativeOpt;
 /// </remarks>
 public abstract unsafe partial class Optimizer : IDisposable
 {
-    // A cache line, and the widest CPU register; GPUs need 16.
-    private const int StateAlignment = 64;
-
     private static readonly StateRole[] AllRoles = Enum.GetValues<StateRole>();
 
     private readonly OptimizerHandle _handle;
@@ -121,8 +118,10 @@ public abstract unsafe partial class Optimizer : IDisposable
         }
     }
 
+    internal OptimizerHandle Handle => _handle;
+
     /// <summary>What the next step uses; checked when set.</summary>
-    private protected nopt_hyperparams Hyperparameters
+    internal nopt_hyperparams Hyperparameters
     {
         get => _hyperparameters;
         set
@@ -171,7 +170,9 @@ public abstract unsafe partial class Optimizer : IDisposable
     /// queued on the stream, after the work that computes the gradients if that is queued there too.
     /// </summary>
     /// <param name="stream">The stream; on CPU the default one.</param>
-    /// <exception cref="InvalidOperationException">The set has no gradients yet.</exception>
+    /// <exception cref="InvalidOperationException">
+    /// The set has no gradients yet, or a <see cref="DimerOptimizer"/> has displaced the parameters.
+    /// </exception>
     /// <exception cref="ConcurrentUseException">The set is in use by another thread.</exception>
     /// <exception cref="ArgumentException">The set is on CPU, and the stream is not the default one.</exception>
     /// <exception cref="ObjectDisposedException">The optimizer, its set or the stream is disposed of.</exception>
@@ -180,11 +181,7 @@ public abstract unsafe partial class Optimizer : IDisposable
     public void Step(DeviceStream stream)
     {
         ThrowIfDisposed();
-        if (!ParameterSet.HasGradients)
-        {
-            throw new InvalidOperationException("The parameter set has no gradients; call its SetGradients first.");
-        }
-
+        RequireGradients();
         EnsureState();
         nopt_hyperparams hyperparameters = _hyperparameters;
         using HandleLease lease = new(_handle, this);
@@ -240,7 +237,7 @@ public abstract unsafe partial class Optimizer : IDisposable
         lock (_stateLock)
         {
             using HandleLease lease = new(_handle, this);
-            _handle.Bind(role, buffers, owned: null);
+            _handle.Buffers.Bind((nopt_role)role, buffers, owned: null);
         }
     }
 
@@ -258,7 +255,7 @@ public abstract unsafe partial class Optimizer : IDisposable
         ParameterSet.RequireIndex(tensor);
         EnsureState();
         return TensorRef.FromPointer(
-            _handle.Pointers(role)[tensor], ParameterSet.ElementCounts[tensor], ParameterSet.Device);
+            _handle.Buffers.Pointers((nopt_role)role)[tensor], ParameterSet.ElementCounts[tensor], ParameterSet.Device);
     }
 
     /// <summary>
@@ -288,10 +285,18 @@ public abstract unsafe partial class Optimizer : IDisposable
         }
     }
 
-    private void ThrowIfDisposed()
+    internal void ThrowIfDisposed()
     {
         ObjectDisposedException.ThrowIf(_handle.IsDisposed, this);
         ObjectDisposedException.ThrowIf(ParameterSet.IsDisposed, ParameterSet);
+    }
+
+    internal void RequireGradients()
+    {
+        if (!ParameterSet.HasGradients)
+        {
+            throw new InvalidOperationException("The parameter set has no gradients; call its SetGradients first.");
+        }
     }
 
     private void RequireRole(StateRole role)
@@ -314,7 +319,8 @@ public abstract unsafe partial class Optimizer : IDisposable
         return mask;
     }
 
-    private void EnsureState()
+    /// <summary>Allocates the state buffers that the next step needs and that are not there yet.</summary>
+    internal void EnsureState()
     {
         if (!_stateIsReady)
         {
@@ -331,42 +337,13 @@ public abstract unsafe partial class Optimizer : IDisposable
             uint mask = RoleMask();
             foreach (StateRole role in AllRoles)
             {
-                if (Contains(mask, role) && !_handle.IsBound(role))
+                if (Contains(mask, role) && !_handle.Buffers.IsBound((nopt_role)role))
                 {
-                    AllocateState(role);
+                    _handle.Buffers.Allocate((nopt_role)role, ParameterSet.Device, ParameterSet.ElementCounts);
                 }
             }
 
             _stateIsReady = true;
-        }
-    }
-
-    /// <summary>One allocation holds the buffers of all tensors.</summary>
-    private void AllocateState(StateRole role)
-    {
-        ReadOnlySpan<long> counts = ParameterSet.ElementCounts;
-        nint[] pointers = new nint[counts.Length];
-        long bytes = 0;
-        for (int i = 0; i < counts.Length; i++)
-        {
-            pointers[i] = (nint)bytes;
-            bytes += ((counts[i] * sizeof(float)) + StateAlignment - 1) / StateAlignment * StateAlignment;
-        }
-
-        MemoryHandle memory = MemoryHandle.AllocateZeroed(ParameterSet.Device, bytes);
-        try
-        {
-            for (int i = 0; i < counts.Length; i++)
-            {
-                pointers[i] += memory.DangerousGetHandle();
-            }
-
-            _handle.Bind(role, pointers, memory);
-        }
-        catch
-        {
-            memory.Dispose();
-            throw;
         }
     }
 }

@@ -5,12 +5,43 @@ namespace NativeOpt;
 /// <summary>The ranges of numbers that users give.</summary>
 internal static class Check
 {
+    private const double SmallestNormal = 1.17549435082228751e-38; // of float
+
     /// <summary>Finite as a float and not negative; NaN fails.</summary>
     public static void AtLeastZero(double value, string name, string paramName)
     {
         if (!(value >= 0 && value <= float.MaxValue))
         {
             Throw(value, name, "at least 0 and finite as a float", paramName);
+        }
+    }
+
+    /// <summary>Positive, and finite and normal as a float; NaN fails.</summary>
+    public static void Positive(double value, string name, string paramName)
+    {
+        if (!(value >= SmallestNormal && value <= float.MaxValue))
+        {
+            Throw(value, name, "above 0, and finite and normal as a float", paramName);
+        }
+    }
+
+    /// <summary>At least 1.</summary>
+    public static void AtLeastOne(long value, string name, string paramName)
+    {
+        if (value < 1)
+        {
+            Throw(value, name, "at least 1", paramName);
+        }
+    }
+
+    /// <summary>A value of its enumeration.</summary>
+    public static void Defined<T>(T value, string name, string paramName)
+        where T : struct, Enum
+    {
+        if (!Enum.IsDefined(value))
+        {
+            throw new ArgumentOutOfRangeException(
+                paramName, value, $"{name} is {value}; it must be {string.Join(" or ", Enum.GetNames<T>())}.");
         }
     }
 

@@ -32,4 +32,30 @@ public readonly record struct TensorRef(nint Pointer, long ElementCount, DType D
     /// <summary>A buffer as a tensor; see <see cref="FromDeviceBuffer"/>.</summary>
     /// <param name="buffer">The buffer.</param>
     public static implicit operator TensorRef(DeviceBuffer<float> buffer) => FromDeviceBuffer(buffer);
+
+    /// <summary>Copies the elements to host memory, in stream order, and waits for it.</summary>
+    /// <param name="destination">As many elements as the tensor has.</param>
+    /// <param name="stream">The stream of the work that writes the tensor; the default one if left out.</param>
+    /// <exception cref="ArgumentException">The lengths differ, or the stream does not fit the device.</exception>
+    /// <exception cref="NotSupportedException">The elements are not float32.</exception>
+    /// <exception cref="ObjectDisposedException">The stream is disposed of.</exception>
+    /// <exception cref="NativeOptException">The device reported a fault.</exception>
+    public unsafe void CopyTo(Span<float> destination, DeviceStream stream = default)
+    {
+        if (DType != DType.Float32)
+        {
+            throw new NotSupportedException($"The tensor has element type {DType}; only {DType.Float32} is copied.");
+        }
+
+        if (destination.Length != ElementCount)
+        {
+            throw new ArgumentException(
+                $"destination has {destination.Length} elements, but the tensor has {ElementCount}.", nameof(destination));
+        }
+
+        fixed (float* host = destination)
+        {
+            DeviceMemory.CopyAndWait(Device, host, (void*)Pointer, ElementCount * sizeof(float), stream);
+        }
+    }
 }

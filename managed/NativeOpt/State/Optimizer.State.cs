@@ -56,7 +56,7 @@ public abstract partial class Optimizer
         ArgumentNullException.ThrowIfNull(destination);
         ThrowIfDisposed();
         using HandleLease lease = new(_handle, this);
-        OptimizerState.Save(this, destination, includeParameters, stream, cancellationToken);
+        OptimizerState.Save(this, null, destination, includeParameters, stream, cancellationToken);
     }
 
     /// <summary>
@@ -80,15 +80,7 @@ public abstract partial class Optimizer
     public void Load(string path, DeviceStream stream = default, CancellationToken cancellationToken = default)
     {
         ArgumentNullException.ThrowIfNull(path);
-        using FileStream file = new(path, FileMode.Open, FileAccess.Read, FileShare.Read);
-        try
-        {
-            Load(file, stream, cancellationToken);
-        }
-        catch (InvalidDataException exception)
-        {
-            throw new InvalidDataException($"{path}: {exception.Message}", exception);
-        }
+        OptimizerState.LoadFile(path, file => Load(file, stream, cancellationToken));
     }
 
     /// <summary>Loads the state from a stream, from its position to its end; see the overload with a path.</summary>
@@ -107,6 +99,6 @@ public abstract partial class Optimizer
         ArgumentNullException.ThrowIfNull(source);
         ThrowIfDisposed();
         using HandleLease lease = new(_handle, this);
-        OptimizerState.Load(this, source, stream, cancellationToken);
+        OptimizerState.Load(this, null, source, stream, cancellationToken);
     }
 }

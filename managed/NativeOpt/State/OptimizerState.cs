@@ -3,7 +3,8 @@ using NativeOpt.Interop;
 
 namespace NativeOpt;
 
-/// <summary>What a state file holds: an optimizer's scalars and state buffers, perhaps the parameters too.</summary>
+/// <summary>What a state file holds: an optimizer's scalars and state buffers, perhaps those of a dimer and
+/// the parameters too.</summary>
 internal static unsafe class OptimizerState
 {
     private const string Format = "nativeopt-state/1";
@@ -13,18 +14,36 @@ internal static unsafe class OptimizerState
     private const string Beta1ProductKey = "beta1_product";
     private const string Beta2ProductKey = "beta2_product";
     private const string VersionKey = "library_version";
+    private const string DimerScopeKey = "dimer_scope";
+    private const string DimerSeedKey = "dimer_seed";
+    private const string DimerStepKey = "dimer_step";
+    private const string DimerGradientEvaluationsKey = "dimer_gradient_evaluations";
+    private const string DimerCurvatureKey = "dimer_curvature";
     private const string ParameterSuffix = "param";
+    private const string DirectionSuffix = "direction";
     private const string Float32 = "F32";
 
     // Of one copy to or from the host: enough for a disk or a GPU to be busy, little enough to keep.
     private const int PieceBytes = 4 << 20;
 
+    private static readonly string[] Keys = [FormatKey, RuleKey, StepKey, Beta1ProductKey, Beta2ProductKey, VersionKey];
+
+    private static readonly string[] DimerKeys =
+        [DimerScopeKey, DimerSeedKey, DimerStepKey, DimerGradientEvaluationsKey, DimerCurvatureKey];
+
+    /// <summary>Saves an optimizer, and the dimer around it unless that is null.</summary>
     public static void Save(
-        Optimizer optimizer, Stream stream, bool includeParameters, DeviceStream order, CancellationToken cancellation)
+        Optimizer optimizer,
+        DimerOptimizer? dimer,
+        Stream stream,
+        bool includeParameters,
+        DeviceStream order,
+        CancellationToken cancellation)
     {
+        RequireNotDisplaced(optimizer);
         nopt_step_state state = optimizer.StepState;
         List<SafetensorsEntry> entries = [];
-        List<Buffer> buffers = Buffers(optimizer, includeParameters);
+        List<Buffer> buffers = Buffers(optimizer, dimer, includeParameters);
         long end = 0;
         foreach (Buffer buffer in buffers)
         {
@@ -42,6 +61,17 @@ internal static unsafe class OptimizerState
             [Beta2ProductKey] = state.beta2_product.ToString("R", CultureInfo.InvariantCulture),
             [VersionKey] = NativeRuntime.Version,
         };
+        if (dimer is not null)
+        {
+            // What the status says must be that of the last step.
+            order.Synchronize(optimizer.ParameterSet.Device);
+            metadata[DimerScopeKey] = ScopeText(dimer);
+            metadata[DimerSeedKey] = dimer.Options.Seed.ToString(CultureInfo.InvariantCulture);
+            metadata[DimerStepKey] = dimer.StepCount.ToString(CultureInfo.InvariantCulture);
+            metadata[DimerGradientEvaluationsKey] = dimer.GradientEvaluations.ToString(CultureInfo.InvariantCulture);
+            metadata[DimerCurvatureKey] = dimer.CurvatureText;
+        }
+
         stream.Write(new SafetensorsHeader(metadata, entries).ToBytes());
         byte[] piece = new byte[Math.Min(PieceBytes, end)];
         foreach (Buffer buffer in buffers)
@@ -67,19 +97,40 @@ internal static unsafe class OptimizerState
         }
     }
 
-    public static void Load(Optimizer optimizer, Stream stream, DeviceStream order, CancellationToken cancellation)
+    /// <summary>Runs a load from a file; what it says of the data gets the file's name.</summary>
+    public static void LoadFile(string path, Action<Stream> load)
     {
+        using FileStream file = new(path, FileMode.Open, FileAccess.Read, FileShare.Read);
+        try
+        {
+            load(file);
+        }
+        catch (InvalidDataException exception)
+        {
+            throw new InvalidDataException($"{path}: {exception.Message}", exception);
+        }
+    }
+
+    /// <summary>Loads an optimizer, and the dimer around it unless that is null.</summary>
+    public static void Load(
+        Optimizer optimizer, DimerOptimizer? dimer, Stream stream, DeviceStream order, CancellationToken cancellation)
+    {
+        RequireNotDisplaced(optimizer);
         SafetensorsHeader header = SafetensorsHeader.Read(stream);
+        RequireKnownKeys(header.Metadata, dimer);
+        DimerScalars dimerState = dimer is null ? default : ReadDimerScalars(dimer, header.Metadata);
         nopt_step_state state = ReadScalars(optimizer, header.Metadata) with { struct_size = (uint)sizeof(nopt_step_state) };
         bool hasParameters = header.Entries.Any(
             static entry => entry.Name.EndsWith('.' + ParameterSuffix, StringComparison.Ordinal));
-        List<Buffer> buffers = Buffers(optimizer, hasParameters);
+        List<Buffer> buffers = Buffers(optimizer, dimer, hasParameters);
         Dictionary<string, SafetensorsEntry> entries = RequireEntries(header, buffers);
         long total = RequireTiling(header.Entries);
 
         // All of the data is read before any of it is used: the file may end early.
         using DeviceBuffer<byte> data = ReadData(stream, total, cancellation);
         optimizer.StepState = state;
+        dimer?.Resume(
+            dimerState.Curvature, dimerState.Seed, dimerState.Step, dimerState.GradientEvaluations, order);
         foreach (Buffer buffer in buffers)
         {
             DeviceMemory.CopyAndWait(
@@ -89,7 +140,7 @@ internal static unsafe class OptimizerState
     }
 
     /// <summary>Everything that a file holds, in the file's order.</summary>
-    private static List<Buffer> Buffers(Optimizer optimizer, bool includeParameters)
+    private static List<Buffer> Buffers(Optimizer optimizer, DimerOptimizer? dimer, bool includeParameters)
     {
         ParameterSet set = optimizer.ParameterSet;
         IReadOnlyList<StateRole> roles = optimizer.StateRoles;
@@ -104,6 +155,11 @@ internal static unsafe class OptimizerState
             foreach (StateRole role in roles)
             {
                 buffers.Add(new Buffer($"{set.Names[tensor]}.{Suffix(role)}", optimizer.GetState(role, tensor)));
+            }
+
+            if (dimer is not null)
+            {
+                buffers.Add(new Buffer($"{set.Names[tensor]}.{DirectionSuffix}", dimer.GetDirection(tensor)));
             }
         }
 
@@ -121,26 +177,86 @@ internal static unsafe class OptimizerState
 
     private static nopt_step_state ReadScalars(Optimizer optimizer, IReadOnlyDictionary<string, string> metadata)
     {
-        string[] known = [FormatKey, RuleKey, StepKey, Beta1ProductKey, Beta2ProductKey, VersionKey];
-        if (metadata.Keys.FirstOrDefault(key => !known.Contains(key)) is { } unknown)
-        {
-            throw new InvalidDataException($"The metadata has \"{unknown}\", which {Format} does not know.");
-        }
-
         RequireValue(metadata, FormatKey, Format);
         RequireValue(metadata, RuleKey, optimizer.RuleName);
-        string text = Value(metadata, StepKey);
-        if (!long.TryParse(text, NumberStyles.None, CultureInfo.InvariantCulture, out long step))
-        {
-            throw new InvalidDataException($"The file's {StepKey} is \"{text}\"; it must be a whole number from 0.");
-        }
-
         return new nopt_step_state
         {
-            step = step,
+            step = ReadCount(metadata, StepKey),
             beta1_product = ReadProduct(metadata, Beta1ProductKey),
             beta2_product = ReadProduct(metadata, Beta2ProductKey),
         };
+    }
+
+    private static DimerScalars ReadDimerScalars(DimerOptimizer dimer, IReadOnlyDictionary<string, string> metadata)
+    {
+        RequireValue(metadata, DimerScopeKey, ScopeText(dimer));
+        string text = Value(metadata, DimerSeedKey);
+        if (!ulong.TryParse(text, NumberStyles.None, CultureInfo.InvariantCulture, out ulong seed))
+        {
+            throw new InvalidDataException($"The file's {DimerSeedKey} is \"{text}\"; it must be a whole number of 64 bits.");
+        }
+
+        string[] numbers = Value(metadata, DimerCurvatureKey).Split(' ', StringSplitOptions.RemoveEmptyEntries);
+        if (numbers.Length != dimer.ScopeCount)
+        {
+            throw new InvalidDataException(
+                $"The file's {DimerCurvatureKey} has {numbers.Length} numbers; the dimer has {dimer.ScopeCount} scopes.");
+        }
+
+        double[] curvature = new double[numbers.Length];
+        for (int i = 0; i < numbers.Length; i++)
+        {
+            if (!double.TryParse(numbers[i], NumberStyles.Float, CultureInfo.InvariantCulture, out curvature[i])
+                || double.IsInfinity(curvature[i]))
+            {
+                throw new InvalidDataException(
+                    $"The file's {DimerCurvatureKey} has \"{numbers[i]}\"; it must be finite numbers, or NaN for none.");
+            }
+        }
+
+        return new DimerScalars(
+            curvature, seed, ReadCount(metadata, DimerStepKey), ReadCount(metadata, DimerGradientEvaluationsKey));
+    }
+
+    private static void RequireKnownKeys(IReadOnlyDictionary<string, string> metadata, DimerOptimizer? dimer)
+    {
+        if (dimer is null && metadata.ContainsKey(DimerScopeKey))
+        {
+            throw new InvalidDataException(
+                "The file is of an optimizer with a dimer around it; load it with a DimerOptimizer.");
+        }
+
+        if (dimer is not null && !metadata.ContainsKey(DimerScopeKey))
+        {
+            throw new InvalidDataException(
+                $"The file's metadata has no {DimerScopeKey}: it is of an optimizer without a dimer; load it with the "
+                + "optimizer itself.");
+        }
+
+        if (metadata.Keys.FirstOrDefault(key => !Keys.Contains(key) && !DimerKeys.Contains(key)) is { } unknown)
+        {
+            throw new InvalidDataException($"The metadata has \"{unknown}\", which {Format} does not know.");
+        }
+    }
+
+    private static void RequireNotDisplaced(Optimizer optimizer)
+    {
+        if (optimizer.ParameterSet.Handle.IsDisplaced)
+        {
+            throw new InvalidOperationException(
+                "A DimerOptimizer has displaced the parameters; call its Step or Restore first.");
+        }
+    }
+
+    private static string ScopeText(DimerOptimizer dimer) =>
+        dimer.Options.Scope == DimerScope.Global ? "global" : "per-tensor";
+
+    private static long ReadCount(IReadOnlyDictionary<string, string> metadata, string key)
+    {
+        string text = Value(metadata, key);
+        return long.TryParse(text, NumberStyles.None, CultureInfo.InvariantCulture, out long count)
+            ? count
+            : throw new InvalidDataException($"The file's {key} is \"{text}\"; it must be a whole number from 0.");
     }
 
     private static double ReadProduct(IReadOnlyDictionary<string, string> metadata, string key)
@@ -253,6 +369,9 @@ internal static unsafe class OptimizerState
             throw;
         }
     }
+
+    private readonly record struct DimerScalars(
+        double[] Curvature, ulong Seed, long Step, long GradientEvaluations);
 
     private sealed record Buffer(string Key, TensorRef Tensor)
     {

@@ -1,0 +1,145 @@
+using NativeOpt.Interop;
+
+namespace NativeOpt;
+
+/// <summary>What one direction of a dimer spans.</summary>
+public enum DimerScope
+{
+    /// <summary>All tensors together, as the paper has it.</summary>
+    Global = 0,
+
+    /// <summary>Each tensor has its own direction and curvature, as the authors' code has it.</summary>
+    PerTensor = 1,
+}
+
+/// <summary>Where a dimer's rotations lead.</summary>
+public enum DimerRotation
+{
+    /// <summary>Toward the smallest curvature of the loss, the paper's stated aim.</summary>
+    MinimumCurvature = 0,
+
+    /// <summary>Toward the largest curvature, what the authors' code does.</summary>
+    MaximumCurvature = 1,
+}
+
+/// <summary>What <see cref="DimerOptions.RotationRate"/> multiplies.</summary>
+public enum DimerForce
+{
+    /// <summary>
+    /// The difference of the two gradients, as published. It shrinks with the displacement: with the published settings the
+    /// direction hardly turns in a thousand rotations.
+    /// </summary>
+    Difference = 0,
+
+    /// <summary>The difference of the two gradients divided by the displacement: the Hessian times the direction.</summary>
+    PerDisplacement = 1,
+}
+
+/// <summary>How far a dimer's rotation turns.</summary>
+public enum RotationAngle
+{
+    /// <summary>By <see cref="DimerOptions.RotationRate"/> times the force, as published.</summary>
+    FixedRate = 0,
+
+    /// <summary>
+    /// To the smallest (or largest) curvature in the plane of the direction and the force (Heyden et al. 2005; Kästner and
+    /// Sherwood 2008). Costs one more gradient for each update and reads neither the rate nor the force.
+    /// </summary>
+    Optimal = 1,
+}
+
+/// <summary>What becomes of the gradient along a dimer's direction N̂.</summary>
+public enum DimerCorrection
+{
+    /// <summary>
+    /// g − α(g·N̂)N̂, as published. α = 1 ignores the direction; α > 1 reverses the gradient along it, so that the parameters
+    /// are drawn to a saddle point along the very direction in which they could leave it.
+    /// </summary>
+    Published = 0,
+
+    /// <summary>g + α(g·N̂)N̂ where the curvature is negative, g elsewhere: away from a saddle point faster.</summary>
+    Escape = 1,
+}
+
+/// <summary>Options of <see cref="DimerOptimizer"/>; the defaults are the paper's (arXiv 2507.19968).</summary>
+/// <remarks>
+/// The paper's settings hardly turn the direction, and its correction draws toward saddle points; see
+/// <see cref="Recommended"/> and docs/dimer.md for measurements.
+/// </remarks>
+public sealed record DimerOptions
+{
+    /// <summary>What one direction spans; fixed for a <see cref="DimerOptimizer"/>.</summary>
+    public DimerScope Scope { get; init; } = DimerScope.Global;
+
+    /// <summary>Steps from one update of the direction to the next, at least 1; 10 by default. The first step updates.</summary>
+    public int Interval { get; init; } = 10;
+
+    /// <summary>Rotations in an update, at least 1, the default. Each needs one more gradient.</summary>
+    public int RotationsPerUpdate { get; init; } = 1;
+
+    /// <summary>
+    /// The distance ΔR at which the second gradient is taken, above 0; null, the default: 10 times the learning rate.
+    /// </summary>
+    public double? Displacement { get; init; }
+
+    /// <summary>The length η of a rotation with <see cref="RotationAngle.FixedRate"/>, finite and >= 0; 1e-3 by default.</summary>
+    public double RotationRate { get; init; } = 1e-3;
+
+    /// <summary>The weight α of the correction, finite and >= 0; 5 by default.</summary>
+    public double Alpha { get; init; } = 5;
+
+    /// <summary>What <see cref="RotationRate"/> multiplies.</summary>
+    public DimerForce Force { get; init; } = DimerForce.Difference;
+
+    /// <summary>Where rotations lead.</summary>
+    public DimerRotation Rotation { get; init; } = DimerRotation.MinimumCurvature;
+
+    /// <summary>How far a rotation turns.</summary>
+    public RotationAngle Angle { get; init; } = RotationAngle.FixedRate;
+
+    /// <summary>What becomes of the gradient along the direction.</summary>
+    public DimerCorrection Correction { get; init; } = DimerCorrection.Published;
+
+    /// <summary>Selects the first, random direction: the same one on every device.</summary>
+    public ulong Seed { get; init; }
+
+    /// <summary>
+    /// What we found to work: <see cref="RotationAngle.Optimal"/> rotations, which need no rate, and the
+    /// <see cref="DimerCorrection.Escape"/> correction, which does nothing unless the curvature is negative.
+    /// </summary>
+    public static DimerOptions Recommended { get; } = new()
+    {
+        Angle = RotationAngle.Optimal,
+        Correction = DimerCorrection.Escape,
+        Force = DimerForce.PerDisplacement,
+    };
+
+    /// <summary>Gradients at displaced parameters that an update needs.</summary>
+    internal int DisplacedGradients => RotationsPerUpdate + (Angle == RotationAngle.Optimal ? 1 : 0);
+
+    internal void Validate(string paramName)
+    {
+        Check.Defined(Scope, nameof(Scope), paramName);
+        Check.Defined(Force, nameof(Force), paramName);
+        Check.Defined(Rotation, nameof(Rotation), paramName);
+        Check.Defined(Angle, nameof(Angle), paramName);
+        Check.Defined(Correction, nameof(Correction), paramName);
+        Check.AtLeastOne(Interval, nameof(Interval), paramName);
+        Check.AtLeastOne(RotationsPerUpdate, nameof(RotationsPerUpdate), paramName);
+        Check.Positive(Displacement ?? 1, nameof(Displacement), paramName);
+        Check.AtLeastZero(RotationRate, nameof(RotationRate), paramName);
+        Check.AtLeastZero(Alpha, nameof(Alpha), paramName);
+    }
+
+    internal unsafe nopt_dimer_options ToNative(double displacement) => new()
+    {
+        struct_size = (uint)sizeof(nopt_dimer_options),
+        rotation = (int)Rotation,
+        force = (int)Force,
+        angle = (int)Angle,
+        correction = (int)Correction,
+        displacement = displacement,
+        rotation_rate = RotationRate,
+        alpha = Alpha,
+    };
+}

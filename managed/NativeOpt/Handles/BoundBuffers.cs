@@ -1,0 +1,101 @@
+using NativeOpt.Interop;
+
+namespace NativeOpt;
+
+/// <summary>
+/// The buffers that an optimizer or a dimer bound to its set: where they are, and those that it allocated. For the handle
+/// that owns it; unbinds and frees all of them with it.
+/// </summary>
+internal sealed unsafe class BoundBuffers(ParameterSetHandle set)
+{
+    // A cache line, and the widest CPU register; GPUs need 16.
+    private const int Alignment = 64;
+
+    private readonly Dictionary<nopt_role, Entry> _entries = [];
+
+    public bool IsBound(nopt_role role) => _entries.ContainsKey(role);
+
+    /// <summary>The address of each tensor's buffer.</summary>
+    public ReadOnlySpan<nint> Pointers(nopt_role role) => _entries[role].Pointers;
+
+    /// <summary>Binds a role's buffers, in place of earlier ones. Takes <paramref name="owned"/> if all goes well.</summary>
+    public void Bind(nopt_role role, ReadOnlySpan<nint> pointers, MemoryHandle? owned)
+    {
+        Entry entry = new(pointers.ToArray(), owned);
+        NativeError.ThrowIfFailed(BindNative(role, pointers));
+        _entries.Remove(role, out Entry? replaced);
+        _entries.Add(role, entry);
+        replaced?.Owned?.Dispose();
+    }
+
+    /// <summary>Binds zeroed memory: one allocation holds the buffers of all tensors.</summary>
+    public void Allocate(nopt_role role, Device device, ReadOnlySpan<long> elementCounts)
+    {
+        nint[] pointers = new nint[elementCounts.Length];
+        long bytes = 0;
+        for (int i = 0; i < elementCounts.Length; i++)
+        {
+            pointers[i] = (nint)bytes;
+            bytes += ((elementCounts[i] * sizeof(float)) + Alignment - 1) / Alignment * Alignment;
+        }
+
+        MemoryHandle memory = MemoryHandle.AllocateZeroed(device, bytes);
+        try
+        {
+            for (int i = 0; i < elementCounts.Length; i++)
+            {
+                pointers[i] += memory.DangerousGetHandle();
+            }
+
+            Bind(role, pointers, memory);
+        }
+        catch
+        {
+            memory.Dispose();
+            throw;
+        }
+    }
+
+    /// <summary>Unbinds a role and frees what was allocated for it, if anything is bound.</summary>
+    public void Release(nopt_role role)
+    {
+        if (_entries.ContainsKey(role))
+        {
+            NativeError.ThrowIfFailed(BindNative(role, default));
+            _entries.Remove(role, out Entry? entry);
+            entry?.Owned?.Dispose();
+        }
+    }
+
+    /// <summary>Unbinds and frees everything.</summary>
+    public void ReleaseAll()
+    {
+        // Addresses of freed memory must not stay in the set: memory allocated there later would seem to overlap.
+        foreach (nopt_role role in _entries.Keys)
+        {
+            SpinWait wait = default;
+            while (BindNative(role, default) == nopt_status.NOPT_ERROR_BUSY)
+            {
+                wait.SpinOnce();
+            }
+        }
+
+        foreach (Entry entry in _entries.Values)
+        {
+            entry.Owned?.Dispose();
+        }
+
+        _entries.Clear();
+    }
+
+    private nopt_status BindNative(nopt_role role, ReadOnlySpan<nint> pointers)
+    {
+        fixed (nint* first = pointers)
+        {
+            return NativeMethods.nopt_param_set_bind(
+                (nopt_param_set*)set.DangerousGetHandle(), role, set.TensorCount, (void**)first);
+        }
+    }
+
+    private sealed record Entry(nint[] Pointers, MemoryHandle? Owned);
+}
