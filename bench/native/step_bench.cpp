@@ -53,17 +53,18 @@ const std::vector<std::pair<std::string, Shape>> kShapes = {
 // Buffers of all roles in one allocation each, as a framework's allocator lays them out.
 class Buffers {
 public:
-    explicit Buffers(std::vector<int64_t> counts) : counts_(std::move(counts)) {
+    explicit Buffers(std::vector<int64_t> counts, bool with_dimer = false) : counts_(std::move(counts)) {
         int64_t total = 0;
         for (const int64_t count : counts_) {
             total += (count + 15) / 16 * 16;
         }
-        for (std::vector<float>& role : roles_) {
-            role.assign(static_cast<size_t>(total), 0.01f);
-        }
         check(nopt_param_set_create(NOPT_BACKEND_CPU, 0, static_cast<int64_t>(counts_.size()), counts_.data(), nullptr,
                                     &set));
-        for (int role = 0; role < kRoles; ++role) {
+        for (int role = 0; role < (with_dimer ? kRoles : NOPT_ROLE_DIRECTION); ++role) {
+            if (role == NOPT_ROLE_GRAD_DISPLACED) {
+                continue;  // gradients are copied, as for hosts that have one buffer for them
+            }
+            roles_[role].assign(static_cast<size_t>(total), 0.01f);
             check(nopt_param_set_bind(set, static_cast<nopt_role>(role), static_cast<int64_t>(counts_.size()),
                                       pointers(roles_[role]).data()));
         }
@@ -91,7 +92,7 @@ public:
     int64_t elements = 0;
 
 private:
-    static constexpr int kRoles = 6;
+    static constexpr int kRoles = NOPT_ROLE_ROTATION_DIRECTION + 1;
     std::vector<int64_t> counts_;
     std::vector<float> roles_[kRoles];
 };
@@ -111,6 +112,49 @@ void step(benchmark::State& state, const std::string& rule, uint32_t flags, doub
     }
     state.SetItemsProcessed(state.iterations() * buffers.elements);
     state.SetBytesProcessed(state.iterations() * buffers.elements * bytes);
+    check(nopt_optimizer_destroy(optimizer));
+}
+
+enum DimerWork {
+    kCachedStep,
+    kDisplace,
+    kFixedUpdate,
+    kOptimalUpdate
+};
+
+// Adam with a dimer around it: a step with the direction as it is; a displacement (and giving it up); a whole update,
+// with gradients that do not change.
+void dimer_step(benchmark::State& state, DimerWork work, int bytes, const Shape& shape) {
+    Buffers buffers(tensors(shape), true);
+    nopt_optimizer* optimizer = nullptr;
+    check(nopt_optimizer_create(buffers.set, "adam", &optimizer));
+    nopt_dimer* dimer = nullptr;
+    check(nopt_dimer_create(optimizer, NOPT_DIMER_SCOPE_GLOBAL, &dimer));
+    check(nopt_dimer_init_direction(dimer, 1, 0, nullptr));
+    check(nopt_dimer_normalize_direction(dimer, nullptr));
+    nopt_hyperparams h = {};
+    h.struct_size = sizeof h;
+    check(nopt_rule_get_defaults("adam", &h));
+    nopt_dimer_options options = {};
+    options.struct_size = sizeof options;
+    check(nopt_dimer_get_defaults(&options));
+    options.angle = work == kOptimalUpdate ? NOPT_DIMER_ANGLE_OPTIMAL : NOPT_DIMER_ANGLE_FIXED_RATE;
+    for (auto _ : state) {
+        if (work != kCachedStep) {
+            check(nopt_dimer_displace(dimer, &options, nullptr));
+        }
+        if (work == kOptimalUpdate) {
+            check(nopt_dimer_rotate(dimer, &options, &h, nullptr));
+        }
+        if (work == kDisplace) {
+            check(nopt_dimer_restore(dimer, nullptr));
+        } else {
+            check(nopt_dimer_step(dimer, &options, &h, nullptr));
+        }
+    }
+    state.SetItemsProcessed(state.iterations() * buffers.elements);
+    state.SetBytesProcessed(state.iterations() * buffers.elements * bytes);
+    check(nopt_dimer_destroy(dimer));
     check(nopt_optimizer_destroy(optimizer));
 }
 
@@ -180,6 +224,12 @@ int main(int argc, char** argv) {
             [&s](benchmark::State& state) { step(state, "adam", NOPT_FLAG_DECOUPLED_WEIGHT_DECAY, 0.0, 28, s); });
         add("dualadam/" + name, [&s](benchmark::State& state) { step(state, "dualadam", 0, 0.0, 28, s); });
         add("sgd_momentum/" + name, [&s](benchmark::State& state) { step(state, "sgd", 0, 0.9, 20, s); });
+        add("deo_adam/" + name, [&s](benchmark::State& state) { dimer_step(state, kCachedStep, 8 + 32, s); });
+        add("deo_displace_restore/" + name, [&s](benchmark::State& state) { dimer_step(state, kDisplace, 24 + 8, s); });
+        add("deo_adam_update/" + name,
+            [&s](benchmark::State& state) { dimer_step(state, kFixedUpdate, 24 + 12 + 40, s); });
+        add("deo_adam_update_optimal/" + name,
+            [&s](benchmark::State& state) { dimer_step(state, kOptimalUpdate, 24 + 12 + 24 + 16 + 40, s); });
         add("bind_gradients/" + name, [&s](benchmark::State& state) { bind_gradients(state, s); });
     }
     benchmark::AddCustomContext("build", nopt_build_info());

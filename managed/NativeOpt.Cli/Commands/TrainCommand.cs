@@ -16,7 +16,12 @@ internal sealed class TrainCommand : Command, IHaveExamples
     // DualAdam is Adam alone after a quarter of the run.
     private const double SwitchingPerRun = 4;
 
+    private const string Published = "published";
+    private const string Recommended = "recommended";
+
     private static readonly string[] Names = [.. OptimizerRecipe.All.Select(static recipe => recipe.Name)];
+    private static readonly OptimizerRecipe[] Rules = [.. OptimizerRecipe.All.Where(static recipe => !recipe.HasDimer)];
+    private static readonly string RuleNames = string.Join(", ", Rules.Select(static recipe => recipe.Name));
 
     private readonly Option<string?> _text = new("--text")
     {
@@ -26,7 +31,8 @@ internal sealed class TrainCommand : Command, IHaveExamples
 
     private readonly Option<OptimizerRecipe?> _optimizer = new("--optimizer")
     {
-        Description = $"One of {string.Join(", ", Names)} (with momentum 0.9). Default: adamw.",
+        Description = $"One of {RuleNames} (with momentum 0.9), or one of these with a dimer around it: deo-adam and so on. "
+            + "Default: adamw.",
         HelpName = "NAME",
         CustomParser = static result => ReadNames(result, result.Tokens[0].Value) is [var recipe] ? recipe : null,
     };
@@ -49,8 +55,9 @@ internal sealed class TrainCommand : Command, IHaveExamples
     private readonly Option<double?> _learningRate = CommonOptions.Positive(
         "--learning-rate",
         "The peak learning rate, after the warm-up. Default: "
-        + string.Join(", ", OptimizerRecipe.All.Select(
-            static recipe => FormattableString.Invariant($"{recipe.Name} {recipe.LearningRate}"))) + ".");
+        + string.Join(", ", Rules.Select(
+            static recipe => FormattableString.Invariant($"{recipe.Name} {recipe.LearningRate}")))
+        + ", with or without a dimer.");
 
     private readonly Option<double?> _switchingRate = CommonOptions.Positive(
         "--switching-rate",
@@ -58,6 +65,18 @@ internal sealed class TrainCommand : Command, IHaveExamples
         + "quarter of the run. The 8e-5 of its paper takes 12,500 steps for that; until then it hardly moves this model, "
         + "since its gradients are small and the inverse part multiplies by their size.",
         orZero: true);
+
+    private readonly Option<string?> _dimer = new("--dimer")
+    {
+        Description = "Settings of the dimer of deo-* optimizers: the paper's, or the optimal angle and the escape correction. "
+            + "Its gradients at displaced parameters are counted. Default: recommended.",
+        HelpName = $"{Published}|{Recommended}",
+    };
+
+    private readonly Option<int?> _dimerInterval = CommonOptions.Integer(
+        "--dimer-interval",
+        $"Steps from one update of the dimer to the next. Default: {DimerOptions.Recommended.Interval}.",
+        1);
 
     private readonly Option<string> _model = new("--model")
     {
@@ -87,9 +106,11 @@ internal sealed class TrainCommand : Command, IHaveExamples
             + "Ctrl-C ends it early, with what there is (exit code 130). The exit code is 1 if a loss became infinite or NaN.")
     {
         _model.AcceptOnlyFromAmong("small", "tiny");
+        _dimer.AcceptOnlyFromAmong(Published, Recommended);
         Option[] options =
         [
-            _text, _optimizer, _compare, _steps, _seed, _learningRate, _switchingRate, _model, _device, _threads, _out, _json,
+            _text, _optimizer, _compare, _steps, _seed, _learningRate, _switchingRate, _dimer, _dimerInterval, _model, _device,
+            _threads, _out, _json,
         ];
         foreach (Option option in options)
         {
@@ -105,6 +126,7 @@ internal sealed class TrainCommand : Command, IHaveExamples
           nativeopt train
           nativeopt train --compare adam,adamw,dualadam --steps 300
           nativeopt train --text book.txt --optimizer dualadam --switching-rate 0.002 --out book
+          nativeopt train --compare adam,deo-adam --steps 300 --dimer-interval 20
           nativeopt train --model tiny --steps 100 --json
 
         """;
@@ -118,6 +140,13 @@ internal sealed class TrainCommand : Command, IHaveExamples
             throw new UsageException("--switching-rate: only dualadam has one; use it, or leave the option out.");
         }
 
+        if (!recipes.Any(static recipe => recipe.HasDimer)
+            && (parsed.GetValue(_dimer) is not null || parsed.GetValue(_dimerInterval) is not null))
+        {
+            throw new UsageException("--dimer and --dimer-interval: only deo-* optimizers have one; use one of them, or leave "
+                + "the options out.");
+        }
+
         Device device = parsed.GetValue(_device);
         CommonOptions.Require(device);
         bool isTiny = parsed.GetValue(_model) == "tiny";
@@ -127,6 +156,7 @@ internal sealed class TrainCommand : Command, IHaveExamples
         {
             Seed = (ulong)(parsed.GetValue(_seed) ?? 1),
             Threads = parsed.GetValue(_threads),
+            Dimer = Dimer(parsed),
             Device = device,
             ValidationInterval = Math.Max(10, schedule.Steps / Validations),
             ValidationBatches = ValidationWindows / schedule.BatchSize,
@@ -169,6 +199,12 @@ internal sealed class TrainCommand : Command, IHaveExamples
         return stop.IsCancellationRequested ? ExitCode.Cancelled
             : runs.Exists(static run => run.End == TrainingEnd.Diverged) ? ExitCode.Failure
             : ExitCode.Success;
+    }
+
+    private DimerOptions Dimer(ParseResult parsed)
+    {
+        DimerOptions options = parsed.GetValue(_dimer) == Published ? new DimerOptions() : DimerOptions.Recommended;
+        return parsed.GetValue(_dimerInterval) is int interval ? options with { Interval = interval } : options;
     }
 
     private OptimizerRecipe[] Recipes(ParseResult parsed)
@@ -265,6 +301,8 @@ internal sealed class TrainCommand : Command, IHaveExamples
             run.End.ToString().ToLowerInvariant(),
             TrainingView.Explain(run),
             run.Steps,
+            run.GradientEvaluations,
+            run.Curvature,
             run.Points[0].TrainLoss,
             run.Points[0].ValidationLoss,
             run.TrainLoss,
@@ -299,6 +337,8 @@ internal sealed class TrainCommand : Command, IHaveExamples
         string End,
         string? Message,
         int Steps,
+        long GradientEvaluations,
+        double? Curvature,
         double? FirstTrainLoss,
         double? FirstValidationLoss,
         double? TrainLoss,

@@ -70,9 +70,10 @@ internal sealed class TrainingView(Terminal terminal)
     public void ShowResults(double unigramEntropy, IReadOnlyList<TrainingRun> runs)
     {
         // Two lines for each heading: the table fits 80 columns.
+        bool hasDimer = runs.Any(static run => run.Recipe.HasDimer);
         Table table = new Table().Border(TableBorder.Rounded)
             .AddColumns("optimizer", "train\nloss", "validation\nloss", "of\nunigram", "optimizer\nms/step")
-            .AddColumns("share\nof step", "tokens/s");
+            .AddColumns("share\nof step", hasDimer ? "gradients" : "tokens/s");
         foreach (TableColumn column in table.Columns.Skip(1))
         {
             column.RightAligned();
@@ -87,7 +88,7 @@ internal sealed class TrainingView(Terminal terminal)
                 $"{run.ValidationLoss / unigramEntropy:0%}",
                 $"{run.OptimizerMilliseconds:0.000}",
                 $"{run.OptimizerShare:0.0%}",
-                $"{run.TokensPerSecond:N0}");
+                hasDimer ? $"{run.GradientEvaluations:N0}" : $"{run.TokensPerSecond:N0}");
         }
 
         Row("(unigram)", "", $"{unigramEntropy:0.0000}", "100%", "", "", "");
@@ -97,8 +98,9 @@ internal sealed class TrainingView(Terminal terminal)
             string switching = run.SwitchingRate is double rate
                 ? $", switching rate {rate:0.######} ({(rate > 0 ? $"Adam alone from step {Math.Ceiling(1 / rate):0} on" : "never Adam")})"
                 : "";
+            string curvature = run.Curvature is double value ? $", curvature {value:0.####} at last" : "";
             _console.WriteLine(
-                $"{run.Recipe.Name}: {run.Steps:N0} steps, peak learning rate {run.LearningRate:0.######}{switching}");
+                $"{run.Recipe.Name}: {run.Steps:N0} steps, peak learning rate {run.LearningRate:0.######}{switching}{curvature}");
             if (Explain(run) is { } explanation)
             {
                 _console.WriteLine(explanation);

@@ -67,6 +67,28 @@ internal sealed class LineChart
     /// <summary>Writes the picture to a file.</summary>
     public void Save(string path) => File.WriteAllText(path, ToSvg());
 
+    /// <summary>One picture of several charts, from top to bottom.</summary>
+    public static string Stack(IReadOnlyList<LineChart> charts)
+    {
+        if (charts.Count == 1)
+        {
+            return charts[0].ToSvg();
+        }
+
+        var svg = new StringBuilder();
+        double height = Height * charts.Count;
+        Line(svg, $"""
+            <svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {Width} {height}" width="{Width}" height="{height}">
+            """);
+        for (int i = 0; i < charts.Count; i++)
+        {
+            Line(svg, $"""<g transform="translate(0 {i * Height})">""");
+            svg.Append(charts[i].ToSvg()).Append("</g>\n");
+        }
+
+        return svg.Append("</svg>\n").ToString();
+    }
+
     /// <summary>The picture.</summary>
     public string ToSvg()
     {

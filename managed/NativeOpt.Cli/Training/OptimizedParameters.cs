@@ -50,15 +50,16 @@ internal sealed class OptimizedParameters : IDisposable
     /// <summary>What the optimizer is made for.</summary>
     public ParameterSet Set { get; }
 
-    /// <summary>One step with the gradients of the model; its parameters are new on return.</summary>
-    public void Step(Optimizer optimizer)
+    /// <summary>Does something with the gradients of the model, a step or a displacement; its parameters are new on return.
+    /// </summary>
+    public void Update(Action update)
     {
         for (int i = 0; i < _gradients.Length; i++)
         {
             _gradients[i].CopyFrom(_host[i].Gradient);
         }
 
-        optimizer.Step();
+        update();
         for (int i = 0; i < _parameters.Length; i++)
         {
             _parameters[i].CopyTo(_host[i].Value);

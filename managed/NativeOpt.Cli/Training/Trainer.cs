@@ -59,6 +59,8 @@ internal sealed class Trainer
         using var parameters = new OptimizedParameters(
             model.Parameters, _plan.Device, inPlace: _plan.Device.Backend == Backend.Cpu);
         using Optimizer optimizer = recipe.Create(parameters.Set, switchingRate);
+        using DimerOptimizer? dimer =
+            recipe.HasDimer ? new DimerOptimizer(optimizer, _plan.Dimer with { Seed = _plan.Seed }) : null;
         List<TrainingPoint> points = new(schedule.Steps + 1);
         var stepTime = new Stopwatch();
         var optimizerTime = new Stopwatch();
@@ -81,7 +83,7 @@ internal sealed class Trainer
                 : null;
             if (end is not null)
             {
-                points.Add(new TrainingPoint(step, null, null, measured));
+                points.Add(new TrainingPoint(step, null, null, measured, Gradients(step)));
                 break;
             }
 
@@ -89,17 +91,33 @@ internal sealed class Trainer
             _data.FillTrainingBatch(_plan.Seed, step, _inputs, _targets);
             float trainLoss = model.ForwardBackward(_inputs, _targets, schedule.BatchSize);
             optimizer.LearningRate = schedule.LearningRate(step);
-            points.Add(new TrainingPoint(step, optimizer.LearningRate, trainLoss, measured));
+            var point = new TrainingPoint(step, optimizer.LearningRate, trainLoss, measured, Gradients(step));
             if (!float.IsFinite(trainLoss))
             {
                 stepTime.Stop();
+                points.Add(point);
                 end = TrainingEnd.Diverged;
                 break;
             }
 
-            optimizerTime.Start();
-            parameters.Step(optimizer);
-            optimizerTime.Stop();
+            if (dimer is null)
+            {
+                Update(optimizer.Step);
+            }
+            else
+            {
+                bool measures = dimer.NeedsDisplacedGradient;
+                while (dimer.NeedsDisplacedGradient)
+                {
+                    Update(dimer.Displace);
+                    model.ForwardBackward(_inputs, _targets, schedule.BatchSize);
+                }
+
+                Update(dimer.Step);
+                point = point with { Curvature = measures ? dimer.GetStatus().Curvature : null };
+            }
+
+            points.Add(point);
             stepTime.Stop();
             smoothedLoss = double.IsNaN(smoothedLoss) ? trainLoss : (0.95 * smoothedLoss) + (0.05 * trainLoss);
             Report(step + 1, isValidation: false);
@@ -115,6 +133,15 @@ internal sealed class Trainer
             optimizerTime.Elapsed,
             _inputs.Length,
             end == TrainingEnd.Diverged ? "" : Sample(model));
+
+        void Update(Action update)
+        {
+            optimizerTime.Start();
+            parameters.Update(update);
+            optimizerTime.Stop();
+        }
+
+        long Gradients(int step) => dimer?.GradientEvaluations ?? step;
 
         void Report(int step, bool isValidation) => report(new TrainingStatus(
             step,

@@ -25,30 +25,34 @@ internal static class TrainingFiles
     public static void Write(string folder, string textName, double unigramEntropy, IReadOnlyList<TrainingRun> runs)
     {
         File.WriteAllText(Path.Combine(folder, Csv), ToCsv(runs));
-        Chart(textName, unigramEntropy, runs).Save(Path.Combine(folder, Svg));
+        File.WriteAllText(Path.Combine(folder, Svg), LineChart.Stack(Charts(textName, unigramEntropy, runs)));
         File.WriteAllText(Path.Combine(folder, Sample), ToText(runs));
     }
 
     // Only what the seed decides, no times: equal runs leave equal files.
     private static string ToCsv(IReadOnlyList<TrainingRun> runs)
     {
-        var csv = new StringBuilder("optimizer,step,learning_rate,train_loss,val_loss\n");
+        var csv = new StringBuilder("optimizer,step,learning_rate,train_loss,val_loss,gradient_evaluations,curvature\n");
         foreach (TrainingRun run in runs)
         {
             foreach (TrainingPoint point in run.Points)
             {
                 csv.Append(
                     CultureInfo.InvariantCulture,
-                    $"{run.Recipe.Name},{point.Step},{point.LearningRate},{point.TrainLoss},{point.ValidationLoss}\n");
+                    $"{run.Recipe.Name},{point.Step},{point.LearningRate},{point.TrainLoss},{point.ValidationLoss},");
+                csv.Append(CultureInfo.InvariantCulture, $"{point.GradientEvaluations},{point.Curvature}\n");
             }
         }
 
         return csv.ToString();
     }
 
-    private static LineChart Chart(string textName, double unigramEntropy, IReadOnlyList<TrainingRun> runs)
+    private static List<LineChart> Charts(string textName, double unigramEntropy, IReadOnlyList<TrainingRun> runs)
     {
-        var chart = new LineChart($"Character-level GPT on {textName}", "step", "loss (nats per character)");
+        // A step of a dimer may take several gradients, and they are what costs time.
+        bool hasDimer = runs.Any(static run => run.Recipe.HasDimer);
+        string unit = hasDimer ? "gradient evaluations" : "step";
+        var chart = new LineChart($"Character-level GPT on {textName}", unit, "loss (nats per character)");
         for (int i = 0; i < runs.Count; i++)
         {
             string name = runs[i].Recipe.Name;
@@ -57,7 +61,22 @@ internal static class TrainingFiles
         }
 
         chart.AddReference("unigram entropy", unigramEntropy);
-        return chart;
+        if (!hasDimer)
+        {
+            return [chart];
+        }
+
+        var curvature = new LineChart("Curvature along the dimer's direction", unit, "curvature");
+        for (int i = 0; i < runs.Count; i++)
+        {
+            if (runs[i].Recipe.HasDimer)
+            {
+                curvature.Add(new LineSeries(runs[i].Recipe.Name, runs[i].Curvatures(), i));
+            }
+        }
+
+        curvature.AddReference("", 0);
+        return [chart, curvature];
     }
 
     private static string ToText(IReadOnlyList<TrainingRun> runs)

@@ -10,6 +10,9 @@ internal sealed record TrainingPlan(GptConfig Model, TrainingSchedule Schedule)
     /// <summary>Threads of the model and of the optimizer; null: all. It never changes a result.</summary>
     public int? Threads { get; init; }
 
+    /// <summary>The dimer of the recipes that have one.</summary>
+    public DimerOptions Dimer { get; init; } = DimerOptions.Recommended;
+
     /// <summary>Where the optimizer runs; the model is computed by the CPU in any case.</summary>
     public Device Device { get; init; }
 

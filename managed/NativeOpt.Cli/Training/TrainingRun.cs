@@ -18,8 +18,15 @@ internal enum TrainingEnd
 /// <param name="LearningRate">The learning rate of the step that follows; null after the last one.</param>
 /// <param name="TrainLoss">The loss of the batch that the next step learns from; null after the last one.</param>
 /// <param name="ValidationLoss">The loss of the validation batches, where it was measured.</param>
+/// <param name="GradientEvaluations">Gradients computed before; more than the steps where a dimer needs them.</param>
+/// <param name="Curvature">Of the loss along a dimer's direction, if the step that follows measures it.</param>
 internal readonly record struct TrainingPoint(
-    int Step, double? LearningRate, float? TrainLoss, double? ValidationLoss);
+    int Step,
+    double? LearningRate,
+    float? TrainLoss,
+    double? ValidationLoss,
+    long GradientEvaluations,
+    double? Curvature = null);
 
 /// <summary>What came of training with one optimizer.</summary>
 /// <param name="Recipe">The optimizer.</param>
@@ -45,6 +52,12 @@ internal sealed record TrainingRun(
     /// <summary>Steps taken.</summary>
     public int Steps => Points.Count == 0 ? 0 : Points[^1].Step;
 
+    /// <summary>Gradients computed; more than the steps where a dimer needs them.</summary>
+    public long GradientEvaluations => Points.Count == 0 ? 0 : Points[^1].GradientEvaluations;
+
+    /// <summary>The last curvature along a dimer's direction.</summary>
+    public double? Curvature => Points.LastOrDefault(static point => point.Curvature is not null).Curvature;
+
     /// <summary>The mean loss of the training batches since the last validation but one; a batch alone is noisy.</summary>
     public double? TrainLoss => SmoothedTrainLosses() is [.., var last] ? last.Y : null;
 
@@ -64,7 +77,8 @@ internal sealed record TrainingRun(
     /// <summary>Milliseconds of one optimizer step.</summary>
     public double OptimizerMilliseconds => Steps > 0 ? OptimizerTime.TotalMilliseconds / Steps : 0;
 
-    /// <summary>The training loss at step 0, then its mean between each two validations, at the later one.</summary>
+    /// <summary>The training loss at step 0, then its mean between each two validations, at the later one, by gradients
+    /// computed.</summary>
     public List<(double X, double Y)> SmoothedTrainLosses()
     {
         List<(double X, double Y)> means = [];
@@ -74,7 +88,7 @@ internal sealed record TrainingRun(
         {
             if (point.ValidationLoss is not null && count > 0)
             {
-                means.Add((point.Step, sum / count));
+                means.Add((point.GradientEvaluations, sum / count));
                 (sum, count) = (0, 0);
             }
 
@@ -91,11 +105,16 @@ internal sealed record TrainingRun(
         }
 
         // A run that ended early, without another validation.
-        return count == 0 || (count == 1 && means.Count == 1) ? means : [.. means, (Steps, sum / count)];
+        return count == 0 || (count == 1 && means.Count == 1) ? means : [.. means, (GradientEvaluations, sum / count)];
     }
 
-    /// <summary>The validation losses.</summary>
+    /// <summary>The validation losses, by gradients computed.</summary>
     public List<(double X, double Y)> ValidationLosses() =>
         [.. Points.Where(static point => point.ValidationLoss is not null)
-            .Select(static point => ((double)point.Step, point.ValidationLoss!.Value))];
+            .Select(static point => ((double)point.GradientEvaluations, point.ValidationLoss!.Value))];
+
+    /// <summary>The curvatures along a dimer's direction, by gradients computed; none without a dimer.</summary>
+    public List<(double X, double Y)> Curvatures() =>
+        [.. Points.Where(static point => point.Curvature is not null)
+            .Select(static point => ((double)point.GradientEvaluations, point.Curvature!.Value))];
 }

@@ -4,46 +4,44 @@
 
 #include <string.h>
 
+#if defined(__AVX2__)
+#include <immintrin.h>
+#endif
+
 #include "cpu/isa_macros.h"
 #include "numerics/philox.h"
 
 namespace nopt {
 namespace {
 
-// Eight lanes at once, in registers: a cache line of doubles. The compiler splits them into what the processor has.
-constexpr int kBlock = 8;
-#if defined(__GNUC__)
-typedef float Floats __attribute__((vector_size(kBlock * sizeof(float))));
-typedef double Doubles __attribute__((vector_size(kBlock * sizeof(double))));
-#define NOPT_WIDEN(floats) __builtin_convertvector(floats, Doubles)
+// Some lanes at once: a register of doubles. `widen` and `add_product` are spelled out where compilers do not find the
+// instructions by themselves. A product of two floats is exact in double, so that fused or not, all give the same bits.
+#if defined(__AVX512F__)
+constexpr int kWidth = 8;
+typedef __m256 Floats;
+typedef __m512d Doubles;
+// (The unmasked form makes GCC 12 warn of its own header.)
+NOPT_HD Doubles widen(Floats floats) { return _mm512_maskz_cvtps_pd(0xff, floats); }
+NOPT_HD void add_product(Doubles& sum, Doubles a, Doubles b) { sum = _mm512_fmadd_pd(a, b, sum); }
+#elif defined(__AVX2__) && defined(__FMA__)
+constexpr int kWidth = 4;
+typedef __m128 Floats;
+typedef __m256d Doubles;
+NOPT_HD Doubles widen(Floats floats) { return _mm256_cvtps_pd(floats); }
+NOPT_HD void add_product(Doubles& sum, Doubles a, Doubles b) { sum = _mm256_fmadd_pd(a, b, sum); }
+#elif defined(__GNUC__)
+constexpr int kWidth = 2;
+typedef float Floats __attribute__((vector_size(kWidth * sizeof(float))));
+typedef double Doubles __attribute__((vector_size(kWidth * sizeof(double))));
+NOPT_HD Doubles widen(Floats floats) { return __builtin_convertvector(floats, Doubles); }
+NOPT_HD void add_product(Doubles& sum, Doubles a, Doubles b) { sum += a * b; }
 #else
-template <class T>
-struct Block {
-    T v[kBlock];
-    T& operator[](int i) { return v[i]; }
-    friend Block operator-(const Block& a, const Block& b) {
-        Block r;
-        for (int i = 0; i < kBlock; ++i) r.v[i] = a.v[i] - b.v[i];
-        return r;
-    }
-    friend Block operator*(const Block& a, const Block& b) {
-        Block r;
-        for (int i = 0; i < kBlock; ++i) r.v[i] = a.v[i] * b.v[i];
-        return r;
-    }
-    Block& operator+=(const Block& a) {
-        for (int i = 0; i < kBlock; ++i) v[i] += a.v[i];
-        return *this;
-    }
-};
-typedef Block<float> Floats;
-typedef Block<double> Doubles;
-NOPT_HD Doubles NOPT_WIDEN(const Floats& floats) {
-    Doubles r;
-    for (int i = 0; i < kBlock; ++i) r.v[i] = static_cast<double>(floats.v[i]);
-    return r;
-}
+constexpr int kWidth = 1;
+typedef float Floats;
+typedef double Doubles;
+NOPT_HD Doubles widen(Floats floats) { return static_cast<double>(floats); }
 #endif
+NOPT_HD void add_product(double& sum, double a, double b) { sum += a * b; }
 
 // What each kind of sum is made of: `add` takes the values at one place (a block of lanes, or one).
 struct Norm {
@@ -51,7 +49,7 @@ struct Norm {
     static constexpr bool kGrad = false, kDisplaced = false, kDirection = true, kRotation = false;
     template <class T>
     NOPT_HD static void add(T (&sum)[kSums], const T&, const T&, const T& n, const T&) {
-        sum[0] += n * n;
+        add_product(sum[0], n, n);
     }
 };
 
@@ -60,7 +58,7 @@ struct Project {
     static constexpr bool kGrad = true, kDisplaced = false, kDirection = true, kRotation = false;
     template <class T>
     NOPT_HD static void add(T (&sum)[kSums], const T& g, const T&, const T& n, const T&) {
-        sum[0] += g * n;
+        add_product(sum[0], g, n);
     }
 };
 
@@ -69,11 +67,11 @@ struct Rotate {
     static constexpr bool kGrad = true, kDisplaced = true, kDirection = true, kRotation = false;
     template <class T>
     NOPT_HD static void add(T (&sum)[kSums], const T& g, const T& d, const T& n, const T&) {
-        sum[0] += d * n;
-        sum[1] += d * d;
-        sum[2] += n * n;
-        sum[3] += g * n;
-        sum[4] += g * d;
+        add_product(sum[0], d, n);
+        add_product(sum[1], d, d);
+        add_product(sum[2], n, n);
+        add_product(sum[3], g, n);
+        add_product(sum[4], g, d);
     }
 };
 
@@ -82,10 +80,10 @@ struct Optimize {
     static constexpr bool kGrad = true, kDisplaced = true, kDirection = true, kRotation = true;
     template <class T>
     NOPT_HD static void add(T (&sum)[kSums], const T& g, const T& d, const T& n, const T& t) {
-        sum[0] += d * n;
-        sum[1] += d * d;
-        sum[2] += d * t;
-        sum[3] += g * d;
+        add_product(sum[0], d, n);
+        add_product(sum[1], d, d);
+        add_product(sum[2], d, t);
+        add_product(sum[3], g, d);
     }
 };
 
@@ -98,25 +96,43 @@ NOPT_HD void tree(double* values, int count, int stride) {
     }
 }
 
-// Eight lanes of all rows of a full leaf.
+// The same over all lanes of a leaf, in steps that the compiler vectorises.
+NOPT_HD double tree_of_lanes(const double (&lanes)[kLanes]) {
+    static_assert(kLanes == 32, "five levels");
+    double a[16], b[8], c[4];
+    for (int i = 0; i < 16; ++i) a[i] = lanes[2 * i] + lanes[2 * i + 1];
+    for (int i = 0; i < 8; ++i) b[i] = a[2 * i] + a[2 * i + 1];
+    for (int i = 0; i < 4; ++i) c[i] = b[2 * i] + b[2 * i + 1];
+    return (c[0] + c[1]) + (c[2] + c[3]);
+}
+
+// Adds kWidth elements from i on to as many lanes.
+template <class Kind>
+NOPT_HD void add_vector(const DimerArgs& args, int64_t i, Doubles (&sum)[Kind::kSums]) {
+    Floats g = {}, d = {}, n = {}, t = {};
+    if constexpr (Kind::kGrad) memcpy(&g, args.grad + i, sizeof g);
+    if constexpr (Kind::kDisplaced) {
+        memcpy(&d, args.displaced + i, sizeof d);
+        d = d - g;
+    }
+    if constexpr (Kind::kDirection) memcpy(&n, args.direction + i, sizeof n);
+    if constexpr (Kind::kRotation) memcpy(&t, args.rotation_direction + i, sizeof t);
+    Kind::add(sum, widen(g), widen(d), widen(n), widen(t));
+}
+
+// Two registers' lanes of all rows of a full leaf: enough sums on their way at once, and none of them in memory.
+constexpr int kBlock = 2 * kWidth;
 template <class Kind>
 NOPT_HD void add_block(const DimerArgs& args, int64_t begin, double* lanes) {
-    constexpr int kSums = Kind::kSums;
-    Doubles sum[kSums];
-    memset(sum, 0, sizeof sum);
+    Doubles low[Kind::kSums] = {};
+    Doubles high[Kind::kSums] = {};
     for (int64_t i = begin; i < begin + kLeafElements; i += kLanes) {
-        Floats g = {}, d = {}, n = {}, t = {};
-        if constexpr (Kind::kGrad) memcpy(&g, args.grad + i, sizeof g);
-        if constexpr (Kind::kDisplaced) {
-            memcpy(&d, args.displaced + i, sizeof d);
-            d = d - g;
-        }
-        if constexpr (Kind::kDirection) memcpy(&n, args.direction + i, sizeof n);
-        if constexpr (Kind::kRotation) memcpy(&t, args.rotation_direction + i, sizeof t);
-        Kind::add(sum, NOPT_WIDEN(g), NOPT_WIDEN(d), NOPT_WIDEN(n), NOPT_WIDEN(t));
+        add_vector<Kind>(args, i, low);
+        add_vector<Kind>(args, i + kWidth, high);
     }
-    for (int k = 0; k < kSums; ++k) {
-        memcpy(lanes + k * kLanes, &sum[k], sizeof sum[k]);
+    for (int k = 0; k < Kind::kSums; ++k) {
+        memcpy(lanes + k * kLanes, &low[k], sizeof low[k]);
+        memcpy(lanes + k * kLanes + kWidth, &high[k], sizeof high[k]);
     }
 }
 
@@ -128,13 +144,11 @@ void chunk_sums(const DimerArgs& args, Sums& out) {
     for (int64_t begin = 0; begin < args.count; begin += kLeafElements, ++leaf) {
         double lanes[kSums][kLanes];
         const int64_t left = args.count - begin;
-        int used = kLanes;
         if (left >= kLeafElements) {
             for (int block = 0; block < kLanes; block += kBlock) {
                 add_block<Kind>(args, begin + block, &lanes[0][block]);
             }
         } else {
-            used = left < kLanes ? static_cast<int>(left) : kLanes;
             memset(lanes, 0, sizeof lanes);
             for (int64_t i = 0; i < left; ++i) {
                 double sum[kSums];
@@ -153,8 +167,7 @@ void chunk_sums(const DimerArgs& args, Sums& out) {
             }
         }
         for (int k = 0; k < kSums; ++k) {
-            tree(lanes[k], used, 1);
-            leaves[leaf][k] = lanes[k][0];
+            leaves[leaf][k] = tree_of_lanes(lanes[k]);
         }
     }
     for (int k = 0; k < kSums; ++k) {
