@@ -83,6 +83,97 @@ def sgd(**changes):
     return options
 
 
+def dimer(**changes):
+    options = {
+        "scope": "global", "interval": 3, "displacement": 0.01, "rotation_rate": 0.05, "alpha": 1.0,
+        "force": "per-displacement", "rotation": "minimum", "correction": "published", "angle": "fixed-rate",
+        "rotations": 1,
+    }
+    options.update(changes)
+    return options
+
+
+def dot(x, y):
+    return sum(a * b for a, b in zip(x, y))
+
+
+def normalized(x):
+    length = math.sqrt(dot(x, x))
+    return [a / length for a in x]
+
+
+def combined(a, x, b, y):
+    return [a * p + b * q for p, q in zip(x, y)]
+
+
+class Dimer:
+    """The directions of one run, each over some of the elements of theta; step by step, without any algebra."""
+
+    def __init__(self, options, gradient, ranges, direction):
+        self.options = options
+        self.gradient = gradient  # of the loss at any theta, over all elements
+        self.ranges = ranges
+        self.directions = [normalized(direction[begin:end]) if end > begin else [] for begin, end in ranges]
+        self.curvature = [0.0] * len(ranges)
+
+    def differences(self, theta, along):
+        """The change of the gradient when theta is displaced along all the directions at once."""
+        displacement = self.options["displacement"]
+        moved = list(theta)
+        for (begin, end), direction in zip(self.ranges, along):
+            for i in range(begin, end):
+                moved[i] += displacement * direction[i - begin]
+        change = combined(1, self.gradient(moved), -1, self.gradient(theta))
+        return [change[begin:end] for begin, end in self.ranges]
+
+    def update(self, theta):
+        o = self.options
+        for _ in range(o["rotations"]):
+            differences = self.differences(theta, self.directions)
+            if o["angle"] == "fixed-rate":
+                self.rotate(differences)
+            else:
+                planes = []
+                for n, d in zip(self.directions, differences):
+                    planes.append(normalized(combined(1, d, -dot(d, n), n)) if n else [])
+                self.turn(differences, planes, self.differences(theta, planes))
+
+    def rotate(self, differences):
+        o = self.options
+        kappa = o["rotation_rate"] * (-1 if o["rotation"] == "minimum" else 1)
+        if o["force"] == "per-displacement":
+            kappa /= o["displacement"]
+        for scope, (n, d) in enumerate(zip(self.directions, differences)):
+            if n:
+                a = dot(d, n)
+                force = combined(1, d, -a, n)
+                self.curvature[scope] = a / o["displacement"]
+                self.directions[scope] = normalized(combined(1, n, kappa, force))
+
+    def turn(self, along_n, planes, along_t):
+        o = self.options
+        for scope, (n, dn, t, dt) in enumerate(zip(self.directions, along_n, planes, along_t)):
+            if n:
+                c_n, c_t = dot(dn, n) / o["displacement"], dot(dt, t) / o["displacement"]
+                c_nt = (dot(dn, t) + dot(dt, n)) / 2 / o["displacement"]
+                angle = math.atan2(c_nt, (c_n - c_t) / 2) / 2  # of the largest curvature
+                if o["rotation"] == "minimum":
+                    angle += math.pi / 2
+                cosine, sine = math.cos(angle), math.sin(angle)
+                if cosine < 0:
+                    cosine, sine = -cosine, -sine
+                self.curvature[scope] = cosine**2 * c_n + 2 * cosine * sine * c_nt + sine**2 * c_t
+                self.directions[scope] = combined(cosine, n, sine, t)
+
+    def correct(self, gradient):
+        o = self.options
+        result = list(gradient)
+        for (begin, end), n, curvature in zip(self.ranges, self.directions, self.curvature):
+            weight = o["alpha"] if o["correction"] == "published" else -o["alpha"] if curvature < 0 else 0.0
+            result[begin:end] = combined(1, gradient[begin:end], -weight * dot(gradient[begin:end], n), n)
+        return result
+
+
 # Where an option would otherwise vanish in the tolerance, its value is large enough to be seen.
 TRACES = {
     "adam": adam(eps=1e-3),
@@ -95,6 +186,18 @@ TRACES = {
     "sgd-momentum-nesterov": sgd(momentum=0.9, nesterov=True),
 }
 STEPS = 10
+
+# With a dimer around them, on a quadratic loss.
+DIMER_TRACES = {
+    "deo-adam": (adam(lr=0.05), dimer(displacement=0.5, rotation_rate=0.001, alpha=5.0, force="difference")),
+    "deo-adamw-escape": (
+        adam("adamw", decoupled=True, weight_decay=0.1), dimer(displacement=0.5, correction="escape", alpha=2.0, interval=1)),
+    "deo-dualadam-optimal": (adam("dualadam", xi=0.1), dimer(displacement=0.5, angle="optimal", rotations=2)),
+    "deo-sgd-per-tensor": (sgd(lr=0.02, momentum=0.9), dimer(scope="per-tensor", rotation="maximum", alpha=0.5)),
+}
+DIMER_STEPS = 12
+# A curvature is the difference of two gradients that are float32, so displacements are large; the loss is quadratic.
+DIMER_TOLERANCE = {"rtol": 5e-5, "atol": 1e-6}
 
 
 def trace(name, options):
@@ -123,12 +226,80 @@ def trace(name, options):
     }
 
 
+def quadratic(source, size):
+    """A random symmetric matrix with eigenvalues from -1 to 5, row-major."""
+    axes = []
+    for _ in range(size):
+        axis = [source.gauss(0, 1) for _ in range(size)]
+        for other in axes:
+            axis = combined(1, axis, -dot(axis, other), other)
+        axes.append(normalized(axis))
+    values = [-1 + 6 * k / (size - 1) for k in range(size)]
+    return [sum(v * a[i] * a[j] for v, a in zip(values, axes)) for i in range(size) for j in range(size)]
+
+
+def dimer_trace(name, options, dimer_options):
+    source = random.Random(name)
+    sizes = [math.prod(shape) for shape in SHAPES]
+    size = sum(sizes)
+    hessian = quadratic(source, size)
+    theta = [float32(source.uniform(-2, 2)) for _ in range(size)]
+    bounds = [(sum(sizes[:i]), sum(sizes[: i + 1])) for i in range(len(sizes))]
+    ranges = bounds if dimer_options["scope"] == "per-tensor" else [(0, size)]
+    scopes = [normalized([source.gauss(0, 1) for _ in range(end - begin)]) if end > begin else [] for begin, end in ranges]
+    direction = [float32(x) for scope in scopes for x in scope]
+
+    def gradient(x):
+        return [dot(hessian[i * size : (i + 1) * size], x) for i in range(size)]
+
+    def split(x):
+        return [list(x[begin:end]) for begin, end in bounds]
+
+    follower = Dimer(dimer_options, gradient, ranges, direction)
+    tensors = [
+        {"shape": shape, "param": param, "direction": part}
+        for shape, param, part in zip(SHAPES, split(theta), split(direction))
+    ]
+    rules = [(Sgd if options["rule"] == "sgd" else Adam)(options, count) for count in sizes]
+    steps = []
+    for t in range(1, DIMER_STEPS + 1):
+        if (t - 1) % dimer_options["interval"] == 0:
+            follower.update(theta)
+        parts = split(theta)
+        for rule, values, part in zip(rules, parts, split(follower.correct(gradient(theta)))):
+            rule.step(t, values, part)
+        theta = [x for part in parts for x in part]
+        steps.append({
+            "params": parts,
+            "directions": split([x for scope in follower.directions for x in scope]),
+            "curvature": list(follower.curvature),
+        })
+    return {
+        "format": "nativeopt-trace/1",
+        "source": "equations in float64, tests/traces/generate.py",
+        "optimizer": options,
+        "dimer": dimer_options,
+        "problem": {"kind": "quadratic", "hessian": hessian},
+        "tensors": tensors,
+        "steps": steps,
+        "tolerance": DIMER_TOLERANCE,
+    }
+
+
+def write(folder, name, contents):
+    text = json.dumps(contents, separators=(",", ":"))
+    for member in ("grads", "params"):
+        text = text.replace(',{"%s"' % member, ',\n{"%s"' % member)
+    (folder / f"{name}.json").write_text(text + "\n", encoding="utf-8", newline="\n")
+
+
 def main():
     folder = pathlib.Path(sys.argv[1]) if len(sys.argv) > 1 else pathlib.Path(__file__).parent
     folder.mkdir(parents=True, exist_ok=True)
     for name, options in TRACES.items():
-        text = json.dumps(trace(name, options), separators=(",", ":")).replace(',{"grads"', ',\n{"grads"')
-        (folder / f"{name}.json").write_text(text + "\n", encoding="utf-8", newline="\n")
+        write(folder, name, trace(name, options))
+    for name, (options, dimer_options) in DIMER_TRACES.items():
+        write(folder, name, dimer_trace(name, options, dimer_options))
 
 
 if __name__ == "__main__":

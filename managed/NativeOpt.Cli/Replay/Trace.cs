@@ -62,4 +62,11 @@ internal sealed record TraceDimer(
     double RotationRate,
     double Alpha,
     bool ForcePerDisplacement,
-    bool TowardMaximum);
+    bool TowardMaximum)
+{
+    public bool Escape { get; init; }
+
+    public bool OptimalAngle { get; init; }
+
+    public int Rotations { get; init; } = 1;
+}

@@ -44,6 +44,11 @@ internal static class TraceReader
             [.. NotEmpty(root.Member("tensors")).Select(tensor => ReadTensor(tensor, hasDimer))];
         TraceDimer? dimer = root.Optional("dimer") is { } d ? ReadDimer(d) : null;
         TraceProblem? problem = root.Optional("problem") is { } p ? ReadProblem(p, tensors) : null;
+        if (dimer is not null && problem is null)
+        {
+            throw root.Error("\"problem\" is missing; a dimer needs gradients where the replay displaces the parameters");
+        }
+
         return new Trace(
             root.Member("source").Text(),
             ReadOptimizer(root.Member("optimizer")),
@@ -82,7 +87,9 @@ internal static class TraceReader
 
     private static TraceDimer ReadDimer(JsonNode node)
     {
-        node.Object("scope", "interval", "displacement", "rotation_rate", "alpha", "force", "rotation");
+        node.Object(
+            "scope", "interval", "displacement", "rotation_rate", "alpha", "force", "rotation", "correction", "angle",
+            "rotations");
         return new TraceDimer(
             node.Member("scope").OneOf("global", "per-tensor") == "per-tensor",
             node.Member("interval").Integer(1),
@@ -90,7 +97,12 @@ internal static class TraceReader
             node.Member("rotation_rate").Number(0),
             node.Member("alpha").Number(0),
             node.Member("force").OneOf("difference", "per-displacement") == "per-displacement",
-            node.Member("rotation").OneOf("minimum", "maximum") == "maximum");
+            node.Member("rotation").OneOf("minimum", "maximum") == "maximum")
+        {
+            Escape = node.Optional("correction")?.OneOf("published", "escape") == "escape",
+            OptimalAngle = node.Optional("angle")?.OneOf("fixed-rate", "optimal") == "optimal",
+            Rotations = node.Optional("rotations")?.Integer(1) ?? 1,
+        };
     }
 
     private static TraceProblem ReadProblem(JsonNode node, TraceTensor[] tensors)

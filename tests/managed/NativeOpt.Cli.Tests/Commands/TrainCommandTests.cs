@@ -27,7 +27,9 @@ public sealed class TrainCommandTests : IDisposable
         Assert.True(Loss(result, "train_loss") < Loss(result, "first_train_loss") - 0.5);
 
         string[][] rows = ReadCsv();
-        Assert.Equal(["optimizer", "step", "learning_rate", "train_loss", "val_loss"], rows[0]);
+        Assert.Equal(
+            ["optimizer", "step", "learning_rate", "train_loss", "val_loss", "gradient_evaluations", "curvature"], rows[0]);
+        Assert.All(rows.Skip(1), static row => Assert.Equal((row[1], ""), (row[5], row[6])));
         Assert.Equal(42, rows.Length);
         Assert.Equal(Loss(result, "first_train_loss"), float.Parse(rows[1][3], CultureInfo.InvariantCulture));
         Assert.Equal(Loss(result, "validation_loss"), double.Parse(rows[41][4], CultureInfo.InvariantCulture));
@@ -41,6 +43,48 @@ public sealed class TrainCommandTests : IDisposable
         Assert.Contains(
             result.GetProperty("sample").GetString()!, File.ReadAllText(_folder.File("out/sample.txt")),
             StringComparison.Ordinal);
+    }
+
+    [Theory]
+    [InlineData("deo-adam", "recommended", 3)]
+    [InlineData("deo-sgd", "recommended", 3)]
+    [InlineData("deo-adamw", "published", 2)]
+    [InlineData("deo-dualadam", "published", 2)]
+    public void A_dimer_counts_its_gradients_and_shows_its_curvature(string optimizer, string settings, int gradientsOfUpdate)
+    {
+        JsonElement results = Train(
+            "--compare", $"adam,{optimizer}", "--steps", "20", "--dimer", settings, "--dimer-interval", "5")
+            .Json().GetProperty("results");
+        JsonElement result = results[1];
+        Assert.Equal(20, result.GetProperty("steps").GetInt32());
+        Assert.Equal(16 + (4 * gradientsOfUpdate), result.GetProperty("gradient_evaluations").GetInt32());
+        Assert.Equal(20, results[0].GetProperty("gradient_evaluations").GetInt32());
+        Assert.Equal(JsonValueKind.Null, results[0].GetProperty("curvature").ValueKind);
+
+        string[][] rows = [.. ReadCsv().Where(row => row[0] == optimizer)];
+        Assert.Equal(21, rows.Length);
+        Assert.All(rows, static row => Assert.Equal(int.Parse(row[1], CultureInfo.InvariantCulture) is 0 or 5 or 10 or 15, row[6] != ""));
+        Assert.Equal("0", rows[0][5]);
+        Assert.Equal(gradientsOfUpdate.ToString(CultureInfo.InvariantCulture), rows[1][5]);
+        Assert.Equal(rows[20][5], result.GetProperty("gradient_evaluations").GetRawText());
+        Assert.Equal(result.GetProperty("curvature").GetDouble(), double.Parse(rows[15][6], CultureInfo.InvariantCulture));
+
+        string[] texts = [.. XDocument.Load(_folder.File("out/losses.svg")).Descendants().Where(
+            static element => element.Name.LocalName == "text").Select(static element => element.Value)];
+        Assert.Contains("gradient evaluations", texts);
+        Assert.Contains("Curvature along the dimer's direction", texts);
+        Assert.Contains(optimizer, texts);
+    }
+
+    [Theory]
+    [InlineData("--dimer", "published")]
+    [InlineData("--dimer-interval", "3")]
+    public void Settings_of_a_dimer_need_one(string option, string value)
+    {
+        Shell cli = Shell.Run("train", "--optimizer", "adam", option, value, "--out", _folder.File("out"));
+        Assert.Equal(2, cli.ExitCode);
+        Assert.Contains("deo-", cli.Error, StringComparison.Ordinal);
+        Assert.False(Directory.Exists(_folder.File("out")));
     }
 
     [Fact]

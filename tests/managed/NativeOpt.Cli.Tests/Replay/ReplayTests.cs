@@ -16,8 +16,8 @@ public sealed class ReplayTests : IDisposable
 
     private static readonly string[] TraceNames =
     [
-        "adam", "adam-l2-amsgrad", "adamw-maximize", "dualadam", "dualadam-inverse-eps", "invadam", "sgd",
-        "sgd-momentum-nesterov",
+        "adam", "adam-l2-amsgrad", "adamw-maximize", "deo-adam", "deo-adamw-escape", "deo-dualadam-optimal",
+        "deo-sgd-per-tensor", "dualadam", "dualadam-inverse-eps", "invadam", "sgd", "sgd-momentum-nesterov",
     ];
 
     [Fact]
@@ -44,7 +44,10 @@ public sealed class ReplayTests : IDisposable
     {
         JsonNode trace = Read(name);
         JsonNode parameters = trace["steps"]![6]!["params"]![3]!;
-        parameters[2] = parameters[2]!.GetValue<double>() + 2e-5;
+        double expected = parameters[2]!.GetValue<double>();
+        JsonNode tolerance = trace["tolerance"]!;
+        double allowed = tolerance["atol"]!.GetValue<double>() + (tolerance["rtol"]!.GetValue<double>() * Math.Abs(expected));
+        parameters[2] = expected + (2 * allowed);
         Shell cli = Shell.Run("replay", Write("spoiled", trace));
         Assert.Equal(1, cli.ExitCode);
         Assert.Contains("FAILED", cli.Output, StringComparison.Ordinal);
@@ -86,6 +89,51 @@ public sealed class ReplayTests : IDisposable
         Assert.Equal(isSame, result.GetProperty("passed").GetBoolean());
         Assert.Equal(isSame, result.GetProperty("worst_ratio").GetDouble() <= 1);
         Assert.Equal(isSame ? 0 : 1, cli.ExitCode);
+    }
+
+    [Theory]
+    [InlineData("deo-adam", "interval", "2")]
+    [InlineData("deo-adam", "displacement", "0.51")]
+    [InlineData("deo-adam", "rotation_rate", "0.0011")]
+    [InlineData("deo-adam", "alpha", "5.01")]
+    [InlineData("deo-adam", "force", "\"per-displacement\"")]
+    [InlineData("deo-adam", "rotation", "\"maximum\"")]
+    [InlineData("deo-adam", "correction", "\"escape\"")]
+    [InlineData("deo-adam", "angle", "\"optimal\"")]
+    [InlineData("deo-adam", "rotations", "2")]
+    [InlineData("deo-adamw-escape", "correction", null)]
+    [InlineData("deo-dualadam-optimal", "angle", null)]
+    [InlineData("deo-dualadam-optimal", "rotations", null)]
+    [InlineData("deo-dualadam-optimal", "rotation", "\"maximum\"")]
+    [InlineData("deo-sgd-per-tensor", "rotation", "\"minimum\"")]
+    public void Every_option_of_a_dimer_counts(string name, string option, string? value)
+    {
+        JsonNode trace = Read(name);
+        Assert.True(trace["dimer"]!.AsObject().Remove(option));
+        if (value is not null)
+        {
+            trace["dimer"]![option] = JsonNode.Parse(value);
+        }
+
+        Assert.False(Shell.Run("replay", Write("changed", trace), "--json").Json()[0].GetProperty("passed").GetBoolean());
+    }
+
+    [Fact]
+    public void Directions_and_curvatures_are_compared()
+    {
+        JsonNode trace = Read("deo-sgd-per-tensor");
+        JsonNode direction = trace["steps"]![4]!["directions"]![3]!;
+        direction[1] = direction[1]!.GetValue<double>() + 4e-5;
+        Shell turned = Shell.Run("replay", Write("turned", trace));
+        Assert.Equal(1, turned.ExitCode);
+        Assert.Contains("step 5, direction 3, element 1", turned.Output, StringComparison.Ordinal);
+
+        trace = Read("deo-sgd-per-tensor");
+        JsonNode curvature = trace["steps"]![4]!["curvature"]!;
+        curvature[2] = curvature[2]!.GetValue<double>() + 2e-3;
+        Shell curved = Shell.Run("replay", Write("curved", trace));
+        Assert.Equal(1, curved.ExitCode);
+        Assert.Contains("step 5, curvature 2", curved.Output, StringComparison.Ordinal);
     }
 
     [Fact]
@@ -167,7 +215,7 @@ public sealed class ReplayTests : IDisposable
     }
 
     [Fact]
-    public void A_dimer_is_unsupported_and_a_broken_one_is_broken()
+    public void A_dimer_by_hand_passes_and_a_broken_one_is_broken()
     {
         const string Text = """
             {
@@ -181,9 +229,15 @@ public sealed class ReplayTests : IDisposable
               "tolerance": {"rtol": 0, "atol": 1e-9}
             }
             """;
-        Shell skipped = Shell.Run("replay", _folder.Write("dimer.json", Text), "--skip-unsupported", "--json");
-        Assert.True(skipped.Json()[0].GetProperty("skipped").GetBoolean());
-        Assert.Contains("dimer", skipped.Json()[0].GetProperty("reason").GetString(), StringComparison.Ordinal);
+        // The only direction there is: alpha = 1 takes the whole gradient away.
+        Assert.Equal(0, Shell.Run("replay", _folder.Write("dimer.json", Text)).ExitCode);
+        AssertBroken(Text.Replace("\"interval\": 1", "\"interval\": 0", StringComparison.Ordinal), "interval");
+        AssertBroken(Text.Replace("0.01", "0", StringComparison.Ordinal), "Displacement");
+        AssertBroken(Text.Replace("\"direction\": [1]", "\"direction\": [0]", StringComparison.Ordinal), "direction");
+        AssertBroken(
+            Text.Replace("\"problem\": {\"kind\": \"quadratic\", \"hessian\": [2]},", "", StringComparison.Ordinal)
+                .Replace("\"params\": [[1]]", "\"grads\": [[2]], \"params\": [[1]]", StringComparison.Ordinal),
+            "problem");
         AssertBroken(Text.Replace("\"curvature\": [2]", "\"curvature\": [2, 2]", StringComparison.Ordinal), "curvature");
         AssertBroken(Text.Replace("\"minimum\"", "\"sideways\"", StringComparison.Ordinal), "dimer.rotation");
         AssertBroken(Text.Replace(", \"direction\": [1]", "", StringComparison.Ordinal), "direction");
@@ -297,7 +351,7 @@ public sealed class ReplayTests : IDisposable
         Assert.Equal(0, cli.ExitCode);
         Assert.DoesNotContain('\e', cli.Output);
         Assert.Contains("dualadam-inverse-eps.json", cli.Output, StringComparison.Ordinal);
-        Assert.Contains("8 passed, 0 failed, 0 skipped", cli.Output, StringComparison.Ordinal);
+        Assert.Contains("12 passed, 0 failed, 0 skipped", cli.Output, StringComparison.Ordinal);
     }
 
     [Fact]

@@ -20,7 +20,7 @@ public sealed class OptimizedParametersTests
         bias.Value.AsSpan().Fill(1);
         using OptimizedParameters parameters = new([weight, bias], Device.Cpu, inPlace: true);
         using AdamW optimizer = new(parameters.Set, new AdamWOptions { LearningRate = 0.5, WeightDecay = 0.5 });
-        parameters.Step(optimizer);
+        parameters.Update(optimizer.Step);
         Assert.All(weight.Value, static value => Assert.Equal(0.75f, value));
         Assert.All(bias.Value, static value => Assert.Equal(1f, value));
     }
@@ -35,7 +35,7 @@ public sealed class OptimizedParametersTests
         for (int step = 0; step < 5; step++)
         {
             model.ForwardBackward(inputs, targets, 1);
-            parameters.Step(optimizer);
+            parameters.Update(optimizer.Step);
         }
 
         Assert.True(model.Forward(inputs, targets, 1) < 1.8f); // ln 7 is 1.95
