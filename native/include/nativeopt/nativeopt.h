@@ -559,7 +559,7 @@ NOPT_API nopt_status nopt_dimer_normalize_direction(nopt_dimer* dimer, void* str
 /**
  * Begins an update: backs up theta (and g, if GRAD_BACKUP is bound) and writes theta + displacement * N to PARAM.
  * One pass, 24 bytes an element, 16 without GRAD_BACKUP. Until nopt_dimer_step or nopt_dimer_restore, steps of other
- * optimizers over the set are NOPT_ERROR_INVALID_STATE.
+ * optimizers over the set are NOPT_ERROR_INVALID_STATE, and so is binding what the dimer keeps there.
  */
 NOPT_API nopt_status nopt_dimer_displace(nopt_dimer* dimer, const nopt_dimer_options* options, void* stream);
 

@@ -373,7 +373,7 @@ nopt_status nopt_dimer_get_status(const nopt_dimer* dimer, int64_t scope, nopt_d
                         dimer->scopes);
         }
         const UseGuard guard(*dimer->optimizer->set);
-        const DimerScope s = dimer->optimizer->set->backend.dimer_scope(*dimer->data, scope);
+        const DimerReading s = dimer->optimizer->set->backend.dimer_read(*dimer->data, scope);
         nopt_dimer_status value = {};
         value.flags = s.flags;
         value.step = s.step;

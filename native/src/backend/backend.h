@@ -70,7 +70,7 @@ public:
     virtual void dimer_turn(ParamSet& set, const DimerPass& pass, void* stream) = 0;
     virtual void dimer_restore(ParamSet& set, void* stream) = 0;
     // The scope as of the newest decision that the host can see.
-    virtual DimerScope dimer_scope(DimerData& data, int64_t scope) = 0;
+    virtual DimerReading dimer_read(DimerData& data, int64_t scope) = 0;
     virtual void dimer_set_curvature(DimerData& data, const double* curvature, void* stream) = 0;
 };
 

@@ -378,7 +378,7 @@ public:
         });
     }
 
-    DimerScope dimer_scope(DimerData& data, int64_t scope) override {
+    DimerReading dimer_read(DimerData& data, int64_t scope) override {
         return static_cast<CpuDimer&>(data).scopes[static_cast<size_t>(scope)];
     }
 

@@ -1,5 +1,4 @@
 #include <inttypes.h>
-#include <stddef.h>
 #include <string.h>
 
 #include <algorithm>
@@ -166,7 +165,7 @@ struct CudaDimer : DimerData {
         chunk_sums = device_array<Sums>(static_cast<size_t>(data.chunk_count));
         sums = device_array<Sums>(scopes_size);
         scopes = device_array<DimerScope>(scopes_size);
-        published = pinned_array<PublishedScope>(scopes_size);
+        published = pinned_array<PublishedReading>(scopes_size);
         const std::vector<int64_t> global = {0, data.chunk_count};
         const std::vector<int64_t>& first = per_tensor ? data.first_chunk : global;
         first_chunk = device_array<int64_t>(first.size());
@@ -177,10 +176,10 @@ struct CudaDimer : DimerData {
             check_cuda(
                 cudaMemcpy(scopes.get(), initial.data(), scopes_size * sizeof(DimerScope), cudaMemcpyHostToDevice),
                 "uploading the scopes");
-            std::fill(published.get(), published.get() + scope_count, PublishedScope{0, initial_scope(), 0});
+            std::fill(published.get(), published.get() + scope_count, PublishedReading{0, initial_scope(), 0});
             void* mapped = nullptr;
             check_cuda(cudaHostGetDevicePointer(&mapped, published.get(), 0), "cudaHostGetDevicePointer");
-            published_on_device = static_cast<PublishedScope*>(mapped);
+            published_on_device = static_cast<PublishedReading*>(mapped);
         }
         for (int rule = 0; rule < kRuleCount; ++rule) {
             for (int variant = 0; variant < kMaxVariants; ++variant) {
@@ -199,8 +198,8 @@ struct CudaDimer : DimerData {
     DeviceArray<Sums> sums;  // of each scope
     DeviceArray<DimerScope> scopes;
     DeviceArray<int64_t> first_chunk;  // of each scope, and the number of all
-    PinnedArray<PublishedScope> published;
-    PublishedScope* published_on_device = nullptr;
+    PinnedArray<PublishedReading> published;
+    PublishedReading* published_on_device = nullptr;
     int64_t wave[kRuleCount][kMaxVariants] = {};
     int64_t sums_wave[kDimerSumsCount] = {};
 };
@@ -401,32 +400,38 @@ public:
         run_elements<RestoreElements>(set, nullptr, 0.0, "restoring", stream);
     }
 
-    DimerScope dimer_scope(DimerData& data, int64_t scope) override {
-        const volatile PublishedScope& published = static_cast<CudaDimer&>(data).published.get()[scope];
-        for (;;) {
+    DimerReading dimer_read(DimerData& data, int64_t scope) override {
+        const volatile PublishedReading& published = static_cast<CudaDimer&>(data).published.get()[scope];
+        // Writing takes the device a microsecond; only one that died in it needs an end to this.
+        for (int attempt = 0; attempt < 1000000; ++attempt) {
             // The device writes `before` first and `after` last; here it is the other way round.
             const uint64_t after = published.after;
             std::atomic_thread_fence(std::memory_order_acquire);
-            const DimerScope copy = const_cast<const DimerScope&>(published.scope);
+            const DimerReading reading = const_cast<const DimerReading&>(published.reading);
             std::atomic_thread_fence(std::memory_order_acquire);
             if (published.before == after) {
-                return copy;
+                return reading;
             }
         }
+        throw Error(NOPT_ERROR_DEVICE, "the device stopped while it wrote a scope's status");
     }
 
     void dimer_set_curvature(DimerData& data, const double* curvature, void* stream_pointer) override {
         CudaDimer& dimer = static_cast<CudaDimer&>(data);
         const DeviceGuard guard(dimer.device);
         const cudaStream_t stream = static_cast<cudaStream_t>(stream_pointer);
-        static_assert(offsetof(DimerScope, curvature) == 0, "the copy begins there");
-        check_cuda(cudaMemcpy2DAsync(dimer.scopes.get(), sizeof(DimerScope), curvature, sizeof(double), sizeof(double),
-                                     static_cast<size_t>(dimer.scope_count), cudaMemcpyHostToDevice, stream),
-                   "uploading the curvatures");
+        std::vector<DimerScope> scopes(static_cast<size_t>(dimer.scope_count));
+        const size_t bytes = scopes.size() * sizeof(DimerScope);
+        check_cuda(cudaMemcpyAsync(scopes.data(), dimer.scopes.get(), bytes, cudaMemcpyDeviceToHost, stream),
+                   "reading the scopes");
         check_cuda(cudaStreamSynchronize(stream), "cudaStreamSynchronize");
-        for (int64_t i = 0; i < dimer.scope_count; ++i) {
-            dimer.published.get()[i].scope.curvature = curvature[i];
+        for (size_t i = 0; i < scopes.size(); ++i) {
+            scopes[i].curvature = curvature[i];
+            dimer.published[i].reading.curvature = curvature[i];
         }
+        check_cuda(cudaMemcpyAsync(dimer.scopes.get(), scopes.data(), bytes, cudaMemcpyHostToDevice, stream),
+                   "writing the scopes");
+        check_cuda(cudaStreamSynchronize(stream), "cudaStreamSynchronize");
     }
 
 private:

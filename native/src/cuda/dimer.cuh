@@ -27,9 +27,9 @@ struct DimerTable {
 
 // What the host can read of a scope at any time, in pinned memory that the device writes. It is whole if both numbers
 // are equal.
-struct PublishedScope {
+struct PublishedReading {
     uint64_t before;
-    DimerScope scope;
+    DimerReading reading;
     uint64_t after;
 };
 
@@ -202,15 +202,15 @@ __global__ void __launch_bounds__(kThreadsPerBlock) sums_kernel(const DimerTable
 // ---- decisions ----
 
 __device__ inline void decide_and_publish(const DimerTable& table, const DimerInput& input, int64_t scope,
-                                          const Sums& sums, PublishedScope* published) {
+                                          const Sums& sums, PublishedReading* published) {
     DimerScope own = table.scopes[scope];
     decide(static_cast<DimerDecision>(table.decision), own, sums, input);
     table.scopes[scope] = own;
-    // The host may read at any moment, without waiting: see PublishedScope.
-    PublishedScope& out = published[scope];
+    // The host may read at any moment, without waiting: see PublishedReading.
+    PublishedReading& out = published[scope];
     *static_cast<volatile uint64_t*>(&out.before) = own.version;
     __threadfence_system();
-    out.scope = own;
+    out.reading = own;
     __threadfence_system();
     *static_cast<volatile uint64_t*>(&out.after) = own.version;
 }
@@ -218,7 +218,7 @@ __device__ inline void decide_and_publish(const DimerTable& table, const DimerIn
 // The tree over the chunks of each scope, in place: a block for each scope.
 __global__ void __launch_bounds__(kThreadsPerBlock)
     scope_sums_kernel(const DimerTable table, const DimerInput input, int64_t scope_count, const int64_t* first_chunk,
-                      Sums* chunk_sums, Sums* sums, int decides, PublishedScope* published) {
+                      Sums* chunk_sums, Sums* sums, int decides, PublishedReading* published) {
     for (int64_t scope = blockIdx.x; scope < scope_count; scope += gridDim.x) {
         Sums* const chunks = chunk_sums + first_chunk[scope];
         const int64_t count = first_chunk[scope + 1] - first_chunk[scope];
@@ -245,7 +245,7 @@ __global__ void __launch_bounds__(kThreadsPerBlock)
 
 __global__ void __launch_bounds__(kThreadsPerBlock)
     decide_kernel(const DimerTable table, const DimerInput input, int64_t scope_count, const Sums* sums,
-                  PublishedScope* published) {
+                  PublishedReading* published) {
     const int64_t stride = static_cast<int64_t>(gridDim.x) * kThreadsPerBlock;
     for (int64_t i = static_cast<int64_t>(blockIdx.x) * kThreadsPerBlock + threadIdx.x; i < scope_count; i += stride) {
         decide_and_publish(table, input, i, sums[i], published);

@@ -50,15 +50,19 @@ struct DimerInput {
     int64_t step;
 };
 
-// A scope between two passes and between two calls.
-struct DimerScope {
-    double curvature;  // as nopt_dimer_status has it
+// What a scope tells the host; see nopt_dimer_status.
+struct DimerReading {
+    double curvature;
     double grad_dot_direction;
     double cosine;  // of the last rotation
     double sine;    // ... not negative
     int64_t step;
+    uint32_t flags;  // nopt_dimer_status_flag
+};
+
+// A scope between two passes and between two calls.
+struct DimerScope : DimerReading {
     uint64_t version;  // counts the decisions
-    uint32_t flags;    // nopt_dimer_status_flag
 
     // What the pass over the elements does.
     int32_t turns;      // whether N changes
