@@ -1,10 +1,10 @@
-// A step allocates nothing, nor does binding new gradients.
+// A step allocates nothing, nor do a dimer's calls within training, nor binding new gradients.
 #include <stdlib.h>
 
 #include <atomic>
 #include <new>
 
-#include "support/model.h"
+#include "support/dimer_model.h"
 
 namespace {
 std::atomic<int64_t> allocations{0};
@@ -58,6 +58,48 @@ TEST(Allocation, StepsAndNewGradientsAllocateNothing) {
             }
         }
         EXPECT_EQ(before, allocations) << one.name;
+    }
+}
+
+TEST(Allocation, DimersAllocateNothing) {
+    std::vector<int64_t> counts(300, 1000);
+    counts.push_back(0);
+    counts.push_back(200000);
+    const nopt_hyperparams h = defaults("adam");
+    for (const nopt_dimer_scope scope : {NOPT_DIMER_SCOPE_GLOBAL, NOPT_DIMER_SCOPE_PER_TENSOR}) {
+        for (const nopt_dimer_angle angle : {NOPT_DIMER_ANGLE_FIXED_RATE, NOPT_DIMER_ANGLE_OPTIMAL}) {
+            nopt_dimer_options o = dimer_defaults();
+            o.angle = angle;
+            DimerModel model("adam", counts, scope);
+            GuardedBuffer other(counts, 3);
+            const std::vector<void*> grads[] = {model.buffer(NOPT_ROLE_GRAD).pointers(), other.pointers()};
+            Random random(3);
+            other.fill(random);
+            model.new_gradients();
+            nopt_dimer_status status = {};
+            status.struct_size = sizeof status;
+            const auto update = [&] {
+                bool ok = model.dimer_step(o, h) == NOPT_OK;
+                ok = ok && model.displace(o) == NOPT_OK && model.restore() == NOPT_OK;
+                ok = ok && model.displace(o) == NOPT_OK;
+                for (int i = 0; i < 3; ++i) {
+                    ok = ok && nopt_param_set_bind(model.set, NOPT_ROLE_GRAD, model.tensor_count(),
+                                                   grads[i % 2].data()) == NOPT_OK;
+                    ok = ok && model.rotate(o, h) == NOPT_OK;
+                    ok = ok && nopt_dimer_get_status(model.dimer, 0, &status) == NOPT_OK;
+                }
+                return ok && model.dimer_step(o, h) == NOPT_OK;
+            };
+            ASSERT_TRUE(update()) << nopt_last_error_message();  // the pool's threads are made here, once
+            const int64_t before = allocations;
+            for (int i = 0; i < 3; ++i) {
+                if (!update()) {
+                    FAIL() << nopt_last_error_message();
+                }
+            }
+            EXPECT_EQ(before, allocations) << "scope " << scope << ", angle " << angle;
+            EXPECT_EQ(0u, status.flags);
+        }
     }
 }
 

@@ -90,6 +90,43 @@ TEST(ParamSet, RefusesOverlap) {
     });
 }
 
+// A dimer's roles are written, but for the gradient at displaced parameters.
+TEST(ParamSet, RefusesOverlapOfTheDimersRoles) {
+    const std::vector<int64_t> counts = {40, 40};
+    for (const nopt_role role :
+         {NOPT_ROLE_DIRECTION, NOPT_ROLE_PARAM_BACKUP, NOPT_ROLE_GRAD_BACKUP, NOPT_ROLE_ROTATION_DIRECTION}) {
+        for (const nopt_role onto : {NOPT_ROLE_PARAM, NOPT_ROLE_GRAD, NOPT_ROLE_EXP_AVG}) {
+            std::vector<float> own(40);
+            expect_refused(counts, NOPT_ERROR_OVERLAP, "overlaps", [&](Model& model) {
+                return bind(model, role, {own.data(), model.buffer(onto).tensor(0) + 39});
+            });
+        }
+        expect_refused(counts, NOPT_ERROR_OVERLAP, "overlaps", [&](Model& model) {
+            float* memory = model.buffer(NOPT_ROLE_MOMENTUM_BUFFER).tensor(0);
+            EXPECT_EQ(NOPT_OK, nopt_param_set_bind(model.set, NOPT_ROLE_MOMENTUM_BUFFER, 2, nullptr));
+            return bind(model, role, {memory, memory + 39});
+        });
+    }
+    expect_refused(counts, NOPT_ERROR_OVERLAP, "GRAD_DISPLACED of tensor 1 overlaps PARAM of tensor 0",
+                   [](Model& model) {
+                       return bind(model, NOPT_ROLE_GRAD_DISPLACED,
+                                   {model.buffer(NOPT_ROLE_GRAD).tensor(0), model.buffer(NOPT_ROLE_PARAM).tensor(0)});
+                   });
+}
+
+TEST(ParamSet, GradientsMayShareMemoryWithDisplacedOnes) {
+    Model model("adam", {8, 8});
+    NOPT_ASSERT_OK(bind(model, NOPT_ROLE_GRAD_DISPLACED, model.buffer(NOPT_ROLE_GRAD).pointers()));
+    // Both move; a written role still finds the one that is in its way.
+    EXPECT_EQ(NOPT_ERROR_OVERLAP, bind(model, NOPT_ROLE_DIRECTION, model.buffer(NOPT_ROLE_GRAD).pointers()));
+    std::vector<float> other(16);
+    NOPT_ASSERT_OK(bind(model, NOPT_ROLE_GRAD, {other.data(), other.data() + 8}));
+    EXPECT_EQ(NOPT_ERROR_OVERLAP, bind(model, NOPT_ROLE_DIRECTION, model.buffer(NOPT_ROLE_GRAD).pointers()));
+    NOPT_ASSERT_OK(bind(model, NOPT_ROLE_GRAD_DISPLACED, {other.data() + 8, other.data()}));
+    NOPT_ASSERT_OK(bind(model, NOPT_ROLE_DIRECTION, model.buffer(NOPT_ROLE_GRAD).pointers()));
+    NOPT_ASSERT_OK(model.step(defaults("adam")));
+}
+
 // The check remembers the gap that the last gradient was in; gradients that hop between gaps are checked all the same.
 TEST(ParamSet, RefusesOverlapAmongManyGradients) {
     const std::vector<int64_t> counts(50, 8);
@@ -118,6 +155,8 @@ TEST(ParamSet, NeighboursAndSharedGradientsAreNoOverlap) {
 TEST(ParamSet, RefusesForeignRolesAndCounts) {
     expect_refused({4}, NOPT_ERROR_INVALID_ARGUMENT, "role is 77",
                    [](Model& model) { return bind(model, static_cast<nopt_role>(77), {nullptr}); });
+    expect_refused({4}, NOPT_ERROR_INVALID_ARGUMENT, "role is 11",
+                   [](Model& model) { return bind(model, static_cast<nopt_role>(kRoleCount), {nullptr}); });
     expect_refused({4}, NOPT_ERROR_INVALID_ARGUMENT, "role is -1",
                    [](Model& model) { return bind(model, static_cast<nopt_role>(-1), {nullptr}); });
     expect_refused({4}, NOPT_ERROR_INVALID_ARGUMENT, "tensor_count is 2", [](Model& model) {

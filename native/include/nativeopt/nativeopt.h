@@ -486,7 +486,7 @@ typedef enum nopt_dimer_status_flag NOPT_INT32 {
     NOPT_DIMER_STATUS_CORRECTION_SKIPPED = 2
 } nopt_dimer_status_flag;
 
-/** What the dimer is to do in a call; may change from call to call, except within an update: rotation and angle. */
+/** What the dimer is to do in a call. Rotation, angle and displacement stay the same within an update. */
 typedef struct nopt_dimer_options {
     uint32_t struct_size;
     /** A nopt_dimer_rotation. */
@@ -516,7 +516,7 @@ typedef struct nopt_dimer_status {
     int64_t step;
     /** The last measured curvature C: before a rotation of fixed rate, after one of optimal angle. NaN: none yet. */
     double curvature;
-    /** g . N, with the direction as it is now. */
+    /** g . N, with the direction as it is now; not finite if g is not. */
     double grad_dot_direction;
     /** By how much the last rotation turned N, in radians, 0 to pi/2. */
     double angle;
@@ -579,12 +579,13 @@ NOPT_API nopt_status nopt_dimer_rotate(nopt_dimer* dimer, const nopt_dimer_optio
 NOPT_API nopt_status nopt_dimer_step(nopt_dimer* dimer, const nopt_dimer_options* options,
                                      const nopt_hyperparams* hyperparams, void* stream);
 
-/** Gives an update up: PARAM is theta again, bit for bit. GRAD is left as the host wrote it. */
+/** Gives an update up: PARAM is theta again, bit for bit. GRAD is left as it is, and N as rotations turned it. */
 NOPT_API nopt_status nopt_dimer_restore(nopt_dimer* dimer, void* stream);
 
 /**
  * For a model spread over ranks: computes the sums of the coming pass and stops. The host adds them up over the ranks
- * (in stream order, with its own engine), and the next call of that pass goes on from there. Every sum is a binary tree
+ * (in stream order, with its own engine), and the next call of that pass goes on from there, with all buffers as they
+ * were. Every sum is a binary tree
  * over chunks of 16384 elements, in the order of the tensors: ranks that hold aligned subtrees get the bits that one
  * rank with all the tensors would.
  * @param pass What the coming call is.

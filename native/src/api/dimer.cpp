@@ -22,8 +22,10 @@ struct nopt_dimer {
     std::unique_ptr<DimerData> data;
     int64_t scopes;
     Phase phase;
-    bool grad_is_backed_up;  // of the update
-    int32_t summed_pass;     // the nopt_dimer_pass whose sums are there, or -1
+    bool grad_is_backed_up;      // of the update
+    nopt_dimer_options options;  // that it began with
+    int32_t maximize;            // as the update's rotations had it, or -1 before the first
+    int32_t summed_pass;         // the nopt_dimer_pass whose sums are there, or -1
 };
 
 namespace {
@@ -92,6 +94,26 @@ void require_phase_theta(const nopt_dimer& dimer, const char* function) {
     }
 }
 
+// Within an update, what its first displacement and rotations depended on must stay.
+void require_same_update(const nopt_dimer& dimer, const nopt_dimer_options& o, uint32_t flags) {
+    if (dimer.phase == kAtTheta) {
+        return;
+    }
+    const char* changed = o.angle != dimer.options.angle                 ? "options->angle"
+                          : o.rotation != dimer.options.rotation         ? "options->rotation"
+                          : o.displacement != dimer.options.displacement ? "options->displacement"
+                                                                         : nullptr;
+    const int32_t maximize = (flags & NOPT_FLAG_MAXIMIZE) != 0 ? 1 : 0;
+    if (dimer.maximize >= 0 && dimer.maximize != maximize) {
+        changed = "NOPT_FLAG_MAXIMIZE";
+    }
+    if (changed != nullptr) {
+        throw Error(NOPT_ERROR_INVALID_STATE,
+                    "%s differs from what the update began with; change it after nopt_dimer_step or nopt_dimer_restore",
+                    changed);
+    }
+}
+
 // Of the next rotate or step. `options` may be null where only the kind of sums matters.
 DimerPass make_pass(const nopt_dimer& dimer, DimerDecision decision, const nopt_dimer_options* o, uint32_t flags,
                     int64_t step) {
@@ -118,6 +140,7 @@ void require_roles(const ParamSet& set, const DimerPass& pass) {
     require_role(set, NOPT_ROLE_DIRECTION, why);
     require_role(set, pass.grad, why);
     if (pass.decision != kDecideProject) {
+        require_role(set, NOPT_ROLE_PARAM, why);
         require_role(set, NOPT_ROLE_PARAM_BACKUP, why);
         if (!set.bound(pass.displaced)) {
             throw Error(NOPT_ERROR_MISSING_ROLE,
@@ -234,6 +257,9 @@ nopt_status nopt_dimer_displace(nopt_dimer* dimer, const nopt_dimer_options* opt
         for (const nopt_role role : {NOPT_ROLE_PARAM, NOPT_ROLE_DIRECTION, NOPT_ROLE_PARAM_BACKUP}) {
             require_role(set, role, "the dimer");
         }
+        if (o.angle == NOPT_DIMER_ANGLE_OPTIMAL) {
+            require_role(set, NOPT_ROLE_ROTATION_DIRECTION, "the dimer's optimal angle");
+        }
         const bool backs_up_grad = set.bound(NOPT_ROLE_GRAD_BACKUP);
         if (backs_up_grad) {
             require_role(set, NOPT_ROLE_GRAD, "the dimer");
@@ -244,6 +270,8 @@ nopt_status nopt_dimer_displace(nopt_dimer* dimer, const nopt_dimer_options* opt
         }
         dimer->phase = kAlongDirection;
         dimer->grad_is_backed_up = backs_up_grad;
+        dimer->options = o;
+        dimer->maximize = -1;
         set.displaced_by = dimer;
     });
 }
@@ -259,12 +287,8 @@ nopt_status nopt_dimer_rotate(nopt_dimer* dimer, const nopt_dimer_options* optio
             throw Error(NOPT_ERROR_INVALID_STATE,
                         "nopt_dimer_rotate: the parameters are not displaced; call nopt_dimer_displace first");
         }
+        require_same_update(*dimer, o, h.flags);
         const bool optimal = o.angle == NOPT_DIMER_ANGLE_OPTIMAL;
-        if (dimer->phase == kAlongRotationDirection && !optimal) {
-            throw Error(NOPT_ERROR_INVALID_STATE,
-                        "options->angle became FIXED_RATE within an update of the OPTIMAL angle; change it between "
-                        "updates");
-        }
         const DimerDecision decision = !optimal                          ? kDecideRotate
                                        : dimer->phase == kAlongDirection ? kDecidePlane
                                                                          : kDecideOptimizeAgain;
@@ -275,6 +299,7 @@ nopt_status nopt_dimer_rotate(nopt_dimer* dimer, const nopt_dimer_options* optio
             set.backend.dimer_turn(set, pass, stream);
         }
         dimer->phase = optimal ? kAlongRotationDirection : kAlongDirection;
+        dimer->maximize = (h.flags & NOPT_FLAG_MAXIMIZE) != 0 ? 1 : 0;
     });
 }
 
@@ -285,15 +310,11 @@ nopt_status nopt_dimer_step(nopt_dimer* dimer, const nopt_dimer_options* options
         ParamSet& set = call.set();
         const nopt_dimer_options o = read_options(options);
         const PreparedStep step = prepare_step(*dimer->optimizer, hyperparams);
+        require_same_update(*dimer, o, step.input.flags);
         const bool optimal = o.angle == NOPT_DIMER_ANGLE_OPTIMAL;
         if (dimer->phase == kAlongDirection && optimal) {
             throw Error(NOPT_ERROR_INVALID_STATE,
                         "nopt_dimer_step: the optimal angle needs nopt_dimer_rotate, and another gradient, first");
-        }
-        if (dimer->phase == kAlongRotationDirection && !optimal) {
-            throw Error(NOPT_ERROR_INVALID_STATE,
-                        "options->angle became FIXED_RATE within an update of the OPTIMAL angle; change it between "
-                        "updates");
         }
         const DimerDecision decision = dimer->phase == kAtTheta ? kDecideProject
                                        : optimal                ? kDecideOptimize

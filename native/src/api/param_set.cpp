@@ -17,12 +17,6 @@ void check_tensor_count(const ParamSet& set, int64_t tensor_count) {
     }
 }
 
-// Between displacement and step: theta itself, for one.
-bool is_held_by_dimer(nopt_role role) {
-    return role == NOPT_ROLE_DIRECTION || role == NOPT_ROLE_PARAM_BACKUP || role == NOPT_ROLE_GRAD_BACKUP ||
-           role == NOPT_ROLE_ROTATION_DIRECTION;
-}
-
 // Stores per-tensor values after checking them all.
 void set_tensor_values(ParamSet& set, std::vector<double>& target, int64_t tensor_count, const double* values,
                        const char* name, bool may_inherit) {
@@ -99,13 +93,6 @@ nopt_status nopt_param_set_bind(nopt_param_set* set, nopt_role role, int64_t ten
                         static_cast<int>(role), kRoleCount - 1);
         }
         check_tensor_count(*set->set, tensor_count);
-        if (set->set->displaced_by != nullptr && is_held_by_dimer(role)) {
-            throw Error(
-                NOPT_ERROR_INVALID_STATE,
-                "role %s holds what a dimer needs to end its update; call nopt_dimer_step or nopt_dimer_restore "
-                "before it is bound anew",
-                role_name(role));
-        }
         set->set->bind(role, pointers);
     });
 }

@@ -20,6 +20,12 @@ bool is_written(nopt_role role) {
     return std::find(std::begin(kReadOnly), std::end(kReadOnly), role) == std::end(kReadOnly);
 }
 
+// Between displacement and step: theta itself, for one.
+bool is_held_by_dimer(nopt_role role) {
+    return role == NOPT_ROLE_DIRECTION || role == NOPT_ROLE_PARAM_BACKUP || role == NOPT_ROLE_GRAD_BACKUP ||
+           role == NOPT_ROLE_ROTATION_DIRECTION;
+}
+
 uintptr_t address(const void* pointer) { return reinterpret_cast<uintptr_t>(pointer); }
 
 [[noreturn]] void throw_overlap(nopt_role role_a, int64_t tensor_a, nopt_role role_b, int64_t tensor_b) {
@@ -95,6 +101,12 @@ void ParamSet::bind(nopt_role role, void* const* new_pointers) {
     if (new_pointers != nullptr && current.size() == tensors &&
         (tensors == 0 || memcmp(current.data(), new_pointers, tensors * sizeof(void*)) == 0)) {
         return;
+    }
+    if (displaced_by != nullptr && is_held_by_dimer(role)) {
+        throw Error(NOPT_ERROR_INVALID_STATE,
+                    "role %s holds what a dimer needs to end its update; call nopt_dimer_step or nopt_dimer_restore "
+                    "before it is bound anew",
+                    role_name(role));
     }
 
     if (new_pointers != nullptr) {

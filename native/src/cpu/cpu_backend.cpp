@@ -318,10 +318,11 @@ public:
         }
     }
 
-    void dimer_decide(ParamSet&, const DimerPass& pass, void*) override {
+    void dimer_decide(ParamSet& set, const DimerPass& pass, void*) override {
         CpuDimer& dimer = dimer_of(pass);
         for (size_t i = 0; i < dimer.scopes.size(); ++i) {
-            decide(pass.decision, dimer.scopes[i], dimer.sums[i], pass.input);
+            const bool empty = (dimer.per_tensor ? set.counts[i] : set.total) == 0;
+            decide(pass.decision, dimer.scopes[i], dimer.sums[i], pass.input, empty);
         }
     }
 

@@ -1,6 +1,7 @@
 // How the kernels divide a set: chunks of tensors over blocks, elements of a chunk over threads, 16 bytes at a time.
 #pragma once
 
+#include <cuda_runtime.h>
 #include <stdint.h>
 
 #include "cuda/tuning.h"

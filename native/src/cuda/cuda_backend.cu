@@ -21,8 +21,8 @@ template <class... Parameters>
 void launch(const char* name, void (*kernel)(Parameters...), int64_t blocks, cudaStream_t stream,
             Parameters... arguments) {
     void* pointers[] = {&arguments...};
-    check_cuda(cudaLaunchKernel(reinterpret_cast<const void*>(kernel), dim3(static_cast<unsigned>(blocks)),
-                                dim3(kThreadsPerBlock), pointers, 0, stream),
+    check_cuda(cudaLaunchKernel(kernel_address(kernel), dim3(static_cast<unsigned>(blocks)), dim3(kThreadsPerBlock),
+                                pointers, 0, stream),
                name);
     // Also what an earlier asynchronous call left behind.
     check_cuda(cudaGetLastError(), name);
@@ -48,8 +48,7 @@ int64_t wave_of(void (*kernel)(Parameters...), int device) {
     int processors = 0;
     check_cuda(cudaDeviceGetAttribute(&processors, cudaDevAttrMultiProcessorCount, device), "cudaDeviceGetAttribute");
     int resident = 0;
-    check_cuda(cudaOccupancyMaxActiveBlocksPerMultiprocessor(&resident, reinterpret_cast<const void*>(kernel),
-                                                             kThreadsPerBlock, 0),
+    check_cuda(cudaOccupancyMaxActiveBlocksPerMultiprocessor(&resident, kernel_address(kernel), kThreadsPerBlock, 0),
                "cudaOccupancyMaxActiveBlocksPerMultiprocessor");
     return std::max<int64_t>(1, int64_t{resident} * processors);
 }
@@ -369,7 +368,8 @@ public:
             const int64_t blocks = (dimer.scope_count + kThreadsPerBlock - 1) / kThreadsPerBlock;
             launch("deciding", &decide_kernel, std::min<int64_t>(blocks, kMaxSmallBlocks), stream,
                    dimer_table(set, &pass, stream), pass.input, dimer.scope_count,
-                   static_cast<const Sums*>(dimer.sums.get()), dimer.published_on_device);
+                   static_cast<const int64_t*>(dimer.first_chunk.get()), static_cast<const Sums*>(dimer.sums.get()),
+                   dimer.published_on_device);
         }
     }
 

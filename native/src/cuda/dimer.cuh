@@ -38,7 +38,7 @@ struct PublishedReading {
 // The values at one place of the buffers that the kind of sum reads; the rest is 0 and costs nothing.
 template <int Kind>
 struct SumSource {
-    static constexpr int kSums = Kind == kSumsRotate ? 5 : Kind == kSumsOptimize ? 4 : 1;
+    static constexpr int kSums = Kind == kSumsRotate || Kind == kSumsOptimize ? 5 : 1;
     static constexpr bool kGrad = Kind != kSumsNorm;
     static constexpr bool kDisplaced = Kind == kSumsRotate || Kind == kSumsOptimize;
     static constexpr bool kRotation = Kind == kSumsOptimize;
@@ -113,6 +113,7 @@ struct SumSource {
             } else {
                 sum[2] = fma(d, t, sum[2]);
                 sum[3] = fma(g, d, sum[3]);
+                sum[4] = fma(t, t, sum[4]);
             }
         }
     }
@@ -202,9 +203,9 @@ __global__ void __launch_bounds__(kThreadsPerBlock) sums_kernel(const DimerTable
 // ---- decisions ----
 
 __device__ inline void decide_and_publish(const DimerTable& table, const DimerInput& input, int64_t scope,
-                                          const Sums& sums, PublishedReading* published) {
+                                          const Sums& sums, bool empty, PublishedReading* published) {
     DimerScope own = table.scopes[scope];
-    decide(static_cast<DimerDecision>(table.decision), own, sums, input);
+    decide(static_cast<DimerDecision>(table.decision), own, sums, input, empty);
     table.scopes[scope] = own;
     // The host may read at any moment, without waiting: see PublishedReading.
     PublishedReading& out = published[scope];
@@ -237,18 +238,18 @@ __global__ void __launch_bounds__(kThreadsPerBlock)
             }
             sums[scope] = own;
             if (decides != 0) {
-                decide_and_publish(table, input, scope, own, published);
+                decide_and_publish(table, input, scope, own, count == 0, published);
             }
         }
     }
 }
 
 __global__ void __launch_bounds__(kThreadsPerBlock)
-    decide_kernel(const DimerTable table, const DimerInput input, int64_t scope_count, const Sums* sums,
-                  PublishedReading* published) {
+    decide_kernel(const DimerTable table, const DimerInput input, int64_t scope_count, const int64_t* first_chunk,
+                  const Sums* sums, PublishedReading* published) {
     const int64_t stride = static_cast<int64_t>(gridDim.x) * kThreadsPerBlock;
     for (int64_t i = static_cast<int64_t>(blockIdx.x) * kThreadsPerBlock + threadIdx.x; i < scope_count; i += stride) {
-        decide_and_publish(table, input, i, sums[i], published);
+        decide_and_publish(table, input, i, sums[i], first_chunk[i] == first_chunk[i + 1], published);
     }
 }
 

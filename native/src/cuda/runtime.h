@@ -18,6 +18,18 @@ inline void check_cuda(cudaError_t result, const char* what) {
     throw Error(status, "%s: %s (%s)", what, cudaGetErrorString(result), cudaGetErrorName(result));
 }
 
+// A kernel as the runtime's functions take it. A stand-in for the runtime, on the host, needs the kernel's type.
+template <class Kernel>
+#if defined(__CUDACC__)
+const void* kernel_address(Kernel* kernel) {
+    return reinterpret_cast<const void*>(kernel);
+}
+#else
+Kernel* kernel_address(Kernel* kernel) {
+    return kernel;
+}
+#endif
+
 // Makes a device current for a scope and gives the caller's back.
 class DeviceGuard {
 public:

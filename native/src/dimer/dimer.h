@@ -18,7 +18,7 @@ enum DimerSums {
     kSumsNorm,      // N.N
     kSumsProject,   // g.N
     kSumsRotate,    // d.N, d.d, N.N, g.N, g.d          of the gradient displaced along N
-    kSumsOptimize,  // d.N, d.d, d.T, g.d               of the gradient displaced along T
+    kSumsOptimize,  // d.N, d.d, d.T, g.d, T.T          of the gradient displaced along T
     kDimerSumsCount
 };
 
@@ -74,7 +74,8 @@ struct DimerScope : DimerReading {
     float correction;   // g <- g - correction N
     int32_t displaces;  // whether the next displacement is along T, not N
 
-    // Of an update to the best angle, for N / |N|: d = slope N + force T.
+    // Of an update to the best angle, for N / |N|: d = slope N + force T. T is of unit length but for rounding, which
+    // can be large where the force is small beside d; its length is measured with it.
     double slope;
     double force;
     double grad_dot_n;
@@ -91,6 +92,10 @@ inline DimerScope initial_scope() {
 }
 
 NOPT_HD bool is_finite(double x) { return x - x == 0.0; }
+
+// What is smaller than this beside the squares that it is the difference of has no digits left. (Of two gradients in
+// float, differences below 1e-6 of them have none either.)
+constexpr double kCancelled = 1e-12;
 
 // Keeps the direction.
 NOPT_HD void refuse(DimerScope& s) {
@@ -135,13 +140,17 @@ NOPT_HD void decide_rotate(DimerScope& s, const Sums& sums, const DimerInput& in
     const double q = sums.value[4];
     const double kappa = input.kappa * input.sign;
     const double k = 1.0 - kappa * a;
-    const double length = sqrt(k * k * n + 2.0 * kappa * k * a + kappa * kappa * b);
+    // Where the terms cancel, the rate is far too large for the curvature, and the length would be noise.
+    const double terms = k * k * n + kappa * kappa * b;
+    const double length_sq = terms + 2.0 * kappa * k * a;
+    const double length = length_sq > kCancelled * terms ? sqrt(length_sq) : length_sq * 0.0;
     const double along = k / length;
     const double across = kappa / length;
     // N.v / |v|, for |N| = 1 but for rounding.
     const double cosine = k * (n / length) + kappa * (a / length);
     if (!(length > 0.0) || !is_finite(length) || !is_finite(along) || !is_finite(across) || !is_finite(b)) {
         refuse(s);
+        s.grad_dot_direction = p;
         return;
     }
     s.flags = 0;
@@ -149,7 +158,7 @@ NOPT_HD void decide_rotate(DimerScope& s, const Sums& sums, const DimerInput& in
     s.displaces = 0;
     s.along = along;
     s.across = across;
-    s.curvature = input.sign * a / input.displacement;
+    s.curvature = n > 0.0 ? input.sign * a / input.displacement : s.curvature;
     s.cosine = cosine;
     const double force_sq = b - 2.0 * a * a + a * a * n;
     s.sine = force_sq > 0.0 ? fabs(kappa) * sqrt(force_sq) / length : 0.0;
@@ -166,10 +175,11 @@ NOPT_HD void decide_plane(DimerScope& s, const Sums& sums) {
     const double force_sq = b - a * a;
     if (!is_finite(inverse_norm) || !is_finite(force_sq) || !is_finite(p) || !is_finite(q)) {
         refuse(s);
+        s.grad_dot_direction = sums.value[3];
         return;
     }
     // Without a force N is an eigenvector: T is 0, and the angle will be 0.
-    const double force = force_sq > 0.0 ? sqrt(force_sq) : 0.0;
+    const double force = force_sq > kCancelled * b ? sqrt(force_sq) : 0.0;
     const double inverse_force = force > 0.0 ? 1.0 / force : 0.0;
     s.flags = 0;
     s.turns = 0;
@@ -213,46 +223,51 @@ NOPT_HD void decide_optimize(DimerScope& s, const Sums& sums, const DimerInput& 
         refuse(s);
         return;
     }
-    const double dn = sums.value[0] * s.inverse_norm;
-    const double dd = sums.value[1];
-    const double dt = sums.value[2];
-    const double gd = sums.value[3];
+    // For N / |N| and T / |T|, along which theta is displaced by |T| times the displacement.
+    const double length_t = sqrt(sums.value[4]);
+    const double inverse_t = length_t > 0.0 ? 1.0 / length_t : 0.0;
+    const double dn = sums.value[0] * s.inverse_norm * inverse_t;
+    const double dd = sums.value[1] * inverse_t * inverse_t;
+    const double dt = sums.value[2] * inverse_t * inverse_t;
+    const double gd = sums.value[3] * inverse_t;
+    const double force_n = s.force * length_t;
+    const double grad_dot_t = s.grad_dot_t * inverse_t;
     // Two measurements of the same mixed curvature.
-    const double mixed = 0.5 * (s.force + dn);
+    const double mixed = 0.5 * (force_n + dn);
     const double sense = input.sign * (input.toward_maximum != 0 ? -1.0 : 1.0);
     double cosine;
     double sine;
     best_angle(sense * s.slope, sense * mixed, sense * dt, cosine, sine);
-    if (s.force == 0.0) {
+    if (!(length_t > 0.0)) {
         cosine = 1.0;
         sine = 0.0;
     }
     const double slope = cosine * cosine * s.slope + 2.0 * cosine * sine * mixed + sine * sine * dt;
-    if (!is_finite(slope) || !is_finite(dd) || !is_finite(gd)) {
+    if (!is_finite(slope) || !is_finite(dd) || !is_finite(gd) || !is_finite(length_t)) {
         refuse(s);
         return;
     }
     s.flags = 0;
     s.turns = 1;
     s.along = cosine * s.inverse_norm;
-    s.across = sine;
+    s.across = sine * inverse_t;
     s.curvature = input.sign * slope / input.displacement;
     s.cosine = cosine;
     s.sine = fabs(sine);
-    const double grad_dot_n = cosine * s.grad_dot_n + sine * s.grad_dot_t;
+    const double grad_dot_n = cosine * s.grad_dot_n + sine * grad_dot_t;
     if (again) {
         // d' = cos (slope N + force T) + sin d, along the new N = cos N + sin T.
-        const double cross = s.slope * dn + s.force * dt;
+        const double cross = s.slope * dn + force_n * dt;
         const double norm_sq =
-            cosine * cosine * (s.slope * s.slope + s.force * s.force) + 2.0 * cosine * sine * cross + sine * sine * dd;
+            cosine * cosine * (s.slope * s.slope + force_n * force_n) + 2.0 * cosine * sine * cross + sine * sine * dd;
         const double force_sq = norm_sq - slope * slope;
-        const double force = force_sq > 0.0 ? sqrt(force_sq) : 0.0;
+        const double force = force_sq > kCancelled * norm_sq ? sqrt(force_sq) : 0.0;
         const double inverse_force = force > 0.0 ? 1.0 / force : 0.0;
-        const double grad_dot_d = cosine * (s.slope * s.grad_dot_n + s.force * s.grad_dot_t) + sine * gd;
+        const double grad_dot_d = cosine * (s.slope * s.grad_dot_n + force_n * grad_dot_t) + sine * gd;
         s.displaces = 1;
         s.t_along = cosine * (s.slope - slope) * s.inverse_norm * inverse_force;
-        s.t_turn = (cosine * s.force - slope * sine) * inverse_force;
-        s.t_across = sine * inverse_force;
+        s.t_turn = (cosine * force_n - slope * sine) * inverse_t * inverse_force;
+        s.t_across = sine * inverse_t * inverse_force;
         s.grad_dot_t = (grad_dot_d - slope * grad_dot_n) * inverse_force;
         s.force = force;
     }
@@ -262,9 +277,13 @@ NOPT_HD void decide_optimize(DimerScope& s, const Sums& sums, const DimerInput& 
     decide_correction(s, grad_dot_n, input);
 }
 
-NOPT_HD void decide(DimerDecision decision, DimerScope& s, const Sums& sums, const DimerInput& input) {
+// `empty`: the scope has no elements here, and nothing to decide.
+NOPT_HD void decide(DimerDecision decision, DimerScope& s, const Sums& sums, const DimerInput& input, bool empty) {
     s.step = input.step;
     ++s.version;
+    if (empty) {
+        return;
+    }
     switch (decision) {
         case kDecideNormalize:
             decide_normalize(s, sums);

@@ -5,6 +5,7 @@
 #include <stdint.h>
 #include <string.h>
 
+#include <algorithm>
 #include <ostream>
 #include <string>
 #include <vector>
@@ -25,9 +26,13 @@
 
 namespace nopt_test {
 
+// What the rules use.
 constexpr nopt_role kRoles[] = {NOPT_ROLE_PARAM,      NOPT_ROLE_GRAD,           NOPT_ROLE_EXP_AVG,
                                 NOPT_ROLE_EXP_AVG_SQ, NOPT_ROLE_MAX_EXP_AVG_SQ, NOPT_ROLE_MOMENTUM_BUFFER};
-constexpr int kRoleCount = 6;
+// What a dimer adds; see DimerModel.
+constexpr nopt_role kDimerRoles[] = {NOPT_ROLE_DIRECTION, NOPT_ROLE_GRAD_DISPLACED, NOPT_ROLE_PARAM_BACKUP,
+                                     NOPT_ROLE_GRAD_BACKUP, NOPT_ROLE_ROTATION_DIRECTION};
+constexpr int kRoleCount = 11;
 
 // Reproducible floats; splitmix64.
 class Random {
@@ -93,6 +98,15 @@ public:
         return result;
     }
 
+    void set_values(const std::vector<float>& values) {
+        const float* from = values.data();
+        for (size_t i = 0; i < counts_.size(); ++i) {
+            std::copy_n(from, counts_[i], tensor(i));
+            from += counts_[i];
+        }
+        ASSERT_EQ(values.data() + values.size(), from);
+    }
+
     void fill(Random& random) {
         for (size_t i = 0; i < counts_.size(); ++i) {
             for (int64_t j = 0; j < counts_[i]; ++j) {
@@ -136,16 +150,23 @@ inline nopt_hyperparams defaults(const char* rule) {
 // Parameters, gradients and every state of some tensors, all bound, with an optimizer.
 class Model {
 public:
-    Model(const char* rule, std::vector<int64_t> counts, int64_t misalign = 0, uint64_t seed = 1)
+    Model(const char* rule, std::vector<int64_t> counts, int64_t misalign = 0, uint64_t seed = 1,
+          bool with_dimer_roles = false)
         : counts_(std::move(counts)), random_(seed) {
         for (int role = 0; role < kRoleCount; ++role) {
-            buffers_.emplace_back(counts_, misalign);
+            const bool has_role = with_dimer_roles || role < NOPT_ROLE_DIRECTION;
+            buffers_.emplace_back(has_role ? counts_ : std::vector<int64_t>(), misalign);
         }
         buffers_[NOPT_ROLE_PARAM].fill(random_);
         EXPECT_EQ(NOPT_OK, nopt_param_set_create(NOPT_BACKEND_CPU, 0, tensor_count(), counts_.data(), nullptr, &set))
             << nopt_last_error_message();
         for (const nopt_role role : kRoles) {
             bind(role);
+        }
+        for (const nopt_role role : kDimerRoles) {
+            if (with_dimer_roles) {
+                bind(role);
+            }
         }
         EXPECT_EQ(NOPT_OK, nopt_optimizer_create(set, rule, &optimizer)) << nopt_last_error_message();
     }
@@ -165,6 +186,10 @@ public:
         const std::vector<void*> pointers = buffers_[role].pointers();
         EXPECT_EQ(NOPT_OK, nopt_param_set_bind(set, role, tensor_count(), pointers.data()))
             << nopt_last_error_message();
+    }
+
+    void unbind(nopt_role role) {
+        EXPECT_EQ(NOPT_OK, nopt_param_set_bind(set, role, tensor_count(), nullptr)) << nopt_last_error_message();
     }
 
     void new_gradients() { buffers_[NOPT_ROLE_GRAD].fill(random_); }
