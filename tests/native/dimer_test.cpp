@@ -1915,7 +1915,7 @@ TEST(DimerRanks, SumsAreAddedUpInTheirOrder) {
         model.new_gradients();
         const std::vector<Vector> d2 = difference();
         const std::vector<Vector> t = tensors_of_role(NOPT_ROLE_ROTATION_DIRECTION);
-        expect_sums(NOPT_DIMER_PASS_STEP, {{d2, n}, {d2, d2}, {d2, t}, {g, d2}});
+        expect_sums(NOPT_DIMER_PASS_STEP, {{d2, n}, {d2, d2}, {d2, t}, {g, t}, {t, t}, {n, t}});
     }
 }
 

@@ -29,12 +29,6 @@ internal sealed class LineChart
     private const double CharacterWidth = 6.7; // of the 12 px font, about; SVG cannot be asked
     private const double SwatchWidth = 34;
     private const double LegendGap = 22;
-    private const string Ink = "#222222";
-    private const string FaintInk = "#5f6368";
-
-    // Okabe and Ito's palette, which colour-blind readers can tell apart, without its yellow, too pale on white.
-    private static readonly string[] _palette =
-        ["#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000"];
 
     private readonly List<LineSeries> _series = [];
     private readonly List<ReferenceLine> _references = [];
@@ -77,16 +71,17 @@ internal sealed class LineChart
 
         var svg = new StringBuilder();
         double height = Height * charts.Count;
-        Line(svg, $"""
+        Svg.Line(svg, $"""
             <svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {Width} {height}" width="{Width}" height="{height}">
             """);
         for (int i = 0; i < charts.Count; i++)
         {
-            Line(svg, $"""<g transform="translate(0 {i * Height})">""");
+            Svg.Line(svg, $"""<g transform="translate(0 {i * Height})">""");
             svg.Append(charts[i].ToSvg()).Append("</g>\n");
         }
 
-        return svg.Append("</svg>\n").ToString();
+        Svg.End(svg);
+        return svg.ToString();
     }
 
     /// <summary>The picture.</summary>
@@ -100,13 +95,8 @@ internal sealed class LineChart
             points.Select(static point => point.Y).Concat(references), Height - Bottom, Top + legendHeight, 7);
 
         var svg = new StringBuilder();
-        Line(svg, $"""
-            <svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {Width} {Height}" width="{Width}" height="{Height}"
-              role="img" font-size="12" font-family="system-ui, 'Segoe UI', Helvetica, Arial, sans-serif">
-            <title>{Escape(Title)}</title>
-            <rect width="{Width}" height="{Height}" rx="6" fill="#ffffff"/>
-            """);
-        Text(svg, Left, 30, Title, "start", Ink, """font-size="17" font-weight="600" """);
+        Svg.Begin(svg, Width, Height, Title);
+        Svg.Heading(svg, Left, 30, Title);
         DrawAxes(svg, x, y);
         DrawReferences(svg, y);
         foreach (LineSeries series in _series)
@@ -117,11 +107,11 @@ internal sealed class LineChart
         for (int i = 0; i < _series.Count; i++)
         {
             (double left, double middle) = legend[i];
-            Line(svg, $"""<path d="M{left:0.##} {middle:0.##}h{SwatchWidth - 8}" {Stroke(_series[i])}/>""");
-            Text(svg, left + SwatchWidth, middle + 4, _series[i].Name, "start", Ink);
+            Svg.Line(svg, $"""<path d="M{left:0.##} {middle:0.##}h{SwatchWidth - 8}" {Stroke(_series[i])}/>""");
+            Svg.Text(svg, left + SwatchWidth, middle + 4, _series[i].Name, "start", Svg.Ink);
         }
 
-        svg.Append("</svg>\n");
+        Svg.End(svg);
         return svg.ToString();
     }
 
@@ -153,21 +143,21 @@ internal sealed class LineChart
         foreach (double tick in y.Ticks)
         {
             double at = y.Place(tick);
-            Line(svg, $"""<path d="M{Left} {at:0.##}H{Width - Right}" stroke="#e3e5e8"/>""");
-            Text(svg, Left - 10, at + 4, y.Label(tick), "end", FaintInk);
+            Svg.Line(svg, $"""<path d="M{Left} {at:0.##}H{Width - Right}" stroke="#e3e5e8"/>""");
+            Svg.Text(svg, Left - 10, at + 4, y.Label(tick), "end", Svg.FaintInk);
         }
 
         foreach (double tick in x.Ticks)
         {
             double at = x.Place(tick);
-            Line(svg, $"""<path d="M{at:0.##} {Height - Bottom}v5" stroke="{FaintInk}"/>""");
-            Text(svg, at, Height - Bottom + 20, x.Label(tick), "middle", FaintInk);
+            Svg.Line(svg, $"""<path d="M{at:0.##} {Height - Bottom}v5" stroke="{Svg.FaintInk}"/>""");
+            Svg.Text(svg, at, Height - Bottom + 20, x.Label(tick), "middle", Svg.FaintInk);
         }
 
-        Line(svg, $"""<path d="M{Left} {Height - Bottom}H{Width - Right}" stroke="{FaintInk}"/>""");
-        Text(svg, (Left + Width - Right) / 2, Height - 16, XLabel, "middle", Ink);
+        Svg.Line(svg, $"""<path d="M{Left} {Height - Bottom}H{Width - Right}" stroke="{Svg.FaintInk}"/>""");
+        Svg.Text(svg, (Left + Width - Right) / 2, Height - 16, XLabel, "middle", Svg.Ink);
         double middle = (y.Place(y.First) + y.Place(y.Last)) / 2;
-        Text(svg, 20, middle, YLabel, "middle", Ink, Invariant($"""transform="rotate(-90 20 {middle:0.##})" """));
+        Svg.Text(svg, 20, middle, YLabel, "middle", Svg.Ink, Invariant($"""transform="rotate(-90 20 {middle:0.##})" """));
     }
 
     private void DrawReferences(StringBuilder svg, Axis y)
@@ -175,14 +165,14 @@ internal sealed class LineChart
         foreach (ReferenceLine reference in _references.Where(static reference => double.IsFinite(reference.Y)))
         {
             double at = y.Place(reference.Y);
-            Line(svg, $"""
-                <path d="M{Left} {at:0.##}H{Width - Right}" stroke="{FaintInk}"
+            Svg.Line(svg, $"""
+                <path d="M{Left} {at:0.##}H{Width - Right}" stroke="{Svg.FaintInk}"
                   stroke-width="1.2" stroke-dasharray="2 3"/>
                 """);
 
             // The white outline keeps the label legible where a line crosses it.
-            Text(
-                svg, Width - Right - 4, at - 6, reference.Label, "end", FaintInk,
+            Svg.Text(
+                svg, Width - Right - 4, at - 6, reference.Label, "end", Svg.FaintInk,
                 """stroke="#ffffff" stroke-width="3" paint-order="stroke" """);
         }
     }
@@ -208,52 +198,22 @@ internal sealed class LineChart
 
         if (path.Length > 0)
         {
-            Line(svg, $"""<path d="{path}" {Stroke(series)}><title>{Escape(series.Name)}</title></path>""");
+            Svg.Line(svg, $"""<path d="{path}" {Stroke(series)}><title>{Svg.Escape(series.Name)}</title></path>""");
         }
     }
 
     private static string Stroke(LineSeries series)
     {
-        string color = _palette[(int)((uint)series.Color % (uint)_palette.Length)];
+        string color = Svg.Color(series.Color);
         string style = series.Dashed
             ? """stroke-width="1.5" stroke-dasharray="5 4" stroke-opacity="0.6" """
             : """stroke-width="2.2" """;
         return $"""fill="none" stroke="{color}" stroke-linejoin="round" stroke-linecap="round" {style}""";
     }
 
-    private static void Text(
-        StringBuilder svg, double x, double y, string text, string anchor, string color, string attributes = "") =>
-        Line(svg, $"""
-            <text x="{x:0.##}" y="{y:0.##}" text-anchor="{anchor}" fill="{color}" {attributes}>{Escape(text)}</text>
-            """);
-
-    private static void Line(StringBuilder svg, FormattableString line) => svg.Append(Invariant(line)).Append('\n');
-
     private static string Invariant(FormattableString text) => FormattableString.Invariant(text);
 
     private static bool IsFinite((double X, double Y) point) => double.IsFinite(point.X) && double.IsFinite(point.Y);
-
-    /// <summary>Escapes what XML reserves and drops what it cannot hold at all, such as control characters.</summary>
-    private static string Escape(string text)
-    {
-        var escaped = new StringBuilder(text.Length);
-        foreach (Rune rune in text.EnumerateRunes())
-        {
-            string? replacement = rune.Value switch
-            {
-                '&' => "&amp;",
-                '<' => "&lt;",
-                '>' => "&gt;",
-                '"' => "&quot;",
-                '\t' or '\n' or '\r' => " ",
-                < ' ' or 0xFFFE or 0xFFFF => "",
-                _ => null,
-            };
-            escaped.Append(replacement ?? rune.ToString());
-        }
-
-        return escaped.ToString();
-    }
 
     /// <summary>Maps values to positions in the picture, with ticks at multiples of 1, 2 or 5 times a power of ten.
     /// </summary>

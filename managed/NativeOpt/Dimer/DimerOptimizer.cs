@@ -45,7 +45,6 @@ public sealed unsafe class DimerOptimizer : IDisposable
     private int _displacements;
     private bool _gaveUp;
     private nopt_dimer_options _update;
-    private DeviceStream _displacedOn;
 
     /// <summary>Makes a dimer around an optimizer. Its direction is drawn at the first step.</summary>
     /// <param name="optimizer">The optimizer; keep it as long as the dimer.</param>
@@ -76,11 +75,13 @@ public sealed unsafe class DimerOptimizer : IDisposable
     /// <exception cref="ArgumentOutOfRangeException">An option is out of its range.</exception>
     /// <exception cref="ArgumentException">The scope differs.</exception>
     /// <exception cref="InvalidOperationException">The parameters are displaced.</exception>
+    /// <exception cref="ObjectDisposedException">The dimer, its optimizer or the set is disposed of.</exception>
     public DimerOptions Options
     {
         get => _options;
         set
         {
+            ThrowIfDisposed();
             ArgumentNullException.ThrowIfNull(value);
             value.Validate(nameof(value));
             if (value.Scope != _options.Scope)
@@ -195,7 +196,8 @@ public sealed unsafe class DimerOptimizer : IDisposable
     /// </summary>
     /// <param name="stream">The stream; on CPU the default one.</param>
     /// <exception cref="InvalidOperationException">
-    /// The step needs no more gradients, the set has none yet, or the displacement is to follow from a learning rate of 0.
+    /// The step needs no more gradients, or none at all, the set has none yet, or the displacement is to follow from a
+    /// learning rate of 0.
     /// </exception>
     /// <exception cref="ConcurrentUseException">The set is in use by another thread.</exception>
     /// <exception cref="ArgumentException">The set is on CPU, and the stream is not the default one.</exception>
@@ -211,6 +213,12 @@ public sealed unsafe class DimerOptimizer : IDisposable
             throw new InvalidOperationException("The step needs no more displaced gradients; call Step.");
         }
 
+        if (StepCount % _options.Interval != 0)
+        {
+            throw new InvalidOperationException(
+                "No update of the direction is due in this step (NeedsDisplacedGradient): call Step. Or change Interval.");
+        }
+
         using HandleLease lease = new(_handle, this);
         nopt_dimer* dimer = (nopt_dimer*)lease.Pointer;
         if (_displacements == 0)
@@ -219,7 +227,7 @@ public sealed unsafe class DimerOptimizer : IDisposable
             EnsureBuffers(stream);
             NativeError.ThrowIfFailed(NativeMethods.nopt_dimer_displace(dimer, &update, (void*)stream.Pointer));
             _update = update;
-            _displacedOn = stream;
+            _handle.DisplacedOn = stream;
             Optimizer.ParameterSet.Handle.IsDisplaced = true;
         }
         else
@@ -441,6 +449,7 @@ public sealed unsafe class DimerOptimizer : IDisposable
             throw new ArgumentException("The direction is 0.", nameof(direction));
         }
 
+        bool hadDirection = _hasDirection;
         _hasDirection = true; // none is drawn
         try
         {
@@ -459,10 +468,11 @@ public sealed unsafe class DimerOptimizer : IDisposable
             NativeError.ThrowIfFailed(
                 NativeMethods.nopt_dimer_normalize_direction((nopt_dimer*)lease.Pointer, (void*)stream.Pointer));
             stream.KeepAlive();
+            ForgetCurvature(stream);
         }
         catch
         {
-            _hasDirection = false;
+            _hasDirection = hadDirection;
             throw;
         }
     }
@@ -535,9 +545,19 @@ public sealed unsafe class DimerOptimizer : IDisposable
         ArgumentNullException.ThrowIfNull(source);
         ThrowIfDisposed();
         RequireNotDisplaced();
-        EnsureBuffers(stream);
-        using HandleLease lease = new(_handle, this);
-        OptimizerState.Load(Optimizer, this, source, stream, cancellationToken);
+        bool hadDirection = _hasDirection;
+        try
+        {
+            EnsureBuffers(stream);
+            using HandleLease lease = new(_handle, this);
+            OptimizerState.Load(Optimizer, this, source, stream, cancellationToken);
+        }
+        catch
+        {
+            // One that was drawn for a file that is refused is drawn again, perhaps from another seed.
+            _hasDirection = hadDirection;
+            throw;
+        }
     }
 
     /// <summary>
@@ -546,20 +566,8 @@ public sealed unsafe class DimerOptimizer : IDisposable
     /// </summary>
     public void Dispose()
     {
-        if (IsDisplaced && !_handle.IsDisposed && !Optimizer.ParameterSet.IsDisposed)
-        {
-            try
-            {
-                GiveUp(_displacedOn);
-            }
-            catch (Exception exception) when (
-                exception is NativeOptException or InvalidOperationException or ArgumentException)
-            {
-                // A device that is lost, or a set in use: Dispose has nobody to tell.
-            }
-        }
-
         _handle.Dispose();
+        _displacements = 0;
         GC.SuppressFinalize(this);
     }
 
@@ -590,10 +598,25 @@ public sealed unsafe class DimerOptimizer : IDisposable
     private double Displacement()
     {
         double displacement = _options.Displacement ?? (10 * Optimizer.LearningRate);
-        return displacement > 0
+        return displacement >= Check.SmallestNormal && displacement <= float.MaxValue
             ? displacement
             : throw new InvalidOperationException(
-                "The displacement is 10 times the learning rate, which is 0; set DimerOptions.Displacement.");
+                $"The displacement is 10 times the learning rate, {displacement}, but it must be above 0, and finite and normal "
+                + "as a float; set DimerOptions.Displacement.");
+    }
+
+    /// <summary>As long as none was measured along a new direction.</summary>
+    private void ForgetCurvature(DeviceStream stream)
+    {
+        double[] none = new double[ScopeCount];
+        Array.Fill(none, double.NaN);
+        using HandleLease lease = new(_handle, this);
+        fixed (double* values = none)
+        {
+            NativeError.ThrowIfFailed(
+                NativeMethods.nopt_dimer_set_curvature(
+                    (nopt_dimer*)lease.Pointer, none.Length, values, (void*)stream.Pointer));
+        }
     }
 
     private void GiveUp(DeviceStream stream)
@@ -609,7 +632,7 @@ public sealed unsafe class DimerOptimizer : IDisposable
     {
         _displacements = 0;
         _gaveUp = false;
-        _displacedOn = default;
+        _handle.DisplacedOn = null;
         Optimizer.ParameterSet.Handle.IsDisplaced = false;
     }
 

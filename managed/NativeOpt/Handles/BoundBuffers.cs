@@ -21,6 +21,14 @@ internal sealed unsafe class BoundBuffers(ParameterSetHandle set)
     /// <summary>Binds a role's buffers, in place of earlier ones. Takes <paramref name="owned"/> if all goes well.</summary>
     public void Bind(nopt_role role, ReadOnlySpan<nint> pointers, MemoryHandle? owned)
     {
+        if (owned is null && _entries.TryGetValue(role, out Entry? present) && present.Owned is null)
+        {
+            // The host's buffers move, perhaps at every step.
+            NativeError.ThrowIfFailed(BindNative(role, pointers));
+            pointers.CopyTo(present.Pointers);
+            return;
+        }
+
         Entry entry = new(pointers.ToArray(), owned);
         NativeError.ThrowIfFailed(BindNative(role, pointers));
         _entries.Remove(role, out Entry? replaced);

@@ -10,6 +10,7 @@ internal sealed unsafe class DimerHandle : NativeHandle
 {
     private readonly ParameterSetHandle _set;
     private readonly OptimizerHandle _optimizer;
+    private volatile bool _isDisposedOf;
 
     /// <param name="parameters">The optimizer's set.</param>
     /// <param name="optimizer">The optimizer's handle.</param>
@@ -39,11 +40,26 @@ internal sealed unsafe class DimerHandle : NativeHandle
         SetHandle((nint)dimer);
     }
 
+    /// <summary>The stream of the displacement that has not ended yet; null if there is none.</summary>
+    public DeviceStream? DisplacedOn { get; set; }
+
     /// <summary>The direction, the backups and what else the dimer needs.</summary>
     public BoundBuffers Buffers { get; }
 
+    protected override void Dispose(bool disposing)
+    {
+        _isDisposedOf |= disposing;
+        base.Dispose(disposing);
+    }
+
     protected override bool ReleaseHandle()
     {
+        // After the last call, of whatever thread, that displaced. Not from a finalizer: the parameters may be gone then.
+        if (_isDisposedOf && DisplacedOn is DeviceStream stream)
+        {
+            Restore(stream);
+        }
+
         SpinWait wait = default;
         nopt_status status;
         while ((status = NativeMethods.nopt_dimer_destroy((nopt_dimer*)handle)) == nopt_status.NOPT_ERROR_BUSY)
@@ -56,5 +72,27 @@ internal sealed unsafe class DimerHandle : NativeHandle
         _set.DangerousRelease();
         GC.KeepAlive(_optimizer);
         return status == nopt_status.NOPT_OK;
+    }
+
+    private void Restore(DeviceStream stream)
+    {
+        nint order;
+        try
+        {
+            order = stream.Pointer;
+        }
+        catch (ObjectDisposedException)
+        {
+            order = 0;
+        }
+
+        // A device that is lost has nothing to restore, and nobody to tell.
+        SpinWait wait = default;
+        while (NativeMethods.nopt_dimer_restore((nopt_dimer*)handle, (void*)order) == nopt_status.NOPT_ERROR_BUSY)
+        {
+            wait.SpinOnce();
+        }
+
+        _set.IsDisplaced = false;
     }
 }

@@ -182,6 +182,12 @@ public abstract unsafe partial class Optimizer : IDisposable
     {
         ThrowIfDisposed();
         RequireGradients();
+        if (ParameterSet.Handle.IsDisplaced)
+        {
+            throw new InvalidOperationException(
+                "A DimerOptimizer has displaced the parameters; call its Step or Restore first.");
+        }
+
         EnsureState();
         nopt_hyperparams hyperparameters = _hyperparameters;
         using HandleLease lease = new(_handle, this);

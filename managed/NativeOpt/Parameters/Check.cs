@@ -5,7 +5,8 @@ namespace NativeOpt;
 /// <summary>The ranges of numbers that users give.</summary>
 internal static class Check
 {
-    private const double SmallestNormal = 1.17549435082228751e-38; // of float
+    /// <summary>The least positive float of full precision.</summary>
+    public const double SmallestNormal = 1.17549435082228751e-38;
 
     /// <summary>Finite as a float and not negative; NaN fails.</summary>
     public static void AtLeastZero(double value, string name, string paramName)

@@ -128,6 +128,15 @@ internal static unsafe class OptimizerState
 
         // All of the data is read before any of it is used: the file may end early.
         using DeviceBuffer<byte> data = ReadData(stream, total, cancellation);
+        foreach (Buffer buffer in buffers)
+        {
+            if (buffer.Key.EndsWith('.' + DirectionSuffix, StringComparison.Ordinal))
+            {
+                RequireFinite(
+                    buffer.Key, (float*)((byte*)data.Pointer + entries[buffer.Key].Begin), buffer.Tensor.ElementCount);
+            }
+        }
+
         optimizer.StepState = state;
         dimer?.Resume(
             dimerState.Curvature, dimerState.Seed, dimerState.Step, dimerState.GradientEvaluations, order);
@@ -236,6 +245,18 @@ internal static unsafe class OptimizerState
         if (metadata.Keys.FirstOrDefault(key => !Keys.Contains(key) && !DimerKeys.Contains(key)) is { } unknown)
         {
             throw new InvalidDataException($"The metadata has \"{unknown}\", which {Format} does not know.");
+        }
+    }
+
+    // A NaN there would switch the dimer off for good.
+    private static void RequireFinite(string key, float* values, long count)
+    {
+        for (long i = 0; i < count; i++)
+        {
+            if (!float.IsFinite(values[i]))
+            {
+                throw new InvalidDataException($"\"{key}\" holds {values[i]} in the file; a direction must be finite.");
+            }
         }
     }
 

@@ -76,15 +76,16 @@ struct Rotate {
 };
 
 struct Optimize {
-    static constexpr int kSums = 5;
+    static constexpr int kSums = 6;
     static constexpr bool kGrad = true, kDisplaced = true, kDirection = true, kRotation = true;
     template <class T>
     NOPT_HD static void add(T (&sum)[kSums], const T& g, const T& d, const T& n, const T& t) {
         add_product(sum[0], d, n);
         add_product(sum[1], d, d);
         add_product(sum[2], d, t);
-        add_product(sum[3], g, d);
+        add_product(sum[3], g, t);
         add_product(sum[4], t, t);
+        add_product(sum[5], n, t);
     }
 };
 

@@ -38,7 +38,7 @@ struct PublishedReading {
 // The values at one place of the buffers that the kind of sum reads; the rest is 0 and costs nothing.
 template <int Kind>
 struct SumSource {
-    static constexpr int kSums = Kind == kSumsRotate || Kind == kSumsOptimize ? 5 : 1;
+    static constexpr int kSums = Kind == kSumsRotate ? 5 : Kind == kSumsOptimize ? 6 : 1;
     static constexpr bool kGrad = Kind != kSumsNorm;
     static constexpr bool kDisplaced = Kind == kSumsRotate || Kind == kSumsOptimize;
     static constexpr bool kRotation = Kind == kSumsOptimize;
@@ -112,8 +112,9 @@ struct SumSource {
                 sum[4] = fma(g, d, sum[4]);
             } else {
                 sum[2] = fma(d, t, sum[2]);
-                sum[3] = fma(g, d, sum[3]);
+                sum[3] = fma(g, t, sum[3]);
                 sum[4] = fma(t, t, sum[4]);
+                sum[5] = fma(n, t, sum[5]);
             }
         }
     }

@@ -18,7 +18,7 @@ enum DimerSums {
     kSumsNorm,      // N.N
     kSumsProject,   // g.N
     kSumsRotate,    // d.N, d.d, N.N, g.N, g.d          of the gradient displaced along N
-    kSumsOptimize,  // d.N, d.d, d.T, g.d, T.T          of the gradient displaced along T
+    kSumsOptimize,  // d.N, d.d, d.T, g.T, T.T, N.T     of the gradient displaced along T
     kDimerSumsCount
 };
 
@@ -74,12 +74,10 @@ struct DimerScope : DimerReading {
     float correction;   // g <- g - correction N
     int32_t displaces;  // whether the next displacement is along T, not N
 
-    // Of an update to the best angle, for N / |N|: d = slope N + force T. T is of unit length but for rounding, which
-    // can be large where the force is small beside d; its length is measured with it.
+    // Of an update to the best angle, for N / |N|: displaced along it, the gradient changes by slope N + force T.
     double slope;
     double force;
     double grad_dot_n;
-    double grad_dot_t;
     double inverse_norm;  // 1 / |N|
 };
 
@@ -190,7 +188,6 @@ NOPT_HD void decide_plane(DimerScope& s, const Sums& sums) {
     s.slope = a;
     s.force = force;
     s.grad_dot_n = p;
-    s.grad_dot_t = (q - a * p) * inverse_force;
     s.inverse_norm = inverse_norm;
 }
 
@@ -218,63 +215,72 @@ NOPT_HD void best_angle(double c_n, double c_nt, double c_t, double& cosine, dou
 
 // With the gradient displaced along T, the curvature in the whole plane is known. `again`: the gradient along the new N
 // follows by linear extrapolation, and from it the next T, without another evaluation (Kastner & Sherwood 2008).
+//
+// Where the force was small beside d, T is made of rounding in part: its length is not 1, and it is not at right angles
+// to N. Both are measured, and the plane is taken as it is; where little of T is left, N has converged and stays.
 NOPT_HD void decide_optimize(DimerScope& s, const Sums& sums, const DimerInput& input, bool again) {
     if ((s.flags & NOPT_DIMER_STATUS_ROTATION_REFUSED) != 0) {
         refuse(s);
         return;
     }
-    // For N / |N| and T / |T|, along which theta is displaced by |T| times the displacement.
-    const double length_t = sqrt(sums.value[4]);
-    const double inverse_t = length_t > 0.0 ? 1.0 / length_t : 0.0;
-    const double dn = sums.value[0] * s.inverse_norm * inverse_t;
-    const double dd = sums.value[1] * inverse_t * inverse_t;
-    const double dt = sums.value[2] * inverse_t * inverse_t;
-    const double gd = sums.value[3] * inverse_t;
-    const double force_n = s.force * length_t;
-    const double grad_dot_t = s.grad_dot_t * inverse_t;
-    // Two measurements of the same mixed curvature.
-    const double mixed = 0.5 * (force_n + dn);
-    const double sense = input.sign * (input.toward_maximum != 0 ? -1.0 : 1.0);
-    double cosine;
-    double sine;
-    best_angle(sense * s.slope, sense * mixed, sense * dt, cosine, sine);
-    if (!(length_t > 0.0)) {
-        cosine = 1.0;
-        sine = 0.0;
+    const double d_n = sums.value[0] * s.inverse_norm;  // with N / |N| throughout
+    const double d_d = sums.value[1];
+    const double d_t = sums.value[2];
+    const double g_t = sums.value[3];
+    const double t_t = sums.value[4];
+    const double n_t = sums.value[5] * s.inverse_norm;
+    if (!is_finite(d_n) || !is_finite(d_d) || !is_finite(d_t) || !is_finite(g_t) || !is_finite(t_t)) {
+        refuse(s);
+        return;
     }
-    const double slope = cosine * cosine * s.slope + 2.0 * cosine * sine * mixed + sine * sine * dt;
-    if (!is_finite(slope) || !is_finite(dd) || !is_finite(gd) || !is_finite(length_t)) {
+    // E = (T - n_t N) / rest completes N to axes of the plane. Displaced along N the gradient changes by
+    // slope N + force T, along E by (d - n_t (slope N + force T)) / rest.
+    const double rest_sq = t_t - n_t * n_t;
+    const bool is_plane = t_t > 0.25 && t_t < 4.0 && rest_sq > 0.5 * t_t;
+    const double inverse_rest = is_plane ? 1.0 / sqrt(rest_sq) : 0.0;
+    const double slope_n = is_plane ? s.slope + s.force * n_t : s.slope;
+    const double force_e = s.force * rest_sq * inverse_rest;
+    const double mixed_e = (d_n - n_t * slope_n) * inverse_rest;
+    const double slope_e = ((d_t - n_t * d_n) * inverse_rest - n_t * force_e) * inverse_rest;
+    const double mixed = 0.5 * (force_e + mixed_e);  // two measurements of the same
+    double cosine = 1.0;
+    double sine = 0.0;
+    if (is_plane) {
+        const double sense = input.sign * (input.toward_maximum != 0 ? -1.0 : 1.0);
+        best_angle(sense * slope_n, sense * mixed, sense * slope_e, cosine, sine);
+    }
+    // The new N = cosine N + sine E = u N + w T.
+    const double u = cosine - sine * n_t * inverse_rest;
+    const double w = sine * inverse_rest;
+    const double slope = cosine * cosine * slope_n + 2.0 * cosine * sine * mixed + sine * sine * slope_e;
+    if (!is_finite(slope)) {
         refuse(s);
         return;
     }
     s.flags = 0;
     s.turns = 1;
-    s.along = cosine * s.inverse_norm;
-    s.across = sine * inverse_t;
+    s.along = u * s.inverse_norm;
+    s.across = w;
     s.curvature = input.sign * slope / input.displacement;
     s.cosine = cosine;
     s.sine = fabs(sine);
-    const double grad_dot_n = cosine * s.grad_dot_n + sine * grad_dot_t;
     if (again) {
-        // d' = cos (slope N + force T) + sin d, along the new N = cos N + sin T.
-        const double cross = s.slope * dn + force_n * dt;
-        const double norm_sq =
-            cosine * cosine * (s.slope * s.slope + force_n * force_n) + 2.0 * cosine * sine * cross + sine * sine * dd;
+        // Along the new N the gradient changes by u (slope N + force T) + w d.
+        const double n_sq = s.slope * s.slope + 2.0 * s.slope * s.force * n_t + s.force * s.force * t_t;
+        const double norm_sq = u * u * n_sq + 2.0 * u * w * (s.slope * d_n + s.force * d_t) + w * w * d_d;
         const double force_sq = norm_sq - slope * slope;
-        const double force = force_sq > kCancelled * norm_sq ? sqrt(force_sq) : 0.0;
+        const double force = is_plane && force_sq > kCancelled * norm_sq ? sqrt(force_sq) : 0.0;
         const double inverse_force = force > 0.0 ? 1.0 / force : 0.0;
-        const double grad_dot_d = cosine * (s.slope * s.grad_dot_n + force_n * grad_dot_t) + sine * gd;
         s.displaces = 1;
-        s.t_along = cosine * (s.slope - slope) * s.inverse_norm * inverse_force;
-        s.t_turn = (cosine * force_n - slope * sine) * inverse_t * inverse_force;
-        s.t_across = sine * inverse_t * inverse_force;
-        s.grad_dot_t = (grad_dot_d - slope * grad_dot_n) * inverse_force;
+        s.t_along = u * (s.slope - slope) * s.inverse_norm * inverse_force;
+        s.t_turn = (u * s.force - w * slope) * inverse_force;
+        s.t_across = w * inverse_force;
         s.force = force;
     }
     s.slope = slope;
-    s.grad_dot_n = grad_dot_n;
+    s.grad_dot_n = u * s.grad_dot_n + w * g_t;
     s.inverse_norm = 1.0;
-    decide_correction(s, grad_dot_n, input);
+    decide_correction(s, s.grad_dot_n, input);
 }
 
 // `empty`: the scope has no elements here, and nothing to decide.

@@ -1,6 +1,6 @@
-// As much of CUDA as the library's sources use, on the host: what <cuda_runtime.h> is to nvcc, this is to a C++ compiler.
-// Kernels run as they stand, each thread of a block as a fiber, the blocks of a launch one after another. Device memory
-// is host memory, and streams are in order because everything is. See runtime.cpp.
+// As much of CUDA as the library's sources use, on the host: what <cuda_runtime.h> is to nvcc, this is to a C++
+// compiler. Kernels run as they stand, each thread of a block as a fiber, the blocks of a launch one after another.
+// Device memory is host memory, and streams are in order because everything is. See runtime.cpp.
 #pragma once
 
 #include <math.h>
@@ -66,9 +66,20 @@ enum cudaError_t {
     cudaErrorInvalidDevice = 101,
     cudaErrorNotReady = 600
 };
-enum cudaMemcpyKind { cudaMemcpyHostToDevice = 1, cudaMemcpyDeviceToHost = 2, cudaMemcpyDefault = 4 };
-enum cudaMemoryType { cudaMemoryTypeUnregistered = 0, cudaMemoryTypeHost, cudaMemoryTypeDevice, cudaMemoryTypeManaged };
-enum cudaDeviceAttr { cudaDevAttrMultiProcessorCount = 16 };
+enum cudaMemcpyKind {
+    cudaMemcpyHostToDevice = 1,
+    cudaMemcpyDeviceToHost = 2,
+    cudaMemcpyDefault = 4
+};
+enum cudaMemoryType {
+    cudaMemoryTypeUnregistered = 0,
+    cudaMemoryTypeHost,
+    cudaMemoryTypeDevice,
+    cudaMemoryTypeManaged
+};
+enum cudaDeviceAttr {
+    cudaDevAttrMultiProcessorCount = 16
+};
 constexpr unsigned cudaStreamNonBlocking = 1;
 constexpr unsigned cudaEventDisableTiming = 2;
 

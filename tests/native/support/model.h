@@ -147,6 +147,9 @@ inline nopt_hyperparams defaults(const char* rule) {
     return h;
 }
 
+// Where models are made: the CPU, or what a program says at its start. Device memory must be the host's.
+inline nopt_backend test_backend = NOPT_BACKEND_CPU;
+
 // Parameters, gradients and every state of some tensors, all bound, with an optimizer.
 class Model {
 public:
@@ -158,7 +161,7 @@ public:
             buffers_.emplace_back(has_role ? counts_ : std::vector<int64_t>(), misalign);
         }
         buffers_[NOPT_ROLE_PARAM].fill(random_);
-        EXPECT_EQ(NOPT_OK, nopt_param_set_create(NOPT_BACKEND_CPU, 0, tensor_count(), counts_.data(), nullptr, &set))
+        EXPECT_EQ(NOPT_OK, nopt_param_set_create(test_backend, 0, tensor_count(), counts_.data(), nullptr, &set))
             << nopt_last_error_message();
         for (const nopt_role role : kRoles) {
             bind(role);

@@ -13,6 +13,7 @@ public class ErrorTests
         [nopt_status.NOPT_ERROR_OUT_OF_MEMORY] = typeof(InsufficientMemoryException),
         [nopt_status.NOPT_ERROR_UNSUPPORTED] = typeof(NotSupportedException),
         [nopt_status.NOPT_ERROR_MISSING_ROLE] = typeof(InvalidOperationException),
+        [nopt_status.NOPT_ERROR_INVALID_STATE] = typeof(InvalidOperationException),
         [nopt_status.NOPT_ERROR_BUSY] = typeof(ConcurrentUseException),
         [nopt_status.NOPT_ERROR_UNAVAILABLE] = typeof(NativeOptException),
         [nopt_status.NOPT_ERROR_DEVICE] = typeof(NativeOptException),

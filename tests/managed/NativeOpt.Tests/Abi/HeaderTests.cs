@@ -80,14 +80,42 @@ public partial class HeaderTests
         Assert.Equal((int)nopt_status.NOPT_ERROR_DEVICE, (int)NativeOptStatus.Device);
         Assert.Equal((int)nopt_status.NOPT_ERROR_INTERNAL, (int)NativeOptStatus.Internal);
 
-        // States are all roles but the parameter and the gradient.
+        // An optimizer's states are all roles but the parameter, the gradient and those of a dimer.
+        nopt_role[] others =
+        [
+            nopt_role.NOPT_ROLE_PARAM, nopt_role.NOPT_ROLE_GRAD,
+            nopt_role.NOPT_ROLE_DIRECTION, nopt_role.NOPT_ROLE_GRAD_DISPLACED, nopt_role.NOPT_ROLE_PARAM_BACKUP,
+            nopt_role.NOPT_ROLE_GRAD_BACKUP, nopt_role.NOPT_ROLE_ROTATION_DIRECTION,
+        ];
         Assert.Equal(
-            Enum.GetValues<nopt_role>().Except([nopt_role.NOPT_ROLE_PARAM, nopt_role.NOPT_ROLE_GRAD]).Select(role => (int)role),
+            Enum.GetValues<nopt_role>().Except(others).Select(role => (int)role),
             Enum.GetValues<StateRole>().Select(role => (int)role));
         Assert.Equal((int)nopt_role.NOPT_ROLE_EXP_AVG, (int)StateRole.ExpAvg);
         Assert.Equal((int)nopt_role.NOPT_ROLE_EXP_AVG_SQ, (int)StateRole.ExpAvgSq);
         Assert.Equal((int)nopt_role.NOPT_ROLE_MAX_EXP_AVG_SQ, (int)StateRole.MaxExpAvgSq);
         Assert.Equal((int)nopt_role.NOPT_ROLE_MOMENTUM_BUFFER, (int)StateRole.MomentumBuffer);
+
+        // The dimer's options are passed on as numbers.
+        Same<nopt_dimer_scope, DimerScope>();
+        Same<nopt_dimer_rotation, DimerRotation>();
+        Same<nopt_dimer_force, DimerForce>();
+        Same<nopt_dimer_angle, RotationAngle>();
+        Same<nopt_dimer_correction, DimerCorrection>();
+
+        static void Same<TNative, TPublic>()
+            where TNative : struct, Enum
+            where TPublic : struct, Enum
+        {
+            // NOPT_DIMER_ROTATION_MINIMUM_CURVATURE and MinimumCurvature.
+            Assert.Equal(Enum.GetNames<TNative>().Length, Enum.GetNames<TPublic>().Length);
+            foreach ((TNative native, TPublic own) in Enum.GetValues<TNative>().Zip(Enum.GetValues<TPublic>()))
+            {
+                Assert.Equal(
+                    Convert.ToInt32(native, CultureInfo.InvariantCulture), Convert.ToInt32(own, CultureInfo.InvariantCulture));
+                Assert.EndsWith(
+                    "_" + Words().Replace(own.ToString(), "_").ToUpperInvariant(), native.ToString(), StringComparison.Ordinal);
+            }
+        }
     }
 
     [Fact]
@@ -107,6 +135,9 @@ public partial class HeaderTests
 
     [GeneratedRegex(@"^NOPT_API\s[^(;]*?\b(nopt_\w+)\(([^)]*)\);", RegexOptions.Multiline)]
     private static partial Regex Functions();
+
+    [GeneratedRegex(@"(?<=[a-z])(?=[A-Z])")]
+    private static partial Regex Words();
 
     [GeneratedRegex(@"typedef enum (\w+)[^{;]*\{([^}]*)\}")]
     private static partial Regex Enums();

@@ -45,4 +45,46 @@ public class AllocationTests
         Assert.Equal(0, GC.GetAllocatedBytesForCurrentThread() - before);
         Assert.Equal(2 * (WarmUp + Steps), optimizer.StepCount);
     }
+    /// <summary>A dimer's neither, with a closure that is made once; in all of its calls, and whatever the angle.</summary>
+    [Theory]
+    [InlineData(RotationAngle.FixedRate, DimerScope.Global)]
+    [InlineData(RotationAngle.Optimal, DimerScope.PerTensor)]
+    public void Dimer_steps_allocate_nothing(RotationAngle angle, DimerScope scope)
+    {
+        using DimerSetup setup = new(
+            new DimerOptions { Interval = 3, RotationsPerUpdate = 2, Angle = angle, Scope = scope, Displacement = 0.1 });
+        DimerOptimizer dimer = setup.Dimer;
+        double sum = 0;
+        long before = 0;
+        for (int step = -WarmUp; step < Steps; step++)
+        {
+            if (step == 0)
+            {
+                before = GC.GetAllocatedBytesForCurrentThread();
+            }
+
+            setup.Optimizer.LearningRate = 1e-3 / (step + WarmUp + 1);
+            dimer.Step(setup.Loss.Closure);
+            sum += dimer.GetStatus().GradientDotDirection + dimer.GetStatus(dimer.ScopeCount - 1).Angle;
+            setup.Loss.Closure();
+            bool givesUp = step % 7 == 0;
+            for (int i = 0; i < 3 && dimer.NeedsDisplacedGradient; i++)
+            {
+                dimer.Displace(DeviceStream.Default);
+                setup.Loss.Closure();
+                if (givesUp)
+                {
+                    dimer.Restore();
+                    setup.Loss.Closure();
+                }
+            }
+
+            dimer.Step(DeviceStream.Default);
+            sum += dimer.GradientEvaluations + dimer.GetDirection(0).ElementCount;
+        }
+
+        Assert.Equal(0, GC.GetAllocatedBytesForCurrentThread() - before);
+        Assert.Equal(2 * (WarmUp + Steps), dimer.StepCount);
+        Assert.True(double.IsFinite(sum));
+    }
 }
