@@ -573,8 +573,8 @@ NOPT_API nopt_status nopt_dimer_rotate(nopt_dimer* dimer, const nopt_dimer_optio
 /**
  * One step of the optimizer on corrected gradients, see nopt_optimizer_step. Ends an update, if there is one: turns N
  * and steps from the backed up theta, so that PARAM needs no restoring. Two passes and a small one on CUDA: 12 + 40
- * bytes an element for the Adam family, 8 + 32 without an update. NOPT_ERROR_INVALID_STATE: the optimal angle needs a
- * nopt_dimer_rotate first.
+ * bytes an element for the Adam family (16 + 40 for the optimal angle), 8 + 32 without an update.
+ * NOPT_ERROR_INVALID_STATE: the optimal angle needs a nopt_dimer_rotate first.
  */
 NOPT_API nopt_status nopt_dimer_step(nopt_dimer* dimer, const nopt_dimer_options* options,
                                      const nopt_hyperparams* hyperparams, void* stream);

@@ -82,6 +82,38 @@ public sealed class ReadmeExamples
         nint[] Backward() => [ones.Pointer, otherOnes.Pointer];
     }
 
+    [Fact]
+    public void Dimer()
+    {
+        // x² - y²/4 + (x² + y²)²/4, near its saddle point.
+        float[] point = [0.5f, 1e-3f];
+        float[] gradient = new float[2];
+        int evaluations = 0;
+        using ParameterSet parameters = ParameterSet.FromArrays([point], [gradient]);
+        using Sgd optimizer = new(parameters, new SgdOptions { LearningRate = 0.01 });
+        using DimerOptimizer dimer = new(optimizer, DimerOptions.Recommended);
+        for (int step = 0; step < 400; step++)
+        {
+            // The closure computes the gradients where the parameters are when it is called: more than once in some steps.
+            float loss = dimer.Step(() => LossAndGradients());
+        }
+
+        double curvature = dimer.GetStatus().Curvature; // of the loss along the direction
+
+        Assert.Equal(400 + (2 * 20), evaluations);
+        Assert.True(Math.Abs(point[1]) > 0.1f); // SGD alone would be at 1.005^400 thousandths
+        Assert.True(double.IsFinite(curvature));
+
+        float LossAndGradients()
+        {
+            evaluations++;
+            float x = point[0], y = point[1], square = (x * x) + (y * y);
+            gradient[0] = (2 * x) + (square * x);
+            gradient[1] = (-0.5f * y) + (square * y);
+            return (x * x) - (y * y / 4) + (square * square / 4);
+        }
+    }
+
     /// <summary>What the README shows is what stands above, line by line.</summary>
     [Fact]
     public void Are_what_the_readme_shows()
@@ -92,7 +124,7 @@ public sealed class ReadmeExamples
                 .Select(static line => line.Trim()),
         ];
         string[] blocks = File.ReadAllText(Path.Combine(RepositoryRoot.Path, "README.md")).Split("```csharp\n");
-        Assert.Equal(3, blocks.Length);
+        Assert.Equal(4, blocks.Length);
         foreach (string block in blocks.Skip(1))
         {
             string[] lines = block[..block.IndexOf("```", StringComparison.Ordinal)].Split('\n');
