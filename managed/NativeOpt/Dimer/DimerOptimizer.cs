@@ -404,7 +404,9 @@ public sealed unsafe class DimerOptimizer : IDisposable
             _handle.Buffers.Pointers(nopt_role.NOPT_ROLE_DIRECTION)[tensor], set.ElementCounts[tensor], set.Device);
     }
 
-    /// <summary>Sets the direction, in place of a random one. It is normalized, scope by scope.</summary>
+    /// <summary>
+    /// Sets the direction, in place of a random one. It is normalized, scope by scope; its curvature is NaN until an update.
+    /// </summary>
     /// <param name="direction">An array for each parameter, in the same order, of its length.</param>
     /// <param name="stream">The stream of the last and the next step; the default one if left out.</param>
     /// <exception cref="ArgumentNullException"><paramref name="direction"/> is null.</exception>
