@@ -155,11 +155,11 @@ void require_roles(const ParamSet& set, const DimerPass& pass) {
 
 // The first pass, or what is left of it.
 void sum_and_decide(nopt_dimer& dimer, ParamSet& set, const DimerPass& pass, nopt_dimer_pass kind, void* stream) {
-    if (dimer.summed_pass == kind) {
-        dimer.summed_pass = -1;
+    const bool has_sums = dimer.summed_pass == kind;
+    dimer.summed_pass = -1;
+    if (has_sums) {
         set.backend.dimer_decide(set, pass, stream);
     } else {
-        dimer.summed_pass = -1;
         set.backend.dimer_sum(set, pass, true, stream);
     }
 }

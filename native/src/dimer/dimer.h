@@ -141,7 +141,7 @@ NOPT_HD void decide_rotate(DimerScope& s, const Sums& sums, const DimerInput& in
     // Where the terms cancel, the rate is far too large for the curvature, and the length would be noise.
     const double terms = k * k * n + kappa * kappa * b;
     const double length_sq = terms + 2.0 * kappa * k * a;
-    const double length = length_sq > kCancelled * terms ? sqrt(length_sq) : length_sq * 0.0;
+    const double length = length_sq > kCancelled * terms ? sqrt(length_sq) : 0.0;
     const double along = k / length;
     const double across = kappa / length;
     // N.v / |v|, for |N| = 1 but for rounding.

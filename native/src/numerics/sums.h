@@ -23,6 +23,4 @@ struct Sums {
     double value[kMaxSums];
 };
 
-inline int64_t chunks_of(int64_t elements) { return (elements + kChunkElements - 1) / kChunkElements; }
-
 }  // namespace nopt
