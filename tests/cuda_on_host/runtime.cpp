@@ -1,16 +1,22 @@
 // The host's stand-in for a CUDA device: fibers for the threads of a block, barriers and warps among them, and the few
-// functions of the runtime that the library calls.
+// functions of the runtime that the library and its tests call.
 //
 // Threads are resumed in turn, and the turn goes backward in every other block, so that a missing barrier lets some
 // thread read what another has not written yet. A barrier that not all threads reach ends the program with a message.
+//
+// A stream is a queue. Its work runs when somebody waits for it, as late as a real device could: what is reused or read
+// too early, without a wait or on another stream, shows. Captured work goes to a graph instead.
 #include <boost/context/fiber.hpp>
 #include <boost/context/pooled_fixedsize_stack.hpp>
 
 #include <stdio.h>
 #include <stdlib.h>
 
+#include <deque>
+#include <map>
 #include <memory>
 #include <mutex>
+#include <set>
 #include <vector>
 
 #include "cuda_runtime.h"
@@ -52,7 +58,6 @@ struct Block {
 };
 
 Block* block_now = nullptr;
-std::mutex launching;
 
 void yield() {
     Block& block = *block_now;
@@ -62,7 +67,7 @@ void yield() {
     threadIdx = dim3(self);
 }
 
-void run_block(unsigned threads, bool backward, void (*body)(void*), void* argument,
+void run_block(unsigned threads, bool backward, const std::function<void()>& body,
                context::pooled_fixedsize_stack& stacks) {
     Block block;
     block.threads.resize(threads);
@@ -70,9 +75,9 @@ void run_block(unsigned threads, bool backward, void (*body)(void*), void* argum
     block_now = &block;
     for (unsigned i = 0; i < threads; ++i) {
         block.threads[i].fiber =
-            context::fiber(std::allocator_arg, stacks, [&block, i, body, argument](context::fiber&& scheduler) {
+            context::fiber(std::allocator_arg, stacks, [&block, i, &body](context::fiber&& scheduler) {
                 block.scheduler = std::move(scheduler);
-                body(argument);
+                body();
                 block.threads[i].done = true;
                 return std::move(block.scheduler);
             });
@@ -141,27 +146,146 @@ uint64_t exchange(unsigned mask, uint64_t value, int from) {
     return slots[from];
 }
 
-void run(dim3 grid, dim3 block, void (*body)(void*), void* argument) {
-    const std::lock_guard<std::mutex> guard(launching);
-    static context::pooled_fixedsize_stack stacks(kStackBytes);
-    gridDim = grid;
-    blockDim = block;
-    for (unsigned b = 0; b < grid.x; ++b) {
-        blockIdx = dim3(b);
-        run_block(block.x, b % 2 == 1, body, argument, stacks);
-    }
-}
-
 }  // namespace cuda_on_host
 
 // ---- the runtime's interface ----
 
 namespace {
 
+using Work = std::function<void()>;
+
 constexpr int kDevices = 2;
+
+std::recursive_mutex everything;
 thread_local int device_now = 0;
+thread_local cudaError_t last_error = cudaSuccess;
+
+using Lock = std::lock_guard<std::recursive_mutex>;
 
 }  // namespace
+
+struct CUgraph_st {
+    std::vector<Work> work;
+};
+
+struct CUgraphExec_st {
+    std::vector<Work> work;
+};
+
+struct CUstream_st {
+    int device = 0;
+    std::deque<Work> queue;
+    std::unique_ptr<CUgraph_st> capture;  // not null while it captures
+};
+
+struct CUevent_st {
+    cudaStream_t stream = nullptr;  // where the newest record of it is queued
+    int pending = 0;                // records that have not run
+};
+
+namespace {
+
+struct Allocation {
+    size_t bytes;
+    cudaMemoryType type;
+    int device;
+};
+
+std::set<CUstream_st*>& streams() {
+    static std::set<CUstream_st*> all;
+    return all;
+}
+
+std::map<uintptr_t, Allocation>& allocations() {
+    static std::map<uintptr_t, Allocation> all;
+    return all;
+}
+
+// The default streams are the current device's.
+CUstream_st& resolve(cudaStream_t stream) {
+    static CUstream_st legacy[kDevices];
+    thread_local CUstream_st* const per_thread = new CUstream_st[kDevices];  // may hold work when its thread is gone
+    const uintptr_t handle = reinterpret_cast<uintptr_t>(stream);
+    if (handle > 2) {
+        return *stream;
+    }
+    CUstream_st& found = handle == 2 ? per_thread[device_now] : legacy[device_now];
+    found.device = device_now;
+    streams().insert(&found);
+    return found;
+}
+
+cudaError_t fail(cudaError_t error) {
+    last_error = error;
+    return error;
+}
+
+bool run_one(CUstream_st& stream) {
+    if (stream.queue.empty()) {
+        return false;
+    }
+    const Work work = std::move(stream.queue.front());
+    stream.queue.pop_front();
+    work();
+    return true;
+}
+
+// In turn, the newest stream first.
+void run_all() {
+    for (bool any = true; any;) {
+        any = false;
+        for (auto stream = streams().rbegin(); stream != streams().rend(); ++stream) {
+            any = run_one(**stream) || any;
+        }
+    }
+}
+
+cudaError_t submit(cudaStream_t handle, Work work) {
+    const Lock lock(everything);
+    CUstream_st& stream = resolve(handle);
+    if (stream.device != device_now) {
+        return fail(cudaErrorInvalidResourceHandle);
+    }
+    if (stream.capture != nullptr) {
+        stream.capture->work.push_back(std::move(work));
+    } else {
+        stream.queue.push_back(std::move(work));
+    }
+    return cudaSuccess;
+}
+
+void wait_for(CUevent_st& event) {
+    while (event.pending > 0 && run_one(*event.stream)) {
+    }
+}
+
+cudaError_t allocate(void** memory, size_t bytes, cudaMemoryType type) {
+    const Lock lock(everything);
+    *memory = aligned_alloc(256, (bytes + 255) / 256 * 256);
+    if (*memory == nullptr) {
+        return fail(cudaErrorMemoryAllocation);
+    }
+    memset(*memory, 0xcd, bytes);  // not zero, as on a device
+    allocations()[reinterpret_cast<uintptr_t>(*memory)] = {bytes, type, device_now};
+    return cudaSuccess;
+}
+
+}  // namespace
+
+cudaError_t cuda_on_host::launch(dim3 grid, dim3 block, cudaStream_t stream, std::function<void()> body) {
+    if (grid.x == 0 || grid.x > 0x7fffffff || block.x == 0 || block.x > 1024) {
+        return fail(cudaErrorInvalidConfiguration);
+    }
+    return submit(stream, [grid, block, body] {
+        static context::pooled_fixedsize_stack stacks(kStackBytes);
+        gridDim = grid;
+        blockDim = block;
+        for (unsigned b = 0; b < grid.x; ++b) {
+            blockIdx = dim3(b);
+            run_block(block.x, b % 2 == 1, body, stacks);
+        }
+    });
+}
 
 cudaError_t cudaGetDeviceCount(int* count) {
     *count = kDevices;
@@ -180,7 +304,7 @@ cudaError_t cudaGetDevice(int* device) {
 
 cudaError_t cudaSetDevice(int device) {
     if (device < 0 || device >= kDevices) {
-        return cudaErrorInvalidDevice;
+        return fail(cudaErrorInvalidDevice);
     }
     device_now = device;
     return cudaSuccess;
@@ -194,30 +318,49 @@ cudaError_t cudaGetDeviceProperties(cudaDeviceProp* properties, int) {
     return cudaSuccess;
 }
 
-cudaError_t cudaDeviceGetAttribute(int* value, cudaDeviceAttr, int) {
-    *value = 2;
+cudaError_t cudaDeviceGetAttribute(int* value, cudaDeviceAttr attribute, int) {
+    *value = attribute == cudaDevAttrMultiProcessorCount ? 2 : 0;
     return cudaSuccess;
 }
 
-cudaError_t cudaGetLastError() { return cudaSuccess; }
-const char* cudaGetErrorString(cudaError_t) { return "an error"; }
+cudaError_t cudaDeviceSynchronize() {
+    const Lock lock(everything);
+    run_all();
+    return cudaSuccess;
+}
+
+cudaError_t cudaGetLastError() {
+    const cudaError_t error = last_error;
+    last_error = cudaSuccess;
+    return error;
+}
+
+const char* cudaGetErrorString(cudaError_t error) {
+    switch (error) {
+        case cudaErrorMemoryAllocation:
+            return "out of memory";
+        case cudaErrorInvalidConfiguration:
+            return "invalid configuration argument";
+        case cudaErrorInvalidResourceHandle:
+            return "invalid resource handle";
+        default:
+            return "an error";
+    }
+}
+
 const char* cudaGetErrorName(cudaError_t) { return "cudaError"; }
 
-cudaError_t cudaMalloc(void** memory, size_t bytes) {
-    *memory = aligned_alloc(256, (bytes + 255) / 256 * 256);
-    if (*memory == nullptr) {
-        return cudaErrorMemoryAllocation;
-    }
-    memset(*memory, 0xcd, bytes);  // not zero, as on a device
-    return cudaSuccess;
-}
+cudaError_t cudaMalloc(void** memory, size_t bytes) { return allocate(memory, bytes, cudaMemoryTypeDevice); }
+cudaError_t cudaMallocHost(void** memory, size_t bytes) { return allocate(memory, bytes, cudaMemoryTypeHost); }
 
 cudaError_t cudaFree(void* memory) {
+    const Lock lock(everything);
+    run_all();
+    allocations().erase(reinterpret_cast<uintptr_t>(memory));
     free(memory);
     return cudaSuccess;
 }
 
-cudaError_t cudaMallocHost(void** memory, size_t bytes) { return cudaMalloc(memory, bytes); }
 cudaError_t cudaFreeHost(void* memory) { return cudaFree(memory); }
 
 cudaError_t cudaHostGetDevicePointer(void** device, void* host, unsigned) {
@@ -225,43 +368,136 @@ cudaError_t cudaHostGetDevicePointer(void** device, void* host, unsigned) {
     return cudaSuccess;
 }
 
-// All memory is the current device's.
-cudaError_t cudaPointerGetAttributes(cudaPointerAttributes* attributes, const void*) {
-    *attributes = {cudaMemoryTypeManaged, device_now};
+cudaError_t cudaPointerGetAttributes(cudaPointerAttributes* attributes, const void* pointer) {
+    const Lock lock(everything);
+    const uintptr_t address = reinterpret_cast<uintptr_t>(pointer);
+    auto found = allocations().upper_bound(address);
+    *attributes = {cudaMemoryTypeUnregistered, 0};
+    if (found != allocations().begin()) {
+        --found;
+        if (address - found->first < found->second.bytes) {
+            *attributes = {found->second.type, found->second.device};
+        }
+    }
     return cudaSuccess;
 }
 
 cudaError_t cudaMemcpy(void* destination, const void* source, size_t bytes, cudaMemcpyKind) {
+    const Lock lock(everything);
+    run_all();
     memmove(destination, source, bytes);
     return cudaSuccess;
 }
 
-cudaError_t cudaMemcpyAsync(void* destination, const void* source, size_t bytes, cudaMemcpyKind kind, cudaStream_t) {
-    return cudaMemcpy(destination, source, bytes, kind);
+cudaError_t cudaMemcpyAsync(void* destination, const void* source, size_t bytes, cudaMemcpyKind, cudaStream_t stream) {
+    return submit(stream, [=] { memmove(destination, source, bytes); });
 }
 
 cudaError_t cudaStreamCreateWithFlags(cudaStream_t* stream, unsigned) {
-    *stream = reinterpret_cast<cudaStream_t>(new char);
+    const Lock lock(everything);
+    *stream = new CUstream_st;
+    (*stream)->device = device_now;
+    streams().insert(*stream);
     return cudaSuccess;
 }
 
 cudaError_t cudaStreamDestroy(cudaStream_t stream) {
-    delete reinterpret_cast<char*>(stream);
+    const Lock lock(everything);
+    while (run_one(*stream)) {
+    }
+    streams().erase(stream);
+    delete stream;
     return cudaSuccess;
 }
 
-cudaError_t cudaStreamSynchronize(cudaStream_t) { return cudaSuccess; }
+cudaError_t cudaStreamSynchronize(cudaStream_t handle) {
+    const Lock lock(everything);
+    CUstream_st& stream = resolve(handle);
+    if (stream.capture != nullptr) {
+        return fail(cudaErrorStreamCaptureUnsupported);
+    }
+    while (run_one(stream)) {
+    }
+    return cudaSuccess;
+}
+
+cudaError_t cudaStreamWaitEvent(cudaStream_t stream, cudaEvent_t event, unsigned) {
+    return submit(stream, [event] { wait_for(*event); });
+}
+
+cudaError_t cudaStreamIsCapturing(cudaStream_t stream, cudaStreamCaptureStatus* status) {
+    const Lock lock(everything);
+    *status = resolve(stream).capture != nullptr ? cudaStreamCaptureStatusActive : cudaStreamCaptureStatusNone;
+    return cudaSuccess;
+}
+
+cudaError_t cudaStreamBeginCapture(cudaStream_t stream, cudaStreamCaptureMode) {
+    const Lock lock(everything);
+    if (reinterpret_cast<uintptr_t>(stream) < 2 || stream->capture != nullptr) {
+        return fail(cudaErrorStreamCaptureUnsupported);  // the legacy stream has no capture
+    }
+    resolve(stream).capture = std::make_unique<CUgraph_st>();
+    return cudaSuccess;
+}
+
+cudaError_t cudaStreamEndCapture(cudaStream_t stream, cudaGraph_t* graph) {
+    const Lock lock(everything);
+    *graph = resolve(stream).capture.release();
+    return *graph != nullptr ? cudaSuccess : fail(cudaErrorInvalidValue);
+}
+
+cudaError_t cudaGraphInstantiateWithFlags(cudaGraphExec_t* exec, cudaGraph_t graph, unsigned long long) {
+    *exec = new CUgraphExec_st{graph->work};
+    return cudaSuccess;
+}
+
+cudaError_t cudaGraphLaunch(cudaGraphExec_t exec, cudaStream_t stream) {
+    const Lock lock(everything);
+    for (const Work& work : exec->work) {
+        submit(stream, work);
+    }
+    return cudaSuccess;
+}
+
+cudaError_t cudaGraphDestroy(cudaGraph_t graph) {
+    delete graph;
+    return cudaSuccess;
+}
+
+cudaError_t cudaGraphExecDestroy(cudaGraphExec_t exec) {
+    delete exec;
+    return cudaSuccess;
+}
 
 cudaError_t cudaEventCreateWithFlags(cudaEvent_t* event, unsigned) {
-    *event = reinterpret_cast<cudaEvent_t>(new char);
+    *event = new CUevent_st;
     return cudaSuccess;
 }
 
 cudaError_t cudaEventDestroy(cudaEvent_t event) {
-    delete reinterpret_cast<char*>(event);
+    const Lock lock(everything);
+    wait_for(*event);  // a queued record refers to it
+    delete event;
     return cudaSuccess;
 }
 
-cudaError_t cudaEventQuery(cudaEvent_t) { return cudaSuccess; }
-cudaError_t cudaEventRecord(cudaEvent_t, cudaStream_t) { return cudaSuccess; }
-cudaError_t cudaEventSynchronize(cudaEvent_t) { return cudaSuccess; }
+cudaError_t cudaEventQuery(cudaEvent_t event) {
+    const Lock lock(everything);
+    return event->pending == 0 ? cudaSuccess : fail(cudaErrorNotReady);
+}
+
+cudaError_t cudaEventRecord(cudaEvent_t event, cudaStream_t handle) {
+    const Lock lock(everything);
+    const cudaError_t result = submit(handle, [event] { --event->pending; });
+    if (result == cudaSuccess) {
+        event->stream = &resolve(handle);
+        ++event->pending;
+    }
+    return result;
+}
+
+cudaError_t cudaEventSynchronize(cudaEvent_t event) {
+    const Lock lock(everything);
+    wait_for(*event);
+    return cudaSuccess;
+}

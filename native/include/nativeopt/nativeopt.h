@@ -281,6 +281,13 @@ NOPT_API nopt_status nopt_param_set_set_weight_decay(nopt_param_set* set, int64_
 /** A per-tensor value that stands for the step's own. */
 #define NOPT_INHERIT (-1.0)
 
+/**
+ * Brings what changed in the set (addresses, per-tensor options) to the device, in stream order. Steps do so by
+ * themselves; only while a stream is being captured they cannot. Graphs use what the newest upload before their replay
+ * brought, so that new addresses reach a captured step. Does nothing on CPU.
+ */
+NOPT_API nopt_status nopt_param_set_upload(nopt_param_set* set, void* stream);
+
 /* ---- rules and optimizers ---- */
 
 /** Options of a step; which of them a rule knows is in nopt_rule_info.flags. */
@@ -307,12 +314,15 @@ typedef enum nopt_hyperparam NOPT_INT32 {
     NOPT_HYPERPARAM_SWITCHING_RATE = 4
 } nopt_hyperparam;
 
+/** nopt_hyperparams.lr of capturable optimizers: that of nopt_optimizer_set_lr, as the step finds it on the device. */
+#define NOPT_LR_ON_DEVICE (-1.0)
+
 /** What a step is to do. A field that the rule does not read must be 0. Scalars are rounded to float once, at use. */
 typedef struct nopt_hyperparams {
     uint32_t struct_size;
     /** Sum of nopt_flag values. */
     uint32_t flags;
-    /** Learning rate, finite and >= 0. */
+    /** Learning rate, finite and >= 0; or NOPT_LR_ON_DEVICE. */
     double lr;
     /** Decay of the first moment, in [0, 1). */
     double beta1;
@@ -381,11 +391,31 @@ NOPT_API nopt_status nopt_optimizer_destroy(nopt_optimizer* optimizer);
 NOPT_API nopt_status nopt_optimizer_get_roles(const nopt_optimizer* optimizer, const nopt_hyperparams* hyperparams,
                                               uint32_t* role_mask);
 
-/** Reads the step count and the products. @param state In: struct_size; out: all fields. */
+/**
+ * Reads the step count and the products. @param state In: struct_size; out: all fields. Of a capturable optimizer: as
+ * of the newest step that has finished on the device.
+ */
 NOPT_API nopt_status nopt_optimizer_get_state(const nopt_optimizer* optimizer, nopt_step_state* state);
 
-/** Sets the step count and the products, to resume. */
+/** Sets the step count and the products, to resume. Of a capturable optimizer it waits for the device. */
 NOPT_API nopt_status nopt_optimizer_set_state(nopt_optimizer* optimizer, const nopt_step_state* state);
+
+/**
+ * Where the step count and the products are. With 1 they move to the device, which then counts the steps itself: such
+ * steps, and those of dimers around the optimizer, can be captured into a CUDA graph, and replaying it k times gives
+ * the bits of k steps (one small launch more for each). With 0 they come back. Waits for the stream. Before a capture,
+ * run a step or nopt_param_set_upload; the hyperparameters and dimer options, but for NOPT_LR_ON_DEVICE, are those of
+ * the capture. A graph uses the set, the optimizer and the dimer: destroy it before them. On CPU nothing changes but
+ * that NOPT_LR_ON_DEVICE is understood.
+ * @param capturable 0 or 1; 0 for new optimizers.
+ */
+NOPT_API nopt_status nopt_optimizer_set_capturable(nopt_optimizer* optimizer, int32_t capturable, void* stream);
+
+/**
+ * Sets the learning rate of a capturable optimizer's steps with NOPT_LR_ON_DEVICE, in stream order, for those captured
+ * already, too. @param lr Finite and >= 0.
+ */
+NOPT_API nopt_status nopt_optimizer_set_lr(nopt_optimizer* optimizer, double lr, void* stream);
 
 /**
  * One step of all tensors: reads GRAD, updates PARAM and the rule's state buffers, advances the step count.

@@ -66,7 +66,7 @@ void require_role(const ParamSet& set, nopt_role role, const char* why) {
 // A call on a dimer, checked as far as all calls are.
 class Call {
 public:
-    Call(const nopt_dimer* dimer, const void* stream) : set_(checked(dimer)), guard_(set_) {
+    Call(const nopt_dimer* dimer, void* stream) : dimer_(dimer), stream_(stream), set_(checked(dimer)), guard_(set_) {
         check_stream(set_.kind, stream);
         if (set_.displaced_by != nullptr && set_.displaced_by != dimer) {
             throw Error(NOPT_ERROR_INVALID_STATE,
@@ -76,12 +76,17 @@ public:
 
     ParamSet& set() { return set_; }
 
+    // When all arguments are checked, before the first pass.
+    void begin() { set_.backend.begin(set_, dimer_->optimizer->counter.get(), stream_); }
+
 private:
     static ParamSet& checked(const nopt_dimer* dimer) {
         require_not_null(dimer, "dimer");
         return *dimer->optimizer->set;
     }
 
+    const nopt_dimer* const dimer_;
+    void* const stream_;
     ParamSet& set_;
     const UseGuard guard_;
 };
@@ -117,7 +122,8 @@ void require_same_update(const nopt_dimer& dimer, const nopt_dimer_options& o, u
 // Of the next rotate or step. `options` may be null where only the kind of sums matters.
 DimerPass make_pass(const nopt_dimer& dimer, DimerDecision decision, const nopt_dimer_options* o, uint32_t flags,
                     int64_t step) {
-    DimerPass pass = {*dimer.data, decision, {}, NOPT_ROLE_GRAD, NOPT_ROLE_GRAD_DISPLACED};
+    DimerPass pass = {
+        *dimer.data, decision, {}, NOPT_ROLE_GRAD, NOPT_ROLE_GRAD_DISPLACED, dimer.optimizer->counter.get()};
     if (dimer.phase != kAtTheta && dimer.grad_is_backed_up) {
         pass.grad = NOPT_ROLE_GRAD_BACKUP;
         pass.displaced = NOPT_ROLE_GRAD;
@@ -230,6 +236,7 @@ nopt_status nopt_dimer_init_direction(nopt_dimer* dimer, uint64_t seed, int64_t 
                         first_element);
         }
         require_role(call.set(), NOPT_ROLE_DIRECTION, "the dimer");
+        call.begin();
         dimer->summed_pass = -1;
         if (call.set().total > 0) {
             call.set().backend.dimer_randomize(call.set(), seed, static_cast<uint64_t>(first_element), stream);
@@ -242,7 +249,8 @@ nopt_status nopt_dimer_normalize_direction(nopt_dimer* dimer, void* stream) {
         Call call(dimer, stream);
         require_phase_theta(*dimer, "nopt_dimer_normalize_direction");
         require_role(call.set(), NOPT_ROLE_DIRECTION, "the dimer");
-        const DimerPass pass = make_pass(*dimer, kDecideNormalize, nullptr, 0, dimer->optimizer->state.step);
+        const DimerPass pass = make_pass(*dimer, kDecideNormalize, nullptr, 0, dimer->optimizer->steps_taken());
+        call.begin();
         sum_and_decide(*dimer, call.set(), pass, NOPT_DIMER_PASS_NORMALIZE, stream);
         call.set().backend.dimer_scale(call.set(), pass, stream);
     });
@@ -264,6 +272,7 @@ nopt_status nopt_dimer_displace(nopt_dimer* dimer, const nopt_dimer_options* opt
         if (backs_up_grad) {
             require_role(set, NOPT_ROLE_GRAD, "the dimer");
         }
+        call.begin();
         dimer->summed_pass = -1;
         if (set.total > 0) {
             set.backend.dimer_displace(set, o.displacement, stream);
@@ -292,8 +301,9 @@ nopt_status nopt_dimer_rotate(nopt_dimer* dimer, const nopt_dimer_options* optio
         const DimerDecision decision = !optimal                          ? kDecideRotate
                                        : dimer->phase == kAlongDirection ? kDecidePlane
                                                                          : kDecideOptimizeAgain;
-        const DimerPass pass = make_pass(*dimer, decision, &o, h.flags, dimer->optimizer->state.step + 1);
+        const DimerPass pass = make_pass(*dimer, decision, &o, h.flags, dimer->optimizer->steps_taken() + 1);
         require_roles(set, pass);
+        call.begin();
         sum_and_decide(*dimer, set, pass, NOPT_DIMER_PASS_STEP, stream);
         if (set.total > 0) {
             set.backend.dimer_turn(set, pass, stream);
@@ -319,13 +329,11 @@ nopt_status nopt_dimer_step(nopt_dimer* dimer, const nopt_dimer_options* options
         const DimerDecision decision = dimer->phase == kAtTheta ? kDecideProject
                                        : optimal                ? kDecideOptimize
                                                                 : kDecideRotate;
-        const DimerPass pass = make_pass(*dimer, decision, &o, step.input.flags, step.next.step);
+        const DimerPass pass = make_pass(*dimer, decision, &o, step.input.flags, dimer->optimizer->steps_taken() + 1);
         require_roles(set, pass);
+        call.begin();
         sum_and_decide(*dimer, set, pass, NOPT_DIMER_PASS_STEP, stream);
-        if (set.total > 0) {
-            set.backend.step(set, dimer->optimizer->rule, step.input, &pass, stream);
-        }
-        dimer->optimizer->state = step.next;
+        run_step(*dimer->optimizer, step, &pass, stream);
         dimer->phase = kAtTheta;
         set.displaced_by = nullptr;
     });
@@ -340,6 +348,7 @@ nopt_status nopt_dimer_restore(nopt_dimer* dimer, void* stream) {
         }
         require_role(set, NOPT_ROLE_PARAM, "the dimer");
         require_role(set, NOPT_ROLE_PARAM_BACKUP, "the dimer");
+        call.begin();
         dimer->summed_pass = -1;
         if (set.total > 0) {
             set.backend.dimer_restore(set, stream);
@@ -364,12 +373,13 @@ nopt_status nopt_dimer_sum(nopt_dimer* dimer, nopt_dimer_pass pass, void* stream
         } else {
             require_phase_theta(*dimer, "nopt_dimer_sum of NOPT_DIMER_PASS_NORMALIZE");
         }
-        const DimerPass sums = make_pass(*dimer, decision, nullptr, 0, dimer->optimizer->state.step);
+        const DimerPass sums = make_pass(*dimer, decision, nullptr, 0, dimer->optimizer->steps_taken());
         if (decision == kDecideNormalize) {
             require_role(call.set(), NOPT_ROLE_DIRECTION, "the dimer");
         } else {
             require_roles(call.set(), sums);
         }
+        call.begin();
         dimer->summed_pass = -1;
         call.set().backend.dimer_sum(call.set(), sums, false, stream);
         dimer->summed_pass = pass;

@@ -53,16 +53,23 @@ const char* flag_name(uint32_t flag) {
     }
 }
 
-nopt_hyperparams checked_hyperparams(const Rule& rule, const nopt_hyperparams* argument) {
+nopt_hyperparams checked_hyperparams(const OptimizerState& optimizer, const nopt_hyperparams* argument) {
     const nopt_hyperparams h = read_struct(argument, "hyperparams");
-    const RuleTraits& traits = rule.traits;
+    const RuleTraits& traits = rule_at(optimizer.rule).traits;
     for (uint32_t flag = 1; flag != 0; flag <<= 1) {
         if ((h.flags & flag & ~traits.flags) != 0) {
             throw Error(NOPT_ERROR_UNSUPPORTED, "flags has %s (%u), which rule \"%s\" does not know", flag_name(flag),
                         flag, traits.name);
         }
     }
-    check_at_least_0(h.lr, "lr");
+    if (h.lr != NOPT_LR_ON_DEVICE) {
+        check_at_least_0(h.lr, "lr");
+    } else if (!optimizer.capturable || !optimizer.has_lr) {
+        throw Error(NOPT_ERROR_INVALID_STATE, "lr is NOPT_LR_ON_DEVICE (-1), but %s",
+                    !optimizer.capturable
+                        ? "the optimizer is not capturable; call nopt_optimizer_set_capturable, or pass an lr >= 0"
+                        : "none was set; call nopt_optimizer_set_lr first");
+    }
     check_beta(h.beta1, "beta1");
     check_beta(h.beta2, "beta2");
     check_at_least_0(h.eps, "eps");
@@ -87,13 +94,13 @@ nopt_hyperparams checked_hyperparams(const Rule& rule, const nopt_hyperparams* a
 namespace nopt {
 
 nopt_hyperparams read_hyperparams(const OptimizerState& optimizer, const nopt_hyperparams* hyperparams) {
-    return checked_hyperparams(rule_at(optimizer.rule), hyperparams);
+    return checked_hyperparams(optimizer, hyperparams);
 }
 
 PreparedStep prepare_step(const OptimizerState& optimizer, const nopt_hyperparams* hyperparams) {
     const ParamSet& set = *optimizer.set;
     const Rule& rule = rule_at(optimizer.rule);
-    const nopt_hyperparams h = checked_hyperparams(rule, hyperparams);
+    const nopt_hyperparams h = checked_hyperparams(optimizer, hyperparams);
     const int variant = rule.variant(h.flags, h.momentum);
     const StateRoles& states = rule.states[variant];
     for (int i = -2; i < states.count; ++i) {
@@ -106,25 +113,32 @@ PreparedStep prepare_step(const OptimizerState& optimizer, const nopt_hyperparam
     }
 
     PreparedStep step = {};
-    step.next = optimizer.state;
-    step.next.step += 1;
-    if ((rule.traits.hyperparams & NOPT_HYPERPARAM_BETAS_EPS) != 0) {
-        step.next.beta1_product *= h.beta1;
-        step.next.beta2_product *= h.beta2;
-    }
-    step.input.lr = h.lr;
+    step.input.lr = h.lr == NOPT_LR_ON_DEVICE && optimizer.counter == nullptr ? optimizer.lr : h.lr;
     step.input.beta1 = h.beta1;
     step.input.beta2 = h.beta2;
     step.input.eps = h.eps;
     step.input.weight_decay = h.weight_decay;
     step.input.momentum = h.momentum;
     step.input.switching_rate = h.switching_rate;
-    step.input.bias_correction1 = 1.0 - step.next.beta1_product;
-    step.input.bias_correction2 = 1.0 - step.next.beta2_product;
-    step.input.step = step.next.step;
     step.input.flags = h.flags;
     step.input.variant = static_cast<uint32_t>(variant);
+    step.next = optimizer.state;
+    advance(step.next, step.input, (rule.traits.hyperparams & NOPT_HYPERPARAM_BETAS_EPS) != 0);
     return step;
+}
+
+void run_step(OptimizerState& optimizer, const PreparedStep& step, const DimerPass* dimer, void* stream) {
+    ParamSet& set = *optimizer.set;
+    StepCounter* const counter = optimizer.counter.get();
+    if (dimer == nullptr) {
+        set.backend.begin(set, counter, stream);
+    }
+    if (set.total > 0 || counter != nullptr) {
+        set.backend.step(set, optimizer.rule, step.input, counter, dimer, stream);
+    }
+    if (counter == nullptr) {
+        optimizer.state = step.next;
+    }
 }
 
 }  // namespace nopt
@@ -160,8 +174,11 @@ nopt_status nopt_optimizer_create(nopt_param_set* set, const char* rule, nopt_op
         require_not_null(optimizer, "optimizer");
         int index;
         named_rule(rule, &index);
-        const OptimizerState state = {set->set, index, {sizeof(nopt_step_state), 0, 0, 1.0, 1.0}};
-        *optimizer = new nopt_optimizer{std::make_shared<OptimizerState>(state)};
+        auto state = std::make_shared<OptimizerState>();
+        state->set = set->set;
+        state->rule = index;
+        state->state = {sizeof(nopt_step_state), 0, 0, 1.0, 1.0};
+        *optimizer = new nopt_optimizer{std::move(state)};
     });
 }
 
@@ -175,7 +192,7 @@ nopt_status nopt_optimizer_get_roles(const nopt_optimizer* optimizer, const nopt
         require_not_null(optimizer, "optimizer");
         require_not_null(role_mask, "role_mask");
         const Rule& rule = rule_at(optimizer->state->rule);
-        const nopt_hyperparams h = checked_hyperparams(rule, hyperparams);
+        const nopt_hyperparams h = checked_hyperparams(*optimizer->state, hyperparams);
         const StateRoles& states = rule.states[rule.variant(h.flags, h.momentum)];
         uint32_t mask = 1u << NOPT_ROLE_PARAM | 1u << NOPT_ROLE_GRAD;
         for (int i = 0; i < states.count; ++i) {
@@ -188,8 +205,9 @@ nopt_status nopt_optimizer_get_roles(const nopt_optimizer* optimizer, const nopt
 nopt_status nopt_optimizer_get_state(const nopt_optimizer* optimizer, nopt_step_state* state) {
     return guarded([&] {
         require_not_null(optimizer, "optimizer");
-        const UseGuard guard(*optimizer->state->set);
-        write_struct(state, optimizer->state->state, "state");
+        const OptimizerState& own = *optimizer->state;
+        const UseGuard guard(*own.set);
+        write_struct(state, own.counter != nullptr ? own.counter->read() : own.state, "state");
     });
 }
 
@@ -210,8 +228,58 @@ nopt_status nopt_optimizer_set_state(nopt_optimizer* optimizer, const nopt_step_
                             products[i]);
             }
         }
-        const UseGuard guard(*optimizer->state->set);
-        optimizer->state->state = s;
+        OptimizerState& own = *optimizer->state;
+        const UseGuard guard(*own.set);
+        if (own.counter != nullptr) {
+            own.counter->write(s);
+        } else {
+            own.state = s;
+        }
+    });
+}
+
+nopt_status nopt_optimizer_set_capturable(nopt_optimizer* optimizer, int32_t capturable, void* stream) {
+    return guarded([&] {
+        require_not_null(optimizer, "optimizer");
+        if (capturable != 0 && capturable != 1) {
+            throw Error(NOPT_ERROR_INVALID_ARGUMENT, "capturable is %d; it must be 0 or 1", capturable);
+        }
+        OptimizerState& own = *optimizer->state;
+        ParamSet& set = *own.set;
+        const UseGuard guard(set);
+        check_stream(set.kind, stream);
+        if (own.capturable == (capturable != 0)) {
+            return;
+        }
+        set.backend.stream_synchronize(set.device, stream);
+        if (capturable != 0) {
+            own.counter = set.backend.create_step_counter(set.device, own.state);
+        } else if (own.counter != nullptr) {
+            own.state = own.counter->read();
+            own.counter.reset();
+        }
+        own.capturable = capturable != 0;
+        own.has_lr = false;
+    });
+}
+
+nopt_status nopt_optimizer_set_lr(nopt_optimizer* optimizer, double lr, void* stream) {
+    return guarded([&] {
+        require_not_null(optimizer, "optimizer");
+        check_at_least_0(lr, "lr");
+        OptimizerState& own = *optimizer->state;
+        const UseGuard guard(*own.set);
+        check_stream(own.set->kind, stream);
+        if (!own.capturable) {
+            throw Error(NOPT_ERROR_INVALID_STATE,
+                        "nopt_optimizer_set_lr: the optimizer is not capturable; call nopt_optimizer_set_capturable "
+                        "first, or pass the learning rate with each step");
+        }
+        if (own.counter != nullptr) {
+            own.counter->set_lr(lr, stream);
+        }
+        own.lr = lr;
+        own.has_lr = true;
     });
 }
 
@@ -225,11 +293,7 @@ nopt_status nopt_optimizer_step(nopt_optimizer* optimizer, const nopt_hyperparam
             throw Error(NOPT_ERROR_INVALID_STATE,
                         "a dimer has displaced the parameters; call its nopt_dimer_step or nopt_dimer_restore");
         }
-        const PreparedStep step = prepare_step(*optimizer->state, hyperparams);
-        if (set.total > 0) {
-            set.backend.step(set, optimizer->state->rule, step.input, nullptr, stream);
-        }
-        optimizer->state->state = step.next;
+        run_step(*optimizer->state, prepare_step(*optimizer->state, hyperparams), nullptr, stream);
     });
 }
 

@@ -34,6 +34,7 @@ void set_tensor_values(ParamSet& set, std::vector<double>& target, int64_t tenso
         target.assign(values, values + tensor_count);
     }
     ++set.tensor_options_version;
+    ++set.version;
 }
 
 }  // namespace
@@ -110,6 +111,15 @@ nopt_status nopt_param_set_set_weight_decay(nopt_param_set* set, int64_t tensor_
         require_not_null(set, "set");
         const UseGuard guard(*set->set);
         set_tensor_values(*set->set, set->set->weight_decay, tensor_count, weight_decay, "weight_decay", true);
+    });
+}
+
+nopt_status nopt_param_set_upload(nopt_param_set* set, void* stream) {
+    return guarded([&] {
+        require_not_null(set, "set");
+        const UseGuard guard(*set->set);
+        check_stream(set->set->kind, stream);
+        set->set->backend.upload(*set->set, stream);
     });
 }
 

@@ -16,4 +16,7 @@ nopt_hyperparams read_hyperparams(const OptimizerState& optimizer, const nopt_hy
 // ... and if a role that the rule needs is not bound.
 PreparedStep prepare_step(const OptimizerState& optimizer, const nopt_hyperparams* hyperparams);
 
+// Takes the step. A dimer's pass has begun the call already.
+void run_step(OptimizerState& optimizer, const PreparedStep& step, const DimerPass* dimer, void* stream);
+
 }  // namespace nopt

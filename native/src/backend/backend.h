@@ -16,6 +16,16 @@ struct BackendData {
     virtual ~BackendData() = default;
 };
 
+// The step count of a capturable optimizer, where the device counts.
+struct StepCounter {
+    virtual ~StepCounter() = default;
+    // As of the newest step that the host can see.
+    virtual nopt_step_state read() const = 0;
+    // Waits for the device.
+    virtual void write(const nopt_step_state& state) = 0;
+    virtual void set_lr(double lr, void* stream) = 0;
+};
+
 // What a backend keeps for one dimer: the sums and the state of its scopes.
 struct DimerData {
     virtual ~DimerData() = default;
@@ -26,8 +36,9 @@ struct DimerPass {
     DimerData& data;
     DimerDecision decision;
     DimerInput input;
-    nopt_role grad;       // where g is
-    nopt_role displaced;  // where the gradient at the displaced parameters is
+    nopt_role grad;        // where g is
+    nopt_role displaced;   // where the gradient at the displaced parameters is
+    StepCounter* counter;  // null: input.step is the step; else it is counted from the counter's
 };
 
 class Backend {
@@ -51,9 +62,19 @@ public:
 
     virtual std::unique_ptr<BackendData> create_data(const ParamSet& set) = 0;
 
+    // A counter at this state, or null if the host counts all steps.
+    virtual std::unique_ptr<StepCounter> create_step_counter(int, const nopt_step_state&) { return nullptr; }
+
+    // Brings what changed in the set to the device. Throws where a stream that is being captured cannot.
+    virtual void upload(ParamSet&, void*) {}
+    // Before the passes of a call: uploads. Throws if the stream is being captured and the host counts the steps.
+    virtual void begin(ParamSet&, const StepCounter*, void*) {}
+
     // One step over all tensors of the set; every role of the rule's variant is bound. With a dimer, whose scopes have
     // decided, g is turned into the corrected gradient on the way, and where N turns theta comes from the backup.
-    virtual void step(ParamSet& set, int rule, const StepInput& input, const DimerPass* dimer, void* stream) = 0;
+    // A counter counts the step first.
+    virtual void step(ParamSet& set, int rule, const StepInput& input, StepCounter* counter, const DimerPass* dimer,
+                      void* stream) = 0;
 
     virtual std::unique_ptr<DimerData> create_dimer(const ParamSet& set, nopt_dimer_scope scope) = 0;
     // The sums of all scopes, kMaxSums doubles each, in memory of the device.

@@ -186,6 +186,7 @@ void ParamSet::bind(nopt_role role, void* const* new_pointers) {
         written_.swap(new_written);
     }
     ++versions[role];
+    ++version;
 }
 
 UseGuard::UseGuard(ParamSet& set) : set_(set) {

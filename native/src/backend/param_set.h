@@ -39,6 +39,7 @@ struct ParamSet {
     std::vector<double> lr_scale;             // per tensor; empty: all 1
     std::vector<double> weight_decay;         // per tensor or NOPT_INHERIT; empty: all inherit
     uint64_t tensor_options_version = 0;      // counts the changes of the two above
+    uint64_t version = 0;                     // counts all changes
 
     std::unique_ptr<BackendData> data;
     std::atomic<bool> in_use{false};
@@ -54,7 +55,14 @@ private:
 struct OptimizerState {
     std::shared_ptr<ParamSet> set;
     int rule;
-    nopt_step_state state;
+    nopt_step_state state;  // unless `counter` has it
+    bool capturable = false;
+    bool has_lr = false;  // that of NOPT_LR_ON_DEVICE
+    double lr = 0.0;      // ... where the host counts
+    std::unique_ptr<StepCounter> counter;
+
+    // What the steps of dimer passes are counted from.
+    int64_t steps_taken() const { return counter == nullptr ? state.step : 0; }
 };
 
 // Marks a set as in use for the length of a call, so that use from two threads at once is an error and no race.

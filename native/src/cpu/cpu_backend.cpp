@@ -276,7 +276,7 @@ public:
         return data;
     }
 
-    void step(ParamSet& set, int rule, const StepInput& input, const DimerPass* dimer, void*) override {
+    void step(ParamSet& set, int rule, const StepInput& input, StepCounter*, const DimerPass* dimer, void*) override {
         const CpuIsa& isa = selected_cpu_isa();
         for_each_part(
             set, StepBody{set, rule_at(rule), input, dimer, isa.kernels->elementwise[rule][input.variant], *isa.dimer});

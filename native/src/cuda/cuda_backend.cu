@@ -2,13 +2,16 @@
 #include <string.h>
 
 #include <algorithm>
-#include <atomic>
 #include <vector>
 
 #include "backend/param_set.h"
 #include "cuda/dimer.cuh"
+#include "cuda/dimer_sums.cuh"
 #include "cuda/elementwise.cuh"
+#include "cuda/published.cuh"
 #include "cuda/runtime.h"
+#include "cuda/scalars.cuh"
+#include "cuda/tables.cuh"
 #include "cuda/tuning.h"
 #include "rules/all_rules.h"
 #include "rules/registry.h"
@@ -18,18 +21,18 @@ namespace {
 
 // Every launch goes through here: no <<<>>>, so that any C++ compiler reads this file.
 template <class... Parameters>
-void launch(const char* name, void (*kernel)(Parameters...), int64_t blocks, cudaStream_t stream,
+void launch(const char* name, void (*kernel)(Parameters...), int64_t blocks, int threads, cudaStream_t stream,
             Parameters... arguments) {
     void* pointers[] = {&arguments...};
-    check_cuda(cudaLaunchKernel(kernel_address(kernel), dim3(static_cast<unsigned>(blocks)), dim3(kThreadsPerBlock),
-                                pointers, 0, stream),
+    check_cuda(cudaLaunchKernel(kernel_address(kernel), dim3(static_cast<unsigned>(blocks)),
+                                dim3(static_cast<unsigned>(threads)), pointers, 0, stream),
                name);
     // Also what an earlier asynchronous call left behind.
     check_cuda(cudaGetLastError(), name);
 }
 
 template <class Source>
-using UpdateKernel = void (*)(ElementwiseTable, typename Source::Table, StepInput);
+using UpdateKernel = void (*)(ElementwiseTable, typename Source::Table, GroupScalars);
 
 template <class Source>
 const UpdateKernel<Source> kUpdateKernels[kRuleCount][kMaxVariants] = {
@@ -38,156 +41,105 @@ const UpdateKernel<Source> kUpdateKernels[kRuleCount][kMaxVariants] = {
 #undef NOPT_RULE
 };
 
-using SumsKernel = void (*)(DimerTable, Sums*);
+using PrepareKernel = void (*)(StepInput, DeviceStep*, Published<nopt_step_state>*, const int32_t*, const double*,
+                               const double*, unsigned char*);
+const PrepareKernel kPrepareKernels[kRuleCount] = {
+#define NOPT_RULE(Type, header) &prepare_kernel<Type>,
+#include "rules/rules.def"
+#undef NOPT_RULE
+};
+
+using SumsKernel = void (*)(DimerTable, SumTable, Sums*);
 const SumsKernel kSumsKernels[kDimerSumsCount] = {&sums_kernel<kSumsNorm>, &sums_kernel<kSumsProject>,
                                                   &sums_kernel<kSumsRotate>, &sums_kernel<kSumsOptimize>};
 
-// Blocks that are resident at once on the current device.
-template <class... Parameters>
-int64_t wave_of(void (*kernel)(Parameters...), int device) {
-    int processors = 0;
-    check_cuda(cudaDeviceGetAttribute(&processors, cudaDevAttrMultiProcessorCount, device), "cudaDeviceGetAttribute");
-    int resident = 0;
-    check_cuda(cudaOccupancyMaxActiveBlocksPerMultiprocessor(&resident, kernel_address(kernel), kThreadsPerBlock, 0),
-               "cudaOccupancyMaxActiveBlocksPerMultiprocessor");
-    return std::max<int64_t>(1, int64_t{resident} * processors);
-}
+int64_t blocks_for(int64_t count, int64_t per_block) { return (count + per_block - 1) / per_block; }
 
-// Pinned memory through which changed tables travel to the device. A slot is filled again when its copy has finished.
-// With all slots on their way, the host is that many steps ahead of the device: waiting for the oldest then costs the
-// device nothing.
-class StagingRing {
+// A set's tables, and how many blocks of each kernel the device runs at once.
+struct CudaSet final : CudaData {
+    explicit CudaSet(const ParamSet& set) : CudaData(set), device(set.device) { waves.reserve(64); }
+
+    // The grid of a kernel with work for so many blocks: no more than whole waves. The device is current.
+    template <class... Parameters>
+    int64_t grid(void (*kernel)(Parameters...), int64_t blocks) {
+        return std::max<int64_t>(1, std::min(blocks, tuning->waves * wave(kernel)));
+    }
+
+    template <class... Parameters>
+    int64_t wave(void (*kernel)(Parameters...)) {
+        const void* const key = reinterpret_cast<const void*>(kernel);
+        for (const auto& known : waves) {
+            if (known.first == key) {
+                return known.second;
+            }
+        }
+        int resident = 0;
+        check_cuda(
+            cudaOccupancyMaxActiveBlocksPerMultiprocessor(&resident, kernel_address(kernel), kThreadsPerBlock, 0),
+            "cudaOccupancyMaxActiveBlocksPerMultiprocessor");
+        waves.emplace_back(key,
+                           std::max(resident, 1) * int64_t{device_attribute(cudaDevAttrMultiProcessorCount, device)});
+        return waves.back().second;
+    }
+
+    const int device;
+    std::vector<std::pair<const void*, int64_t>> waves;
+};
+
+CudaSet& set_data(const ParamSet& set) { return static_cast<CudaSet&>(*set.data); }
+
+// The step count of a capturable optimizer.
+class CudaStepCounter final : public StepCounter {
 public:
-    explicit StagingRing(size_t bytes) {
-        for (Slot& slot : slots_) {
-            slot.memory = pinned_array<unsigned char>(bytes);
-            slot.copied = make_event();
-        }
+    // The device is current.
+    CudaStepCounter(int device, const nopt_step_state& state)
+        : step_(device_array<DeviceStep>(1)), published_(1, state), device_(device) {
+        write(state);
     }
 
-    void upload(void* destination, const void* source, size_t bytes, cudaStream_t stream) {
-        if (bytes == 0) {
-            return;
-        }
-        Slot& slot = slots_[next_];
-        next_ = (next_ + 1) % kStagingSlots;
-        if (cudaEventQuery(slot.copied.get()) == cudaErrorNotReady) {
-            cudaGetLastError();
-            check_cuda(cudaEventSynchronize(slot.copied.get()), "cudaEventSynchronize");
-        }
-        memcpy(slot.memory.get(), source, bytes);
-        check_cuda(cudaMemcpyAsync(destination, slot.memory.get(), bytes, cudaMemcpyHostToDevice, stream),
-                   "uploading a table");
-        check_cuda(cudaEventRecord(slot.copied.get(), stream), "cudaEventRecord");
+    nopt_step_state read() const override { return read_published(published_.host[0]); }
+
+    void write(const nopt_step_state& state) override {
+        const DeviceGuard guard(device_);
+        check_cuda(cudaDeviceSynchronize(), "cudaDeviceSynchronize");
+        DeviceStep step = {};
+        check_cuda(cudaMemcpy(&step, step_.get(), sizeof step, cudaMemcpyDeviceToHost), "reading the step count");
+        step.state = state;
+        check_cuda(cudaMemcpy(step_.get(), &step, sizeof step, cudaMemcpyHostToDevice), "writing the step count");
+        published_.host[0].value = state;
     }
+
+    void set_lr(double lr, void* stream) override {
+        const DeviceGuard guard(device_);
+        launch("setting the learning rate", &set_lr_kernel, 1, 1, static_cast<cudaStream_t>(stream), step_.get(), lr);
+    }
+
+    DeviceStep* step() const { return step_.get(); }
+    Published<nopt_step_state>* published() const { return published_.device; }
 
 private:
-    struct Slot {
-        PinnedArray<unsigned char> memory;
-        Event copied;
-    };
-
-    Slot slots_[kStagingSlots];
-    int next_ = 0;
+    DeviceArray<DeviceStep> step_;
+    PublishedArray<nopt_step_state> published_;
+    const int device_;
 };
 
-// A set's tables on the device. Uploaded in stream order, and again only when they changed.
-struct CudaData : BackendData {
-    // The set's device is current.
-    explicit CudaData(const ParamSet& set)
-        : staging(std::max<size_t>(set.counts.size(), 1) * sizeof(double)),
-          counts(device_array<int64_t>(set.counts.size())),
-          first_element(device_array<int64_t>(set.counts.size())),
-          lr_scale(device_array<double>(set.counts.size())),
-          weight_decay(device_array<double>(set.counts.size())) {
-        const size_t tensors = set.counts.size();
-        for (DeviceArray<void*>& role : pointers) {
-            role = device_array<void*>(tensors);
-        }
-        std::vector<Chunk> host_chunks;
-        std::vector<int64_t> host_first_element;
-        int64_t elements = 0;
-        for (size_t t = 0; t < tensors; ++t) {
-            host_first_element.push_back(elements);
-            elements += set.counts[t];
-            first_chunk.push_back(static_cast<int64_t>(host_chunks.size()));
-            for (int64_t begin = 0; begin < set.counts[t]; begin += kChunkElements) {
-                host_chunks.push_back({begin, static_cast<int32_t>(t), 0});
-            }
-        }
-        chunk_count = static_cast<int64_t>(host_chunks.size());
-        first_chunk.push_back(chunk_count);
-        chunks = device_array<Chunk>(host_chunks.size());
-        if (chunk_count > 0) {
-            // These never change; they are there before the constructor returns.
-            check_cuda(cudaMemcpy(chunks.get(), host_chunks.data(), host_chunks.size() * sizeof(Chunk),
-                                  cudaMemcpyHostToDevice),
-                       "uploading the chunks");
-            check_cuda(cudaMemcpy(counts.get(), set.counts.data(), tensors * sizeof(int64_t), cudaMemcpyHostToDevice),
-                       "uploading the element counts");
-            check_cuda(cudaMemcpy(first_element.get(), host_first_element.data(), tensors * sizeof(int64_t),
-                                  cudaMemcpyHostToDevice),
-                       "uploading the first elements");
-        }
-        for (int rule = 0; rule < kRuleCount; ++rule) {
-            for (int variant = 0; variant < kMaxVariants; ++variant) {
-                wave[rule][variant] = wave_of(kUpdateKernels<PlainSource>[rule][variant], set.device);
-            }
-        }
-    }
-
-    ChunkTable table() const { return {counts.get(), chunks.get(), chunk_count}; }
-
-    StagingRing staging;
-    DeviceArray<int64_t> counts;
-    DeviceArray<int64_t> first_element;  // of each tensor, among those of all
-    DeviceArray<double> lr_scale;
-    DeviceArray<double> weight_decay;
-    uint64_t tensor_options_version = 0;
-    DeviceArray<void*> pointers[kRoleCount];
-    uint64_t versions[kRoleCount] = {};
-    DeviceArray<Chunk> chunks;
-    int64_t chunk_count = 0;
-    std::vector<int64_t> first_chunk;  // of each tensor, and the number of all
-    int64_t wave[kRuleCount][kMaxVariants] = {};
-};
+CudaStepCounter* cuda_counter(StepCounter* counter) { return static_cast<CudaStepCounter*>(counter); }
 
 // A dimer's memory on the device.
-struct CudaDimer : DimerData {
+struct CudaDimer final : DimerData {
     // The set's device is current.
     CudaDimer(const ParamSet& set, nopt_dimer_scope scope)
         : device(set.device),
           per_tensor(scope == NOPT_DIMER_SCOPE_PER_TENSOR),
-          scope_count(per_tensor ? static_cast<int64_t>(set.counts.size()) : 1) {
-        const CudaData& data = static_cast<const CudaData&>(*set.data);
+          scope_count(per_tensor ? static_cast<int64_t>(set.counts.size()) : 1),
+          published(static_cast<size_t>(scope_count), initial_scope()) {
+        const CudaSet& data = set_data(set);
         const size_t scopes_size = static_cast<size_t>(scope_count);
-        chunk_sums = device_array<Sums>(static_cast<size_t>(data.chunk_count));
+        const int64_t chunks = data.first_chunk.back();
+        chunk_sums = device_array<Sums>(static_cast<size_t>(chunks));
         sums = device_array<Sums>(scopes_size);
-        scopes = device_array<DimerScope>(scopes_size);
-        published = pinned_array<PublishedReading>(scopes_size);
-        const std::vector<int64_t> global = {0, data.chunk_count};
-        const std::vector<int64_t>& first = per_tensor ? data.first_chunk : global;
-        first_chunk = device_array<int64_t>(first.size());
-        check_cuda(cudaMemcpy(first_chunk.get(), first.data(), first.size() * sizeof(int64_t), cudaMemcpyHostToDevice),
-                   "uploading the chunks of the scopes");
-        if (scope_count > 0) {
-            const std::vector<DimerScope> initial(scopes_size, initial_scope());
-            check_cuda(
-                cudaMemcpy(scopes.get(), initial.data(), scopes_size * sizeof(DimerScope), cudaMemcpyHostToDevice),
-                "uploading the scopes");
-            std::fill(published.get(), published.get() + scope_count, PublishedReading{0, initial_scope(), 0});
-            void* mapped = nullptr;
-            check_cuda(cudaHostGetDevicePointer(&mapped, published.get(), 0), "cudaHostGetDevicePointer");
-            published_on_device = static_cast<PublishedReading*>(mapped);
-        }
-        for (int rule = 0; rule < kRuleCount; ++rule) {
-            for (int variant = 0; variant < kMaxVariants; ++variant) {
-                wave[rule][variant] = wave_of(kUpdateKernels<DimerSource>[rule][variant], device);
-            }
-        }
-        for (int kind = 0; kind < kDimerSumsCount; ++kind) {
-            sums_wave[kind] = wave_of(kSumsKernels[kind], device);
-        }
+        scopes = constant_table(std::vector<DimerScope>(scopes_size, initial_scope()));
+        first_chunk = constant_table(per_tensor ? data.first_chunk : std::vector<int64_t>{0, chunks});
     }
 
     const int device;
@@ -197,10 +149,7 @@ struct CudaDimer : DimerData {
     DeviceArray<Sums> sums;  // of each scope
     DeviceArray<DimerScope> scopes;
     DeviceArray<int64_t> first_chunk;  // of each scope, and the number of all
-    PinnedArray<PublishedReading> published;
-    PublishedReading* published_on_device = nullptr;
-    int64_t wave[kRuleCount][kMaxVariants] = {};
-    int64_t sums_wave[kDimerSumsCount] = {};
+    PublishedArray<DimerReading> published;
 };
 
 CudaDimer& dimer_of(const DimerPass& pass) { return static_cast<CudaDimer&>(pass.data); }
@@ -257,8 +206,8 @@ public:
 
     void fill_float32(int device, float* destination, int64_t count, float value, void* stream) override {
         const DeviceGuard guard(device);
-        const int64_t blocks = std::min<int64_t>((count + kThreadsPerBlock - 1) / kThreadsPerBlock, 4096);
-        launch("filling memory", &fill_kernel, blocks, static_cast<cudaStream_t>(stream), destination, count, value);
+        launch("filling memory", &fill_kernel, std::min<int64_t>(blocks_for(count, kThreadsPerBlock), 4096),
+               kThreadsPerBlock, static_cast<cudaStream_t>(stream), destination, count, value);
     }
 
     void* stream_create(int device) override {
@@ -294,45 +243,80 @@ public:
 
     std::unique_ptr<BackendData> create_data(const ParamSet& set) override {
         const DeviceGuard guard(set.device);
-        return std::make_unique<CudaData>(set);
+        return std::make_unique<CudaSet>(set);
     }
 
-    void step(ParamSet& set, int rule, const StepInput& input, const DimerPass* dimer, void* stream_pointer) override {
+    std::unique_ptr<StepCounter> create_step_counter(int device, const nopt_step_state& state) override {
+        const DeviceGuard guard(device);
+        return std::make_unique<CudaStepCounter>(device, state);
+    }
+
+    void upload(ParamSet& set, void* stream_pointer) override {
         const DeviceGuard guard(set.device);
-        CudaData& data = static_cast<CudaData&>(*set.data);
+        const cudaStream_t stream = static_cast<cudaStream_t>(stream_pointer);
+        CudaSet& data = set_data(set);
+        if (!data.is_current(set) && is_capturing(stream)) {
+            throw Error(NOPT_ERROR_INVALID_STATE,
+                        "stream is being captured, and addresses or options of the set have changed since the last "
+                        "step; call nopt_param_set_upload before the capture");
+        }
+        data.refresh(set, stream);
+    }
+
+    void begin(ParamSet& set, const StepCounter* counter, void* stream_pointer) override {
+        const DeviceGuard guard(set.device);
+        if (counter == nullptr && is_capturing(static_cast<cudaStream_t>(stream_pointer))) {
+            throw Error(NOPT_ERROR_INVALID_STATE,
+                        "stream is being captured, and the host counts this optimizer's steps; call "
+                        "nopt_optimizer_set_capturable before the capture");
+        }
+        upload(set, stream_pointer);
+    }
+
+    void step(ParamSet& set, int rule, const StepInput& input, StepCounter* counter, const DimerPass* dimer,
+              void* stream_pointer) override {
+        const DeviceGuard guard(set.device);
+        CudaSet& data = set_data(set);
         const cudaStream_t stream = static_cast<cudaStream_t>(stream_pointer);
         const StateRoles& states = rule_at(rule).states[input.variant];
+        const char* const name = rule_at(rule).traits.name;
+
+        GroupScalars scalars = {};
+        if (counter != nullptr || data.groups.size() > kFewGroups) {
+            CudaStepCounter* const own = cuda_counter(counter);
+            launch(name, kPrepareKernels[rule], 1, kThreadsPerBlock, stream, input,
+                   own == nullptr ? nullptr : own->step(), own == nullptr ? nullptr : own->published(),
+                   static_cast<const int32_t*>(data.group_count.get()),
+                   static_cast<const double*>(data.group_lr_scale.get()),
+                   static_cast<const double*>(data.group_weight_decay.get()), data.group_scalars.get());
+            scalars.group_of_tensor = data.group_of_tensor.get();
+            scalars.many = data.group_scalars.get();
+        } else {
+            for (size_t g = 0; g < data.groups.size(); ++g) {
+                const CudaData::Group& group = data.groups[g];
+                rule_at(rule).scalars(input, group.lr_scale,
+                                      group.weight_decay == NOPT_INHERIT ? input.weight_decay : group.weight_decay,
+                                      scalars.few[g]);
+            }
+            scalars.group_of_tensor = data.groups.size() == 1 ? nullptr : data.group_of_tensor.get();
+        }
+        if (data.piece_count == 0) {
+            return;
+        }
 
         ElementwiseTable table = {};
-        table.set = data.table();
-        table.param = floats(set, data, NOPT_ROLE_PARAM, stream);
-        table.grad = floats(set, data, NOPT_ROLE_GRAD, stream);
+        table.set = data.piece_table();
+        table.param = data.floats(set, NOPT_ROLE_PARAM);
+        table.grad = data.floats(set, NOPT_ROLE_GRAD);
         for (int s = 0; s < states.count; ++s) {
-            table.states[s] = floats(set, data, states.roles[s], stream);
+            table.states[s] = data.floats(set, states.roles[s]);
         }
-        if (data.tensor_options_version != set.tensor_options_version) {
-            const size_t bytes = set.counts.size() * sizeof(double);
-            if (!set.lr_scale.empty()) {
-                data.staging.upload(data.lr_scale.get(), set.lr_scale.data(), bytes, stream);
-            }
-            if (!set.weight_decay.empty()) {
-                data.staging.upload(data.weight_decay.get(), set.weight_decay.data(), bytes, stream);
-            }
-            data.tensor_options_version = set.tensor_options_version;
-        }
-        table.lr_scale = set.lr_scale.empty() ? nullptr : data.lr_scale.get();
-        table.weight_decay = set.weight_decay.empty() ? nullptr : data.weight_decay.get();
-
-        const char* const name = rule_at(rule).traits.name;
         if (dimer == nullptr) {
-            launch(
-                name, kUpdateKernels<PlainSource>[rule][input.variant],
-                std::min(data.chunk_count, data.wave[rule][input.variant]), stream, table, PlainSource::Table {},
-                input);
+            const auto kernel = kUpdateKernels<PlainSource>[rule][input.variant];
+            launch_pieces(name, data, kernel, stream, table, PlainSource::Table{}, scalars);
         } else {
-            launch(name, kUpdateKernels<DimerSource>[rule][input.variant],
-                   std::min(data.chunk_count, dimer_of(*dimer).wave[rule][input.variant]), stream, table,
-                   dimer_table(set, dimer, stream), input);
+            const auto kernel = kUpdateKernels<DimerSource>[rule][input.variant];
+            launch_pieces(name, data, kernel, stream, table, dimer_table(set, dimer), scalars);
         }
     }
 
@@ -345,43 +329,42 @@ public:
 
     void dimer_sum(ParamSet& set, const DimerPass& pass, bool decides, void* stream_pointer) override {
         const DeviceGuard guard(set.device);
+        CudaSet& data = set_data(set);
         CudaDimer& dimer = dimer_of(pass);
         const cudaStream_t stream = static_cast<cudaStream_t>(stream_pointer);
-        const DimerTable table = dimer_table(set, &pass, stream);
-        if (table.set.chunk_count > 0) {
-            const int kind = sums_for(pass.decision);
-            launch("summing up", kSumsKernels[kind], std::min(table.set.chunk_count, dimer.sums_wave[kind]), stream,
-                   table, dimer.chunk_sums.get());
+        if (data.sum_task_count > 0) {
+            const SumsKernel kernel = kSumsKernels[sums_for(pass.decision)];
+            launch("summing up", kernel, data.grid(kernel, data.sum_task_count), kThreadsPerBlock, stream,
+                   dimer_table(set, &pass), data.sum_table(), dimer.chunk_sums.get());
         }
-        if (dimer.scope_count > 0) {
-            launch("summing up", &scope_sums_kernel, std::min<int64_t>(dimer.scope_count, kMaxSmallBlocks), stream,
-                   table, pass.input, dimer.scope_count, static_cast<const int64_t*>(dimer.first_chunk.get()),
-                   dimer.chunk_sums.get(), dimer.sums.get(), decides ? 1 : 0, dimer.published_on_device);
+        if (dimer.scope_count == 0) {
+            return;
         }
+        const bool is_one = !dimer.per_tensor;
+        const auto kernel = is_one ? &scope_sums_kernel<kScopeThreads> : &scope_sums_kernel<kWarpThreads>;
+        launch("summing up", kernel, is_one ? 1 : data.grid(kernel, blocks_for(dimer.scope_count, kWarpsPerBlock)),
+               is_one ? kScopeThreads : kThreadsPerBlock, stream, decide_table(pass), dimer.scope_count,
+               static_cast<const int64_t*>(dimer.first_chunk.get()), dimer.chunk_sums.get(), dimer.sums.get(),
+               decides ? 1 : 0);
     }
 
     void dimer_decide(ParamSet& set, const DimerPass& pass, void* stream_pointer) override {
         const DeviceGuard guard(set.device);
         CudaDimer& dimer = dimer_of(pass);
-        const cudaStream_t stream = static_cast<cudaStream_t>(stream_pointer);
         if (dimer.scope_count > 0) {
-            const int64_t blocks = (dimer.scope_count + kThreadsPerBlock - 1) / kThreadsPerBlock;
-            launch("deciding", &decide_kernel, std::min<int64_t>(blocks, kMaxSmallBlocks), stream,
-                   dimer_table(set, &pass, stream), pass.input, dimer.scope_count,
-                   static_cast<const int64_t*>(dimer.first_chunk.get()), static_cast<const Sums*>(dimer.sums.get()),
-                   dimer.published_on_device);
+            launch("deciding", &decide_kernel,
+                   set_data(set).grid(&decide_kernel, blocks_for(dimer.scope_count, kThreadsPerBlock)),
+                   kThreadsPerBlock, static_cast<cudaStream_t>(stream_pointer), decide_table(pass), dimer.scope_count,
+                   static_cast<const int64_t*>(dimer.first_chunk.get()), static_cast<const Sums*>(dimer.sums.get()));
         }
     }
 
-    void dimer_randomize(ParamSet& set, uint64_t seed, uint64_t first_element, void* stream_pointer) override {
+    void dimer_randomize(ParamSet& set, uint64_t seed, uint64_t first_element, void* stream) override {
         const DeviceGuard guard(set.device);
-        CudaData& data = static_cast<CudaData&>(*set.data);
-        const cudaStream_t stream = static_cast<cudaStream_t>(stream_pointer);
-        DimerTable table = {};
-        table.set = data.table();
-        table.direction = floats(set, data, NOPT_ROLE_DIRECTION, stream);
-        launch("drawing a direction", &randomize_kernel, std::min<int64_t>(data.chunk_count, kMaxSmallBlocks), stream,
-               table, static_cast<const int64_t*>(data.first_element.get()), seed, first_element);
+        CudaSet& data = set_data(set);
+        launch_pieces("drawing a direction", data, &randomize_kernel, static_cast<cudaStream_t>(stream),
+                      dimer_table(set, nullptr), static_cast<const int64_t*>(data.first_element.get()), seed,
+                      first_element);
     }
 
     void dimer_scale(ParamSet& set, const DimerPass& pass, void* stream) override {
@@ -401,19 +384,7 @@ public:
     }
 
     DimerReading dimer_read(DimerData& data, int64_t scope) override {
-        const volatile PublishedReading& published = static_cast<CudaDimer&>(data).published.get()[scope];
-        // Writing takes the device a microsecond; only one that died in it needs an end to this.
-        for (int attempt = 0; attempt < 1000000; ++attempt) {
-            // The device writes `before` first and `after` last; here it is the other way round.
-            const uint64_t after = published.after;
-            std::atomic_thread_fence(std::memory_order_acquire);
-            const DimerReading reading = const_cast<const DimerReading&>(published.reading);
-            std::atomic_thread_fence(std::memory_order_acquire);
-            if (published.before == after) {
-                return reading;
-            }
-        }
-        throw Error(NOPT_ERROR_DEVICE, "the device stopped while it wrote a scope's status");
+        return read_published(static_cast<CudaDimer&>(data).published.host[scope]);
     }
 
     void dimer_set_curvature(DimerData& data, const double* curvature, void* stream_pointer) override {
@@ -427,7 +398,7 @@ public:
         check_cuda(cudaStreamSynchronize(stream), "cudaStreamSynchronize");
         for (size_t i = 0; i < scopes.size(); ++i) {
             scopes[i].curvature = curvature[i];
-            dimer.published[i].reading.curvature = curvature[i];
+            dimer.published.host[i].value.curvature = curvature[i];
         }
         check_cuda(cudaMemcpyAsync(dimer.scopes.get(), scopes.data(), bytes, cudaMemcpyHostToDevice, stream),
                    "writing the scopes");
@@ -435,36 +406,32 @@ public:
     }
 
 private:
-    // The role's addresses on the device, as of this point of the stream.
-    static void* const* role_table(const ParamSet& set, CudaData& data, nopt_role role, cudaStream_t stream) {
-        if (data.versions[role] != set.versions[role]) {
-            data.staging.upload(data.pointers[role].get(), set.pointers[role].data(), set.counts.size() * sizeof(void*),
-                                stream);
-            data.versions[role] = set.versions[role];
-        }
-        return data.pointers[role].get();
+    static bool is_capturing(cudaStream_t stream) {
+        cudaStreamCaptureStatus status = cudaStreamCaptureStatusNone;
+        check_cuda(cudaStreamIsCapturing(stream, &status), "cudaStreamIsCapturing");
+        return status != cudaStreamCaptureStatusNone;
     }
 
-    // ... of float buffers; null if the role is not bound.
-    static float* const* floats(const ParamSet& set, CudaData& data, nopt_role role, cudaStream_t stream) {
-        if (!set.bound(role)) {
-            return nullptr;
-        }
-        return reinterpret_cast<float* const*>(role_table(set, data, role, stream));
+    // A kernel over all pieces of a set that has some.
+    template <class... Parameters>
+    static void launch_pieces(const char* name, CudaSet& data, void (*kernel)(Parameters...), cudaStream_t stream,
+                              Parameters... arguments) {
+        launch(name, kernel, data.grid(kernel, blocks_for(data.piece_count, kWarpsPerBlock)), kThreadsPerBlock, stream,
+               arguments...);
     }
 
     // `pass` may be null for what needs no scopes.
-    static DimerTable dimer_table(const ParamSet& set, const DimerPass* pass, cudaStream_t stream) {
-        CudaData& data = static_cast<CudaData&>(*set.data);
+    static DimerTable dimer_table(const ParamSet& set, const DimerPass* pass) {
+        const CudaSet& data = set_data(set);
         DimerTable table = {};
-        table.set = data.table();
-        table.grad = floats(set, data, pass != nullptr ? pass->grad : NOPT_ROLE_GRAD, stream);
-        table.displaced = floats(set, data, pass != nullptr ? pass->displaced : NOPT_ROLE_GRAD_DISPLACED, stream);
-        table.direction = floats(set, data, NOPT_ROLE_DIRECTION, stream);
-        table.rotation_direction = floats(set, data, NOPT_ROLE_ROTATION_DIRECTION, stream);
-        table.param = floats(set, data, NOPT_ROLE_PARAM, stream);
-        table.param_backup = floats(set, data, NOPT_ROLE_PARAM_BACKUP, stream);
-        table.grad_backup = floats(set, data, NOPT_ROLE_GRAD_BACKUP, stream);
+        table.set = data.piece_table();
+        table.grad = data.floats(set, pass != nullptr ? pass->grad : NOPT_ROLE_GRAD);
+        table.displaced = data.floats(set, pass != nullptr ? pass->displaced : NOPT_ROLE_GRAD_DISPLACED);
+        table.direction = data.floats(set, NOPT_ROLE_DIRECTION);
+        table.rotation_direction = data.floats(set, NOPT_ROLE_ROTATION_DIRECTION);
+        table.param = data.floats(set, NOPT_ROLE_PARAM);
+        table.param_backup = data.floats(set, NOPT_ROLE_PARAM_BACKUP);
+        table.grad_backup = data.floats(set, NOPT_ROLE_GRAD_BACKUP);
         if (pass != nullptr) {
             const CudaDimer& dimer = dimer_of(*pass);
             table.scopes = dimer.scopes.get();
@@ -474,15 +441,19 @@ private:
         return table;
     }
 
+    static DecideTable decide_table(const DimerPass& pass) {
+        CudaDimer& dimer = dimer_of(pass);
+        return {dimer.scopes.get(), dimer.published.device,
+                pass.counter == nullptr ? nullptr : cuda_counter(pass.counter)->step(), pass.input, pass.decision};
+    }
+
     template <class Elements>
-    static void run_elements(const ParamSet& set, const DimerPass* pass, double value, const char* name,
-                             void* stream_pointer) {
+    static void run_elements(const ParamSet& set, const DimerPass* pass, double value, const char* name, void* stream) {
         const DeviceGuard guard(set.device);
-        const cudaStream_t stream = static_cast<cudaStream_t>(stream_pointer);
-        const DimerTable table = dimer_table(set, pass, stream);
-        if (table.set.chunk_count > 0) {
-            launch(name, &dimer_kernel<Elements>, std::min<int64_t>(table.set.chunk_count, kMaxSmallBlocks), stream,
-                   table, value);
+        CudaSet& data = set_data(set);
+        if (data.piece_count > 0) {
+            launch_pieces(name, data, &dimer_kernel<Elements>, static_cast<cudaStream_t>(stream),
+                          dimer_table(set, pass), value);
         }
     }
 };

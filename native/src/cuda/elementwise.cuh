@@ -3,45 +3,44 @@
 
 #include <stdint.h>
 
-#include "cuda/chunks.cuh"
+#include "cuda/pieces.cuh"
+#include "cuda/scalars.cuh"
 #include "dimer/dimer.h"
 #include "rules/registry.h"
 
 namespace nopt {
 
-// What an update needs beside the set's tables; all in device memory, passed by value.
+// What an update needs beside the scalars; all in device memory, passed by value.
 struct ElementwiseTable {
-    ChunkTable set;
-    const double* lr_scale;            // per tensor; null: all 1
-    const double* weight_decay;        // per tensor or NOPT_INHERIT; null: all inherit
+    PieceTable set;
     float* const* param;               // per tensor
     const float* const* grad;          // per tensor
     float* const* states[kMaxStates];  // per tensor, in the rule's order
 };
 
-// Where theta and the gradient that the rule sees come from: a chunk of the buffers themselves.
+// Where theta and the gradient that the rule sees come from: a piece of the buffers themselves.
 struct PlainSource {
     struct Table {};
 
     const float* param;
     const float* grad;
 
-    __device__ PlainSource(const ElementwiseTable& table, const Table&, const Chunk& chunk)
-        : param(table.param[chunk.tensor] + chunk.begin), grad(table.grad[chunk.tensor] + chunk.begin) {}
+    __device__ PlainSource(const ElementwiseTable& table, const Table&, const Piece& piece)
+        : param(table.param[piece.tensor] + piece.begin), grad(table.grad[piece.tensor] + piece.begin) {}
 
     __device__ bool aligned_like(int off) const { return misalignment(grad) == off; }
 
     template <class Values>
-    __device__ void load(int64_t i, Values& p, Values& g) {
+    __device__ void load(int i, Values& p, Values& g) {
         p = values_at<Values>(param, i);
         g = values_at<Values>(grad, i);
     }
 
     template <class Values>
-    __device__ void store(int64_t) {}
+    __device__ void store(int) {}
 };
 
-// ... or what a dimer makes of them. Which of its buffers are read is the same for a whole chunk.
+// ... or what a dimer makes of them. Which of its buffers are read is the same for a whole piece.
 struct DimerSource {
     using Table = DimerTable;
 
@@ -55,19 +54,19 @@ struct DimerSource {
     float correction;
     Pack turned_direction;
 
-    __device__ DimerSource(const ElementwiseTable& table, const DimerTable& dimer, const Chunk& chunk) {
-        const DimerScope& scope = dimer.scopes[dimer.per_tensor != 0 ? chunk.tensor : 0];
+    __device__ DimerSource(const ElementwiseTable& table, const DimerTable& dimer, const Piece& piece) {
+        const DimerScope& scope = dimer.scopes[dimer.per_tensor != 0 ? piece.tensor : 0];
         const bool projects = dimer.decision == kDecideProject;
         difference = dimer.decision == kDecideRotate;
         along = scope.along;
         across = scope.across;
         correction = scope.correction;
-        param = (projects ? table.param : dimer.param_backup)[chunk.tensor] + chunk.begin;
-        grad = dimer.grad[chunk.tensor] + chunk.begin;
-        direction = dimer.direction[chunk.tensor] + chunk.begin;
+        param = (projects ? table.param : dimer.param_backup)[piece.tensor] + piece.begin;
+        grad = dimer.grad[piece.tensor] + piece.begin;
+        direction = dimer.direction[piece.tensor] + piece.begin;
         other = nullptr;
         if (!projects && scope.turns != 0) {
-            other = (difference ? dimer.displaced : dimer.rotation_direction)[chunk.tensor] + chunk.begin;
+            other = (difference ? dimer.displaced : dimer.rotation_direction)[piece.tensor] + piece.begin;
         }
     }
 
@@ -77,7 +76,7 @@ struct DimerSource {
     }
 
     template <class Values>
-    __device__ void load(int64_t i, Values& p, Values& g) {
+    __device__ void load(int i, Values& p, Values& g) {
         p = values_at<Values>(param, i);
         g = values_at<Values>(grad, i);
         if (other == nullptr && correction == 0.0f) {
@@ -102,7 +101,7 @@ struct DimerSource {
 
     // After all loads of the element, so that none of them has to wait for it.
     template <class Values>
-    __device__ void store(int64_t i) {
+    __device__ void store(int i) {
         if (other != nullptr) {
             Values n;
 #pragma unroll
@@ -114,7 +113,7 @@ struct DimerSource {
     }
 };
 
-// The elements of a chunk, one or four at a time.
+// The elements of a piece, one or four at a time.
 template <class Rule, int Variant, class Source>
 struct Update {
     static constexpr int kStates = Rule::states(Variant).count;
@@ -125,7 +124,7 @@ struct Update {
     typename Rule::Scalars scalars;
 
     template <class Values>
-    __device__ void operator()(int64_t i) {
+    __device__ void operator()(int i) {
         Values p;
         Values g;
         source.load(i, p, g);
@@ -158,42 +157,22 @@ struct Update {
 
 template <class Rule, int Variant, class Source>
 __global__ void __launch_bounds__(kThreadsPerBlock)
-    update_kernel(const ElementwiseTable table, const typename Source::Table source_table, const StepInput input) {
+    update_kernel(const __grid_constant__ ElementwiseTable table,
+                  const __grid_constant__ typename Source::Table source_table,
+                  const __grid_constant__ GroupScalars groups) {
     using Elements = Update<Rule, Variant, Source>;
-    __shared__ typename Rule::Scalars scalars;
-    double lr_scale = -1.0;  // of `scalars`; no tensor has this one
-    double weight_decay = -1.0;
-
-    for (int64_t c = blockIdx.x; c < table.set.chunk_count; c += gridDim.x) {
-        const Chunk chunk = table.set.chunks[c];
-        const double own_lr_scale = table.lr_scale == nullptr ? 1.0 : table.lr_scale[chunk.tensor];
-        double own_weight_decay = table.weight_decay == nullptr ? NOPT_INHERIT : table.weight_decay[chunk.tensor];
-        if (own_weight_decay == NOPT_INHERIT) {
-            own_weight_decay = input.weight_decay;
-        }
-        // The same for all threads of the block. One thread does the divisions in double: many GPUs have few units for
-        // them.
-        if (own_lr_scale != lr_scale || own_weight_decay != weight_decay) {
-            lr_scale = own_lr_scale;
-            weight_decay = own_weight_decay;
-            __syncthreads();
-            if (threadIdx.x == 0) {
-                scalars = Rule::scalars(input, lr_scale, weight_decay);
-            }
-            __syncthreads();
-        }
-
-        float* const param = table.param[chunk.tensor] + chunk.begin;
-        Elements elements = {Source(table, source_table, chunk), param, {}, scalars};
+    for_each_piece(table.set, [&](const Piece& piece) {
+        float* const param = table.param[piece.tensor] + piece.begin;
+        Elements elements = {Source(table, source_table, piece), param, {}, scalars_of<Rule>(groups, piece.tensor)};
         const int off = misalignment(param);
         bool wide = elements.source.aligned_like(off);
 #pragma unroll
         for (int s = 0; s < Elements::kStates; ++s) {
-            elements.states[s] = table.states[s][chunk.tensor] + chunk.begin;
+            elements.states[s] = table.states[s][piece.tensor] + piece.begin;
             wide = wide && misalignment(elements.states[s]) == off;
         }
-        for_each_element(count_of(table.set, chunk), off, wide, elements);
-    }
+        for_each_element(piece.count, off, wide, elements);
+    });
 }
 
 __global__ void __launch_bounds__(kThreadsPerBlock) fill_kernel(float* destination, int64_t count, float value) {

@@ -18,6 +18,12 @@ inline void check_cuda(cudaError_t result, const char* what) {
     throw Error(status, "%s: %s (%s)", what, cudaGetErrorString(result), cudaGetErrorName(result));
 }
 
+inline int device_attribute(cudaDeviceAttr attribute, int device) {
+    int value = 0;
+    check_cuda(cudaDeviceGetAttribute(&value, attribute, device), "cudaDeviceGetAttribute");
+    return value;
+}
+
 // A kernel as the runtime's functions take it. A stand-in for the runtime, on the host, needs the kernel's type.
 template <class Kernel>
 #if defined(__CUDACC__)

@@ -1,15 +1,50 @@
-// Constants of the CUDA kernels, and what they were chosen by. Not yet run on a GPU: the values are the usual ones for
-// streaming kernels and wait for their measurement.
+// Constants of the CUDA kernels, and what they were chosen by. Not yet run on a GPU: the values are reasoned, and wait
+// for their measurement.
 #pragma once
 
 #include <stdint.h>
 
 namespace nopt {
 
+// Kernels are compiled for these.
 constexpr int kThreadsPerBlock = 256;
+constexpr int kWarpThreads = 32;
+constexpr int kWarpsPerBlock = kThreadsPerBlock / kWarpThreads;
+constexpr int kScopeThreads = 512;  // of the one block that adds up the chunks of all tensors; 1024 would spill
 
-// Blocks of the kernels that are small, rare or light on registers: enough for 132 processors with 8 blocks each.
-constexpr int64_t kMaxSmallBlocks = 1056;
+// What differs from one GPU to the next.
+struct Tuning {
+    int compute_capability;  // 10 major + minor; from here on
+
+    // Elements of a piece, the share of a warp: as many as this, and fewer (down to kMinPieceElements) where a set
+    // would have less than this number of pieces for each processor. Large pieces make short tables, small ones spread
+    // a small set over all processors: 64 warps are resident on most, and two rounds even out.
+    int64_t piece_elements;
+    int64_t pieces_per_processor;
+
+    // Grids of the passes over elements are at most this number of waves.
+    int64_t waves;
+};
+
+constexpr int64_t kMinPieceElements = 256;  // two accesses of 16 bytes for each thread of a warp
+
+constexpr Tuning kTunings[] = {
+    {0, 2048, 128, 1},  // not yet measured
+};
+
+constexpr const Tuning& tuning_for(int compute_capability) {
+    const Tuning* found = &kTunings[0];
+    for (const Tuning& one : kTunings) {
+        if (one.compute_capability <= compute_capability) {
+            found = &one;
+        }
+    }
+    return *found;
+}
+
+// Parameter groups whose scalars travel with the launch itself (64 bytes each, of 4 KiB that a launch may carry); those
+// of more groups are computed on the device by a launch before.
+constexpr int kFewGroups = 16;
 
 // Pointer tables on their way to the device at one time; see StagingRing.
 constexpr int kStagingSlots = 8;

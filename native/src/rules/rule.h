@@ -49,7 +49,7 @@ struct StateRoles {
 
 // One step, the same for all tensors. Plain data, so that it can live on the host or on a device.
 struct StepInput {
-    double lr;
+    double lr;  // or NOPT_LR_ON_DEVICE
     double beta1;
     double beta2;
     double eps;
@@ -62,6 +62,18 @@ struct StepInput {
     uint32_t flags;           // nopt_flag values
     uint32_t variant;         // of the rule
 };
+
+// Takes the step count and the products on by one step, and with them what the step sees. `reads_betas`: the rule does.
+NOPT_HD void advance(nopt_step_state& state, StepInput& input, bool reads_betas) {
+    state.step += 1;
+    if (reads_betas) {
+        state.beta1_product *= input.beta1;
+        state.beta2_product *= input.beta2;
+    }
+    input.step = state.step;
+    input.bias_correction1 = 1.0 - state.beta1_product;
+    input.bias_correction2 = 1.0 - state.beta2_product;
+}
 
 // Weight decay and the sign of the gradient are the same for every rule.
 struct CommonScalars {

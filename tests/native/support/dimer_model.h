@@ -27,19 +27,23 @@ public:
                int64_t misalign = 0, uint64_t seed = 1)
         : Model(rule, std::move(counts), misalign, seed, true) {
         NOPT_EXPECT_OK(nopt_dimer_create(optimizer, scope, &dimer));
-        NOPT_EXPECT_OK(nopt_dimer_init_direction(dimer, seed, 0, nullptr));
-        NOPT_EXPECT_OK(nopt_dimer_normalize_direction(dimer, nullptr));
+        NOPT_EXPECT_OK(work([&] { return nopt_dimer_init_direction(dimer, seed, 0, stream); }));
+        NOPT_EXPECT_OK(work([&] { return nopt_dimer_normalize_direction(dimer, stream); }));
     }
     ~DimerModel() { nopt_dimer_destroy(dimer); }
 
-    nopt_status displace(const nopt_dimer_options& o) { return nopt_dimer_displace(dimer, &o, nullptr); }
+    nopt_status displace(const nopt_dimer_options& o) {
+        return work([&] { return nopt_dimer_displace(dimer, &o, stream); });
+    }
     nopt_status rotate(const nopt_dimer_options& o, const nopt_hyperparams& h) {
-        return nopt_dimer_rotate(dimer, &o, &h, nullptr);
+        return work([&] { return nopt_dimer_rotate(dimer, &o, &h, stream); });
     }
     nopt_status dimer_step(const nopt_dimer_options& o, const nopt_hyperparams& h) {
-        return nopt_dimer_step(dimer, &o, &h, nullptr);
+        return work([&] { return nopt_dimer_step(dimer, &o, &h, stream); });
     }
-    nopt_status restore() { return nopt_dimer_restore(dimer, nullptr); }
+    nopt_status restore() {
+        return work([&] { return nopt_dimer_restore(dimer, stream); });
+    }
 
     int64_t scope_count() const {
         int64_t count = -1;
@@ -50,6 +54,7 @@ public:
     nopt_dimer_status status(int64_t scope = 0) const {
         nopt_dimer_status s = {};
         s.struct_size = sizeof s;
+        synchronize();
         NOPT_EXPECT_OK(nopt_dimer_get_status(dimer, scope, &s));
         return s;
     }

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include <algorithm>
+#include <memory>
 #include <ostream>
 #include <string>
 #include <vector>
@@ -57,11 +58,16 @@ private:
     uint64_t state_;
 };
 
-// Memory for one role of all tensors, with a canary before and after each tensor.
+// Where models are made: the CPU, or what a program says at its start.
+inline nopt_backend test_backend = NOPT_BACKEND_CPU;
+
+// Memory for one role of all tensors, with a canary before and after each tensor. Tests see it on the host; where the
+// model's backend is CUDA, the library sees a copy on the device. Each of the two follows the other when it has to.
 class GuardedBuffer {
 public:
     // Each tensor begins `misalign` elements after a 64-byte boundary.
-    GuardedBuffer(const std::vector<int64_t>& counts, int64_t misalign) : counts_(counts) {
+    GuardedBuffer(const std::vector<int64_t>& counts, int64_t misalign, nopt_backend backend = NOPT_BACKEND_CPU)
+        : counts_(counts), backend_(backend) {
         int64_t at = kGuard;
         for (const int64_t count : counts) {
             at = (at + 15) / 16 * 16 + misalign;
@@ -71,29 +77,42 @@ public:
         memory_.assign(static_cast<size_t>(at) + 16, kCanary);
         const size_t off = reinterpret_cast<uintptr_t>(memory_.data()) % 64;
         base_ = memory_.data() + (off == 0 ? 0 : (64 - off) / sizeof(float));
+        bytes_ = at * static_cast<int64_t>(sizeof(float));
         for (size_t i = 0; i < counts_.size(); ++i) {
-            std::fill(tensor(i), tensor(i) + counts_[i], 0.0f);
+            std::fill(at_host(i), at_host(i) + counts_[i], 0.0f);
+        }
+        if (backend_ != NOPT_BACKEND_CPU) {
+            void* memory = nullptr;
+            NOPT_EXPECT_OK(nopt_memory_alloc(backend_, 0, bytes_, &memory));
+            device_.reset(static_cast<float*>(memory));
         }
     }
     GuardedBuffer(const GuardedBuffer&) = delete;
     GuardedBuffer& operator=(const GuardedBuffer&) = delete;
     GuardedBuffer(GuardedBuffer&&) = default;
 
-    float* tensor(size_t i) { return base_ + begins_[i]; }
+    // To read and to write.
+    float* tensor(size_t i) {
+        to_host();
+        host_is_newer_ = true;
+        return at_host(i);
+    }
 
+    // What the library is given.
     std::vector<void*> pointers() {
         std::vector<void*> result;
-        for (size_t i = 0; i < counts_.size(); ++i) {
-            result.push_back(tensor(i));
+        for (const int64_t begin : begins_) {
+            result.push_back((device_ != nullptr ? device_.get() : base_) + begin);
         }
         return result;
     }
 
     // All elements, tensor after tensor.
     std::vector<float> values() {
+        to_host();
         std::vector<float> result;
         for (size_t i = 0; i < counts_.size(); ++i) {
-            result.insert(result.end(), tensor(i), tensor(i) + counts_[i]);
+            result.insert(result.end(), at_host(i), at_host(i) + counts_[i]);
         }
         return result;
     }
@@ -109,35 +128,73 @@ public:
 
     void fill(Random& random) {
         for (size_t i = 0; i < counts_.size(); ++i) {
+            float* const to = tensor(i);
             for (int64_t j = 0; j < counts_[i]; ++j) {
-                tensor(i)[j] = random.value();
+                to[j] = random.value();
             }
         }
     }
 
     // True if nothing outside the tensors was written.
     bool intact() {
+        to_host();
         const float* at = memory_.data();
         for (size_t i = 0; i <= counts_.size(); ++i) {
-            const float* end = i < counts_.size() ? tensor(i) : memory_.data() + memory_.size();
+            const float* end = i < counts_.size() ? at_host(i) : memory_.data() + memory_.size();
             for (; at < end; ++at) {
                 if (memcmp(at, &kCanary, sizeof kCanary) != 0) {
                     return false;
                 }
             }
-            at = i < counts_.size() ? tensor(i) + counts_[i] : at;
+            at = i < counts_.size() ? at_host(i) + counts_[i] : at;
         }
         return true;
     }
 
+    // Before the library's work is queued on the stream, and after.
+    void before_work(void* stream) {
+        if (device_ != nullptr && host_is_newer_) {
+            copy(device_.get(), base_, stream);
+        }
+        host_is_newer_ = false;
+    }
+    void after_work(void* stream) {
+        device_is_newer_ = device_ != nullptr;
+        stream_ = stream;
+    }
+
 private:
+    struct DeviceFree {
+        void operator()(float* memory) const { nopt_memory_free(NOPT_BACKEND_CUDA, 0, memory); }
+    };
+
+    float* at_host(size_t i) { return base_ + begins_[i]; }
+
+    void to_host() {
+        if (device_is_newer_) {
+            copy(base_, device_.get(), stream_);
+            device_is_newer_ = false;
+        }
+    }
+
+    void copy(void* destination, const void* source, void* stream) {
+        NOPT_EXPECT_OK(nopt_memory_copy(backend_, 0, destination, source, bytes_, stream));
+        NOPT_EXPECT_OK(nopt_stream_synchronize(backend_, 0, stream));
+    }
+
     static constexpr int64_t kGuard = 16;
     static constexpr float kCanary = -12345.678f;
 
     std::vector<int64_t> counts_;
+    nopt_backend backend_;
     std::vector<int64_t> begins_;
     std::vector<float> memory_;
     float* base_;
+    int64_t bytes_;
+    std::unique_ptr<float, DeviceFree> device_;
+    bool host_is_newer_ = true;
+    bool device_is_newer_ = false;
+    void* stream_ = nullptr;
 };
 
 inline nopt_hyperparams defaults(const char* rule) {
@@ -147,21 +204,18 @@ inline nopt_hyperparams defaults(const char* rule) {
     return h;
 }
 
-// Where models are made: the CPU, or what a program says at its start. Device memory must be the host's.
-inline nopt_backend test_backend = NOPT_BACKEND_CPU;
-
 // Parameters, gradients and every state of some tensors, all bound, with an optimizer.
 class Model {
 public:
     Model(const char* rule, std::vector<int64_t> counts, int64_t misalign = 0, uint64_t seed = 1,
           bool with_dimer_roles = false)
-        : counts_(std::move(counts)), random_(seed) {
+        : backend(test_backend), counts_(std::move(counts)), random_(seed) {
         for (int role = 0; role < kRoleCount; ++role) {
             const bool has_role = with_dimer_roles || role < NOPT_ROLE_DIRECTION;
-            buffers_.emplace_back(has_role ? counts_ : std::vector<int64_t>(), misalign);
+            buffers_.emplace_back(has_role ? counts_ : std::vector<int64_t>(), misalign, backend);
         }
         buffers_[NOPT_ROLE_PARAM].fill(random_);
-        EXPECT_EQ(NOPT_OK, nopt_param_set_create(test_backend, 0, tensor_count(), counts_.data(), nullptr, &set))
+        EXPECT_EQ(NOPT_OK, nopt_param_set_create(backend, 0, tensor_count(), counts_.data(), nullptr, &set))
             << nopt_last_error_message();
         for (const nopt_role role : kRoles) {
             bind(role);
@@ -197,7 +251,24 @@ public:
 
     void new_gradients() { buffers_[NOPT_ROLE_GRAD].fill(random_); }
 
-    nopt_status step(const nopt_hyperparams& h) { return nopt_optimizer_step(optimizer, &h, nullptr); }
+    nopt_status step(const nopt_hyperparams& h) {
+        return work([&] { return nopt_optimizer_step(optimizer, &h, stream); });
+    }
+
+    // Every call that reads or writes the buffers goes through here.
+    template <class Body>
+    nopt_status work(Body&& body) {
+        for (GuardedBuffer& one : buffers_) {
+            one.before_work(stream);
+        }
+        const nopt_status status = body();
+        for (GuardedBuffer& one : buffers_) {
+            one.after_work(stream);
+        }
+        return status;
+    }
+
+    void synchronize() const { NOPT_EXPECT_OK(nopt_stream_synchronize(backend, 0, stream)); }
 
     // Every buffer's elements, role after role.
     std::vector<float> all_values() {
@@ -225,6 +296,8 @@ public:
         return s;
     }
 
+    const nopt_backend backend;
+    void* stream = nullptr;  // of all work
     nopt_param_set* set = nullptr;
     nopt_optimizer* optimizer = nullptr;
 

@@ -1,22 +1,12 @@
-// The CUDA kernels, on the host, beside the CPU's: the same bits for every rule and option, and for the dimer, over
+// The CUDA kernels beside the CPU's: the same bits for every rule and option, and for the dimer, over
 // tensors of awkward sizes and alignments.
-#include "support/dimer_model.h"
-#include "support/model.h"
+#include "support.h"
 
 namespace nopt_test {
 namespace {
 
 // Around a 16-byte access, a leaf and a chunk of the sums; empty ones first, in the middle and last.
 const std::vector<int64_t> kAwkward = {0, 1, 3, 5, 55, 511, 513, 4097, 16384, 0, 16385, 40003, 7, 0};
-
-class OnBackend {
-public:
-    explicit OnBackend(nopt_backend backend) : previous_(test_backend) { test_backend = backend; }
-    ~OnBackend() { test_backend = previous_; }
-
-private:
-    const nopt_backend previous_;
-};
 
 class CudaBits : public testing::TestWithParam<Case> {};
 

@@ -1,0 +1,305 @@
+// The dimer's sums, in the order of numerics/sums.h: of each chunk by a block, or by a warp where chunks are small,
+// then of each scope over its chunks. Nothing depends on which block is first.
+#pragma once
+
+#include <stdint.h>
+
+#include "cuda/dimer.cuh"
+#include "numerics/sums.h"
+
+namespace nopt {
+
+// What a block sums up at one time: one chunk, each warp its kWarpLeaves leaves, or a chunk for each warp.
+struct SumTask {
+    int64_t first_chunk;
+    int32_t chunk_count;
+    int32_t reserved;
+};
+
+// In device memory; passed by value.
+struct SumTable {
+    const SumTask* tasks;
+    const Piece* pieces;  // kWarpsPerBlock for each task
+    int64_t count;        // of tasks
+};
+
+constexpr int kWarpLeaves = kChunkLeaves / kWarpsPerBlock;
+constexpr int64_t kWarpSumElements = kWarpLeaves * kLeafElements;
+
+// The values at one place of the buffers that the kind of sum reads; the rest is 0 and costs nothing.
+template <int Kind>
+struct SumSource {
+    static constexpr int kSums = Kind == kSumsRotate ? 5 : Kind == kSumsOptimize ? 6 : 1;
+    static constexpr bool kGrad = Kind != kSumsNorm;
+    static constexpr bool kDisplaced = Kind == kSumsRotate || Kind == kSumsOptimize;
+    static constexpr bool kRotation = Kind == kSumsOptimize;
+
+    const float* grad;
+    const float* displaced;
+    const float* direction;
+    const float* rotation_direction;
+
+    __device__ SumSource(const DimerTable& table, const Piece& piece)
+        : grad(kGrad ? table.grad[piece.tensor] + piece.begin : nullptr),
+          displaced(kDisplaced ? table.displaced[piece.tensor] + piece.begin : nullptr),
+          direction(table.direction[piece.tensor] + piece.begin),
+          rotation_direction(kRotation ? table.rotation_direction[piece.tensor] + piece.begin : nullptr) {}
+
+    __device__ bool aligned() const {
+        return misalignment(grad) == 0 && misalignment(displaced) == 0 && misalignment(direction) == 0 &&
+               misalignment(rotation_direction) == 0;
+    }
+
+    // The elements from i on; 0 from `count` on, which adds nothing.
+    template <bool kWhole>
+    __device__ Pack load(const float* buffer, int i, int count) const {
+        Pack values = {};
+        if (kWhole || i + 4 <= count) {
+            values = values_at<Pack>(buffer, i);
+        } else {
+#pragma unroll
+            for (int k = 0; k < 4; ++k) {
+                if (i + k < count) {
+                    values.v[k] = buffer[i + k];
+                }
+            }
+        }
+        return values;
+    }
+
+    // Adds four elements to four lanes.
+    template <bool kWhole>
+    __device__ void add_four(int i, int count, double (&lanes)[4][kSums]) const {
+        const Pack n = load<kWhole>(direction, i, count);
+        const Pack g = kGrad ? load<kWhole>(grad, i, count) : Pack{};
+        const Pack d = kDisplaced ? load<kWhole>(displaced, i, count) : Pack{};
+        const Pack t = kRotation ? load<kWhole>(rotation_direction, i, count) : Pack{};
+#pragma unroll
+        for (int k = 0; k < 4; ++k) {
+            add(g.v[k], d.v[k], n.v[k], t.v[k], lanes[k]);
+        }
+    }
+
+    // Adds one element to one lane.
+    __device__ void add_one(int i, double (&sum)[kSums]) const {
+        add(kGrad ? grad[i] : 0.0f, kDisplaced ? displaced[i] : 0.0f, direction[i],
+            kRotation ? rotation_direction[i] : 0.0f, sum);
+    }
+
+    // A product of two floats is exact in double: fused or not, each addition rounds once.
+    __device__ static void add(float grad, float displaced, float direction, float rotation, double (&sum)[kSums]) {
+        const double g = static_cast<double>(grad);
+        const double d = static_cast<double>(gradient_difference(displaced, grad));
+        const double n = static_cast<double>(direction);
+        const double t = static_cast<double>(rotation);
+        if constexpr (Kind == kSumsNorm) {
+            sum[0] = fma(n, n, sum[0]);
+        } else if constexpr (Kind == kSumsProject) {
+            sum[0] = fma(g, n, sum[0]);
+        } else {
+            sum[0] = fma(d, n, sum[0]);
+            sum[1] = fma(d, d, sum[1]);
+            if constexpr (Kind == kSumsRotate) {
+                sum[2] = fma(n, n, sum[2]);
+                sum[3] = fma(g, n, sum[3]);
+                sum[4] = fma(g, d, sum[4]);
+            } else {
+                sum[2] = fma(d, t, sum[2]);
+                sum[3] = fma(g, t, sum[3]);
+                sum[4] = fma(t, t, sum[4]);
+                sum[5] = fma(n, t, sum[5]);
+            }
+        }
+    }
+};
+
+// The tree over `Width` threads of a warp that are neighbours. Addition commutes, so all of them get the root's bits.
+template <int Width>
+__device__ inline double tree_of_threads(double value) {
+#pragma unroll
+    for (int distance = 1; distance < Width; distance *= 2) {
+        value += __shfl_xor_sync(0xffffffffu, value, distance);
+    }
+    return value;
+}
+
+// Of the elements of a piece, in all threads of the warp.
+template <int Kind>
+__device__ inline void sum_piece(const SumSource<Kind>& source, int count, double (&sums)[SumSource<Kind>::kSums]) {
+    constexpr int kSums = SumSource<Kind>::kSums;
+    constexpr int kLeafThreads = kLanes / 4;  // that share a leaf where accesses are wide: four lanes each
+    constexpr int kRows = static_cast<int>(kLeafElements) / kLanes;
+    static_assert(kWarpThreads / kLeafThreads == kWarpLeaves && kWarpThreads == kLanes, "a warp sums up a piece");
+    const int lane = lane_of_warp();
+    if (source.aligned()) {
+        const int begin = lane / kLeafThreads * static_cast<int>(kLeafElements) + lane % kLeafThreads * 4;
+        double lanes[4][kSums] = {};
+        if (count == kWarpSumElements) {
+#pragma unroll 4
+            for (int row = 0; row < kRows; ++row) {
+                source.template add_four<true>(begin + row * kLanes, count, lanes);
+            }
+        } else {
+            for (int row = 0; row < kRows; ++row) {
+                source.template add_four<false>(begin + row * kLanes, count, lanes);
+            }
+        }
+#pragma unroll
+        for (int s = 0; s < kSums; ++s) {
+            const double own = (lanes[0][s] + lanes[1][s]) + (lanes[2][s] + lanes[3][s]);
+            sums[s] = tree_of_threads<kWarpThreads>(own);
+        }
+        return;
+    }
+    // One leaf after another, a thread for each lane.
+    double leaves[kWarpLeaves][kSums] = {};
+#pragma unroll
+    for (int leaf = 0; leaf < kWarpLeaves; ++leaf) {
+        const int begin = leaf * static_cast<int>(kLeafElements) + lane;
+        for (int row = 0; row < kRows; ++row) {
+            const int i = begin + row * kLanes;
+            if (i < count) {
+                source.add_one(i, leaves[leaf]);
+            }
+        }
+#pragma unroll
+        for (int s = 0; s < kSums; ++s) {
+            leaves[leaf][s] = tree_of_threads<kWarpThreads>(leaves[leaf][s]);
+        }
+    }
+    static_assert(kWarpLeaves == 4, "the tree below");
+#pragma unroll
+    for (int s = 0; s < kSums; ++s) {
+        sums[s] = (leaves[0][s] + leaves[1][s]) + (leaves[2][s] + leaves[3][s]);
+    }
+}
+
+template <int Kind>
+__global__ void __launch_bounds__(kThreadsPerBlock)
+    sums_kernel(const __grid_constant__ DimerTable table, const __grid_constant__ SumTable sum_table,
+                Sums* chunk_sums) {
+    constexpr int kSums = SumSource<Kind>::kSums;
+    __shared__ double shares[kSums][kWarpsPerBlock];
+    const int warp = warp_of_block();
+    const int lane = lane_of_warp();
+
+    for (int64_t t = blockIdx.x; t < sum_table.count; t += gridDim.x) {
+        const SumTask task = sum_table.tasks[t];
+        const Piece piece = sum_table.pieces[t * kWarpsPerBlock + warp];
+        double sums[kSums] = {};
+        if (piece.count > 0) {
+            sum_piece<Kind>(SumSource<Kind>(table, piece), piece.count, sums);
+        }
+        if (task.chunk_count > 1) {
+            if (lane == 0 && piece.count > 0) {
+#pragma unroll
+                for (int s = 0; s < kMaxSums; ++s) {
+                    chunk_sums[task.first_chunk + warp].value[s] = s < kSums ? sums[s < kSums ? s : 0] : 0.0;
+                }
+            }
+            continue;
+        }
+        if (lane == 0) {
+#pragma unroll
+            for (int s = 0; s < kSums; ++s) {
+                shares[s][warp] = sums[s];
+            }
+        }
+        __syncthreads();
+        if (warp == 0) {
+#pragma unroll
+            for (int s = 0; s < kMaxSums; ++s) {
+                double sum = 0.0;
+                if (s < kSums) {
+                    sum = tree_of_threads<kWarpsPerBlock>(shares[s < kSums ? s : 0][lane % kWarpsPerBlock]);
+                }
+                if (lane == 0) {
+                    chunk_sums[task.first_chunk].value[s] = sum;
+                }
+            }
+        }
+        __syncthreads();
+    }
+}
+
+// The tree over the chunks of each scope, in place, and the decision. A group of threads for each scope: the block of
+// kScopeThreads for one that has all tensors, a warp for each of many.
+template <int kThreads>
+__global__ void __launch_bounds__(kThreads == kWarpThreads ? kThreadsPerBlock : kThreads)
+    scope_sums_kernel(const __grid_constant__ DecideTable table, int64_t scope_count, const int64_t* first_chunk,
+                      Sums* chunk_sums, Sums* sums, int decides) {
+    constexpr bool kIsWarp = kThreads == kWarpThreads;
+    constexpr int kGroups = kIsWarp ? kWarpsPerBlock : 1;  // in a block
+    constexpr int kWarps = kThreads / kWarpThreads;        // in a group
+    constexpr int kValues = 8;                             // of a thread, whose loads are on their way together
+    __shared__ double shares[kMaxSums][kWarps];
+    const int thread = kIsWarp ? lane_of_warp() : static_cast<int>(threadIdx.x);
+    const int group = kIsWarp ? warp_of_block() : 0;
+
+    for (int64_t scope = static_cast<int64_t>(blockIdx.x) * kGroups + group; scope < scope_count;
+         scope += static_cast<int64_t>(gridDim.x) * kGroups) {
+        Sums* const chunks = chunk_sums + first_chunk[scope];
+        int64_t count = first_chunk[scope + 1] - first_chunk[scope];
+        const bool empty = count == 0;
+        while (count > 1) {
+            // Whole subtrees become one value each, which are the chunks of the next turn.
+            int64_t subtrees = 0;
+            for (int64_t begin = 0; begin < count; begin += kThreads * kValues) {
+                double values[kMaxSums];
+#pragma unroll
+                for (int s = 0; s < kMaxSums; ++s) {
+                    double own[kValues];
+#pragma unroll
+                    for (int k = 0; k < kValues; ++k) {
+                        const int64_t i = begin + thread * kValues + k;
+                        own[k] = i < count ? chunks[i].value[s] : 0.0;
+                    }
+                    const double sum =
+                        ((own[0] + own[1]) + (own[2] + own[3])) + ((own[4] + own[5]) + (own[6] + own[7]));
+                    values[s] = tree_of_threads<kWarpThreads>(sum);
+                }
+                if (!kIsWarp) {
+                    if (lane_of_warp() == 0) {
+#pragma unroll
+                        for (int s = 0; s < kMaxSums; ++s) {
+                            shares[s][warp_of_block()] = values[s];
+                        }
+                    }
+                    __syncthreads();
+                    if (warp_of_block() == 0) {
+#pragma unroll
+                        for (int s = 0; s < kMaxSums; ++s) {
+                            values[s] = tree_of_threads<kWarps>(shares[s][lane_of_warp()]);
+                        }
+                    }
+                    __syncthreads();
+                }
+                if (thread == 0) {
+#pragma unroll
+                    for (int s = 0; s < kMaxSums; ++s) {
+                        chunks[subtrees].value[s] = values[s];
+                    }
+                }
+                ++subtrees;
+            }
+            count = subtrees;
+            if (kIsWarp) {
+                __syncwarp();
+            } else {
+                __syncthreads();
+            }
+        }
+        if (thread == 0) {
+            Sums own = {};
+            if (!empty) {
+                own = chunks[0];
+            }
+            sums[scope] = own;
+            if (decides != 0) {
+                decide_scope(table, scope, own, empty);
+            }
+        }
+    }
+}
+
+}  // namespace nopt

@@ -1,0 +1,71 @@
+// What the elements of a tensor share, one entry for each group of tensors that share it (a learning-rate scale and a
+// weight decay), and the step count of steps that the device counts.
+#pragma once
+
+#include <stdint.h>
+
+#include "cuda/published.cuh"
+#include "cuda/tuning.h"
+#include "rules/rule.h"
+
+namespace nopt {
+
+// Scalars of any rule, passed by value.
+struct GroupScalars {
+    const int32_t* group_of_tensor;  // in device memory; null: all tensors are of group 0
+    const unsigned char* many;       // kMaxScalars bytes for each group, in device memory; null: `few` has them
+    alignas(8) unsigned char few[kFewGroups][kMaxScalars];
+};
+
+template <class Rule>
+__device__ inline typename Rule::Scalars scalars_of(const GroupScalars& groups, int tensor) {
+    using Scalars = typename Rule::Scalars;
+    const int group = groups.group_of_tensor == nullptr ? 0 : groups.group_of_tensor[tensor];
+    if (groups.many != nullptr) {
+        return *reinterpret_cast<const Scalars*>(groups.many + int64_t{group} * kMaxScalars);
+    }
+    return *reinterpret_cast<const Scalars*>(groups.few[group]);
+}
+
+// What a capturable optimizer has in device memory.
+struct DeviceStep {
+    nopt_step_state state;
+    double lr;         // of steps whose own is NOPT_LR_ON_DEVICE
+    uint64_t version;  // counts the changes
+};
+
+__device__ inline void publish_step(const DeviceStep& step, Published<nopt_step_state>* published) {
+    publish(*published, step.state, step.version);
+}
+
+// Before a step: counts it, if the device does, and computes the scalars of all groups. One block.
+template <class Rule>
+__global__ void __launch_bounds__(kThreadsPerBlock)
+    prepare_kernel(StepInput input, DeviceStep* step, Published<nopt_step_state>* published, const int32_t* group_count,
+                   const double* lr_scale, const double* weight_decay, unsigned char* scalars) {
+    if (step != nullptr) {
+        constexpr bool kReadsBetas = (Rule::traits.hyperparams & NOPT_HYPERPARAM_BETAS_EPS) != 0;
+        DeviceStep next = *step;
+        advance(next.state, input, kReadsBetas);
+        ++next.version;
+        if (input.lr == NOPT_LR_ON_DEVICE) {
+            input.lr = next.lr;
+        }
+        __syncthreads();  // all have read
+        if (threadIdx.x == 0) {
+            *step = next;
+            publish_step(next, published);
+        }
+    }
+    const int count = *group_count;
+    for (int g = static_cast<int>(threadIdx.x); g < count; g += kThreadsPerBlock) {
+        const double own = weight_decay[g];
+        *reinterpret_cast<typename Rule::Scalars*>(scalars + int64_t{g} * kMaxScalars) =
+            Rule::scalars(input, lr_scale[g], own == NOPT_INHERIT ? input.weight_decay : own);
+    }
+}
+
+// One thread.
+__global__ void set_lr_kernel(DeviceStep* step, double lr) { step->lr = lr; }
+
+}  // namespace nopt

@@ -1,0 +1,257 @@
+// Capturable optimizers: the device counts the steps, and a captured step replayed k times gives the bits of k steps.
+#include "support.h"
+
+namespace nopt_test {
+namespace {
+
+const std::vector<int64_t> kCounts = {0, 700, 3, 16384 + 5, 1, 0};
+constexpr int kSteps = 6;
+
+// What is captured on a stream, to be replayed.
+class Graph {
+public:
+    Graph(cudaStream_t stream, const std::function<void()>& body) : stream_(stream) {
+        EXPECT_EQ(cudaSuccess, cudaStreamBeginCapture(stream, cudaStreamCaptureModeThreadLocal));
+        body();
+        cudaGraph_t graph = nullptr;
+        EXPECT_EQ(cudaSuccess, cudaStreamEndCapture(stream, &graph));
+        EXPECT_EQ(cudaSuccess, cudaGraphInstantiateWithFlags(&exec_, graph, 0));
+        EXPECT_EQ(cudaSuccess, cudaGraphDestroy(graph));
+    }
+    ~Graph() { EXPECT_EQ(cudaSuccess, cudaGraphExecDestroy(exec_)); }
+    Graph(const Graph&) = delete;
+    Graph& operator=(const Graph&) = delete;
+
+    nopt_status replay() const { return cudaGraphLaunch(exec_, stream_) == cudaSuccess ? NOPT_OK : NOPT_ERROR_DEVICE; }
+
+private:
+    cudaStream_t stream_;
+    cudaGraphExec_t exec_ = nullptr;
+};
+
+nopt_hyperparams hyperparams_of(const std::string& rule) {
+    nopt_hyperparams h = defaults(rule.c_str());
+    h.flags |= NOPT_FLAG_DECOUPLED_WEIGHT_DECAY;
+    h.weight_decay = 0.01;
+    if (rule == "sgd") {
+        h.momentum = 0.9;
+    }
+    if (rule == "dualadam") {
+        h.switching_rate = 0.3;  // ends within the steps
+    }
+    return h;
+}
+
+double lr_of(int step) { return 1e-3 / (1 + step / 2); }
+
+class CudaGraph : public testing::TestWithParam<std::string> {
+protected:
+    // The reference: steps that the host counts, on the CPU.
+    std::vector<float> eager(int groups) {
+        const OnBackend on(NOPT_BACKEND_CPU);
+        Model model(GetParam().c_str(), kCounts);
+        set_groups(model, groups);
+        nopt_hyperparams h = hyperparams_of(GetParam());
+        for (int step = 0; step < kSteps; ++step) {
+            h.lr = lr_of(step);
+            model.new_gradients();
+            NOPT_EXPECT_OK(model.step(h));
+        }
+        state = model.state();
+        return model.all_values();
+    }
+
+    void expect_state(const nopt_step_state& s) {
+        EXPECT_EQ(state.step, s.step);
+        EXPECT_EQ(state.beta1_product, s.beta1_product);
+        EXPECT_EQ(state.beta2_product, s.beta2_product);
+    }
+
+    nopt_step_state state = {};
+};
+
+TEST_P(CudaGraph, StepsThatTheDeviceCountsEqualTheHosts) {
+    const std::vector<float> values = eager(3);
+    for (const nopt_backend backend : {NOPT_BACKEND_CPU, NOPT_BACKEND_CUDA}) {
+        const OnBackend on(backend);
+        Model model(GetParam().c_str(), kCounts);
+        set_groups(model, 3);
+        nopt_hyperparams h = hyperparams_of(GetParam());
+        for (int step = 0; step < kSteps; ++step) {
+            // The count goes to the device and back.
+            NOPT_ASSERT_OK(nopt_optimizer_set_capturable(model.optimizer, step % 3 != 2, nullptr));
+            h.lr = lr_of(step);
+            if (step % 3 == 1) {
+                NOPT_ASSERT_OK(nopt_optimizer_set_lr(model.optimizer, h.lr, nullptr));
+                h.lr = NOPT_LR_ON_DEVICE;
+            }
+            model.new_gradients();
+            NOPT_ASSERT_OK(model.step(h));
+        }
+        model.synchronize();
+        expect_state(model.state());
+        EXPECT_TRUE(same_bits(values, model.all_values())) << backend;
+    }
+}
+
+TEST_P(CudaGraph, ReplaysEqualSteps) {
+    for (const int groups : {1, 3, 20}) {
+        const std::vector<float> values = eager(groups);
+        Stream stream;
+        Model model(GetParam().c_str(), kCounts);
+        model.stream = stream;
+        set_groups(model, groups);
+        nopt_hyperparams h = hyperparams_of(GetParam());
+        h.lr = NOPT_LR_ON_DEVICE;
+        NOPT_ASSERT_OK(nopt_optimizer_set_capturable(model.optimizer, 1, stream));
+        NOPT_ASSERT_OK(nopt_optimizer_set_lr(model.optimizer, 123.0, stream));  // of no step
+        NOPT_ASSERT_OK(nopt_param_set_upload(model.set, stream));
+        const Graph graph(stream.cuda(), [&] { NOPT_EXPECT_OK(nopt_optimizer_step(model.optimizer, &h, stream)); });
+        EXPECT_EQ(0, model.state().step);
+        for (int step = 0; step < kSteps; ++step) {
+            NOPT_ASSERT_OK(nopt_optimizer_set_lr(model.optimizer, lr_of(step), stream));
+            model.new_gradients();
+            NOPT_ASSERT_OK(model.work([&] { return graph.replay(); }));
+        }
+        model.synchronize();
+        expect_state(model.state());
+        EXPECT_TRUE(same_bits(values, model.all_values())) << groups;
+        EXPECT_TRUE(model.intact());
+
+        // A replay from another count, and a step of the host's count after all.
+        NOPT_ASSERT_OK(nopt_optimizer_set_state(model.optimizer, &state));
+        NOPT_ASSERT_OK(model.work([&] { return graph.replay(); }));
+        NOPT_ASSERT_OK(nopt_optimizer_set_capturable(model.optimizer, 0, stream));
+        EXPECT_EQ(kSteps + 1, model.state().step);
+        h.lr = 1e-3;
+        NOPT_ASSERT_OK(model.step(h));
+        EXPECT_EQ(kSteps + 2, model.state().step);
+    }
+}
+
+INSTANTIATE_TEST_SUITE_P(Rules, CudaGraph, testing::Values("adam", "invadam", "dualadam", "sgd"),
+                         [](const testing::TestParamInfo<std::string>& one) { return one.param; });
+
+// New addresses and options reach a captured step through the tables.
+TEST(CudaGraphs, UploadsReachReplays) {
+    const auto run = [&](bool captured) {
+        Stream stream;
+        Model model("adam", kCounts);
+        model.stream = stream;
+        nopt_hyperparams h = defaults("adam");
+        NOPT_EXPECT_OK(nopt_optimizer_set_capturable(model.optimizer, 1, stream));
+        model.new_gradients();
+        NOPT_EXPECT_OK(model.step(h));
+        GuardedBuffer other(kCounts, 1, NOPT_BACKEND_CUDA);
+        Random random(9);
+        other.fill(random);
+        other.before_work(stream);
+        std::unique_ptr<Graph> graph;
+        if (captured) {
+            graph = std::make_unique<Graph>(stream.cuda(),
+                                            [&] { NOPT_EXPECT_OK(nopt_optimizer_step(model.optimizer, &h, stream)); });
+        }
+        const std::vector<void*> pointers = other.pointers();
+        NOPT_EXPECT_OK(nopt_param_set_bind(model.set, NOPT_ROLE_GRAD, model.tensor_count(), pointers.data()));
+        set_groups(model, 4);
+        NOPT_EXPECT_OK(nopt_param_set_upload(model.set, stream));
+        NOPT_EXPECT_OK(captured ? model.work([&] { return graph->replay(); }) : model.step(h));
+        model.synchronize();
+        return model.all_values();
+    };
+    EXPECT_TRUE(same_bits(run(false), run(true)));
+}
+
+// A whole update of a dimer and the steps with its direction, each captured once.
+TEST(CudaGraphs, DimersReplay) {
+    for (const nopt_dimer_scope scope : kScopes) {
+        const auto run = [&](nopt_backend backend, std::vector<nopt_dimer_status>& statuses) {
+            const OnBackend on(backend);
+            DimerModel model("dualadam", kCounts, scope, 0, 5);
+            model.unbind(NOPT_ROLE_GRAD_BACKUP);  // both gradients stay where they are
+            nopt_dimer_options o = dimer_defaults();
+            o.force = NOPT_DIMER_FORCE_PER_DISPLACEMENT;
+            const nopt_hyperparams h = hyperparams_of("dualadam");
+            const auto update = [&] {
+                NOPT_EXPECT_OK(nopt_dimer_displace(model.dimer, &o, model.stream));
+                NOPT_EXPECT_OK(nopt_dimer_step(model.dimer, &o, &h, model.stream));
+                return NOPT_OK;
+            };
+            const auto step = [&] { return nopt_dimer_step(model.dimer, &o, &h, model.stream); };
+            std::unique_ptr<Stream> stream;
+            std::unique_ptr<Graph> update_graph, step_graph;
+            if (backend == NOPT_BACKEND_CUDA) {
+                model.synchronize();
+                stream = std::make_unique<Stream>();
+                model.stream = *stream;
+                NOPT_EXPECT_OK(nopt_optimizer_set_capturable(model.optimizer, 1, model.stream));
+                NOPT_EXPECT_OK(nopt_param_set_upload(model.set, model.stream));
+                update_graph = std::make_unique<Graph>(stream->cuda(), [&] { update(); });
+                step_graph = std::make_unique<Graph>(stream->cuda(), [&] { NOPT_EXPECT_OK(step()); });
+            }
+            for (int i = 0; i < kSteps; ++i) {
+                model.new_gradients();
+                Random random(static_cast<uint64_t>(i));
+                model.buffer(NOPT_ROLE_GRAD_DISPLACED).fill(random);
+                NOPT_EXPECT_OK(model.work([&] {
+                    return i % 2 == 0 ? (update_graph != nullptr ? update_graph->replay() : update())
+                                      : (step_graph != nullptr ? step_graph->replay() : step());
+                }));
+            }
+            statuses = model.statuses();
+            const std::vector<float> values = model.all_values();
+            EXPECT_EQ(kSteps, model.state().step);
+            return values;
+        };
+        std::vector<nopt_dimer_status> cpu, cuda;
+        const std::vector<float> values = run(NOPT_BACKEND_CPU, cpu);
+        EXPECT_TRUE(same_bits(values, run(NOPT_BACKEND_CUDA, cuda))) << scope;
+        EXPECT_TRUE(same_bits(cpu, cuda)) << scope;
+    }
+}
+
+TEST(CudaGraphs, WhatCannotBeCapturedIsRefused) {
+    Stream stream;
+    Model model("adam", kCounts);
+    model.stream = stream;
+    const nopt_hyperparams h = defaults("adam");
+    NOPT_ASSERT_OK(model.step(h));
+    const auto refused = [&](const char* remedy) {
+        EXPECT_EQ(NOPT_ERROR_INVALID_STATE, nopt_optimizer_step(model.optimizer, &h, stream));
+        EXPECT_NE(nullptr, strstr(nopt_last_error_message(), remedy)) << nopt_last_error_message();
+    };
+    Graph by_the_host(stream.cuda(), [&] { refused("nopt_optimizer_set_capturable"); });
+    NOPT_ASSERT_OK(nopt_optimizer_set_capturable(model.optimizer, 1, stream));
+    NOPT_ASSERT_OK(nopt_param_set_set_lr_scale(model.set, model.tensor_count(), nullptr));
+    Graph with_old_tables(stream.cuda(), [&] { refused("nopt_param_set_upload"); });
+    // Nothing was captured.
+    const std::vector<float> before = model.all_values();
+    NOPT_ASSERT_OK(model.work([&] { return by_the_host.replay(); }));
+    NOPT_ASSERT_OK(model.work([&] { return with_old_tables.replay(); }));
+    EXPECT_TRUE(same_bits(before, model.all_values()));
+    EXPECT_EQ(1, model.state().step);
+}
+
+TEST(CudaGraphs, ArgumentsAreChecked) {
+    Model model("adam", {1});
+    nopt_hyperparams h = defaults("adam");
+    h.lr = NOPT_LR_ON_DEVICE;
+    EXPECT_EQ(NOPT_ERROR_INVALID_STATE, model.step(h));
+    EXPECT_EQ(NOPT_ERROR_INVALID_STATE, nopt_optimizer_set_lr(model.optimizer, 1e-3, nullptr));
+    EXPECT_EQ(NOPT_ERROR_INVALID_ARGUMENT, nopt_optimizer_set_capturable(model.optimizer, 2, nullptr));
+    EXPECT_EQ(NOPT_ERROR_INVALID_ARGUMENT, nopt_optimizer_set_capturable(nullptr, 1, nullptr));
+    NOPT_ASSERT_OK(nopt_optimizer_set_capturable(model.optimizer, 1, nullptr));
+    EXPECT_EQ(NOPT_ERROR_INVALID_STATE, model.step(h));  // none was set
+    for (const double lr : {-1.0, -1e-3, static_cast<double>(NAN), static_cast<double>(INFINITY)}) {
+        EXPECT_EQ(NOPT_ERROR_INVALID_ARGUMENT, nopt_optimizer_set_lr(model.optimizer, lr, nullptr)) << lr;
+    }
+    EXPECT_EQ(NOPT_ERROR_INVALID_ARGUMENT, nopt_optimizer_set_lr(nullptr, 1e-3, nullptr));
+    EXPECT_EQ(NOPT_ERROR_INVALID_ARGUMENT, nopt_param_set_upload(nullptr, nullptr));
+    NOPT_ASSERT_OK(nopt_optimizer_set_lr(model.optimizer, 1e-3, nullptr));
+    NOPT_EXPECT_OK(model.step(h));
+    model.synchronize();
+    EXPECT_EQ(1, model.state().step);
+}
+
+}  // namespace
+}  // namespace nopt_test
