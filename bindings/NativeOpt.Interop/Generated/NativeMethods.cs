@@ -86,6 +86,9 @@ public static unsafe partial class NativeMethods
     public static extern nopt_status nopt_param_set_set_weight_decay(nopt_param_set* set, [NativeTypeName("int64_t")] long tensor_count, [NativeTypeName("const double *")] double* weight_decay);
 
     [DllImport("nativeopt", CallingConvention = CallingConvention.Cdecl, ExactSpelling = true)]
+    public static extern nopt_status nopt_param_set_upload(nopt_param_set* set, void* stream);
+
+    [DllImport("nativeopt", CallingConvention = CallingConvention.Cdecl, ExactSpelling = true)]
     [return: NativeTypeName("int32_t")]
     public static extern int nopt_rule_count();
 
@@ -109,6 +112,12 @@ public static unsafe partial class NativeMethods
 
     [DllImport("nativeopt", CallingConvention = CallingConvention.Cdecl, ExactSpelling = true)]
     public static extern nopt_status nopt_optimizer_set_state(nopt_optimizer* optimizer, [NativeTypeName("const nopt_step_state *")] nopt_step_state* state);
+
+    [DllImport("nativeopt", CallingConvention = CallingConvention.Cdecl, ExactSpelling = true)]
+    public static extern nopt_status nopt_optimizer_set_capturable(nopt_optimizer* optimizer, [NativeTypeName("int32_t")] int capturable, void* stream);
+
+    [DllImport("nativeopt", CallingConvention = CallingConvention.Cdecl, ExactSpelling = true)]
+    public static extern nopt_status nopt_optimizer_set_lr(nopt_optimizer* optimizer, double lr, void* stream);
 
     [DllImport("nativeopt", CallingConvention = CallingConvention.Cdecl, ExactSpelling = true)]
     public static extern nopt_status nopt_optimizer_step(nopt_optimizer* optimizer, [NativeTypeName("const nopt_hyperparams *")] nopt_hyperparams* hyperparams, void* stream);
@@ -169,4 +178,7 @@ public static unsafe partial class NativeMethods
 
     [NativeTypeName("#define NOPT_INHERIT (-1.0)")]
     public const double NOPT_INHERIT = (-1.0);
+
+    [NativeTypeName("#define NOPT_LR_ON_DEVICE (-1.0)")]
+    public const double NOPT_LR_ON_DEVICE = (-1.0);
 }
