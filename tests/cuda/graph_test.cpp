@@ -236,7 +236,7 @@ TEST(CudaGraphs, ArgumentsAreChecked) {
     Model model("adam", {1});
     nopt_hyperparams h = defaults("adam");
     h.lr = NOPT_LR_ON_DEVICE;
-    EXPECT_EQ(NOPT_ERROR_INVALID_STATE, model.step(h));
+    EXPECT_EQ(NOPT_ERROR_INVALID_ARGUMENT, model.step(h));
     EXPECT_EQ(NOPT_ERROR_INVALID_STATE, nopt_optimizer_set_lr(model.optimizer, 1e-3, nullptr));
     EXPECT_EQ(NOPT_ERROR_INVALID_ARGUMENT, nopt_optimizer_set_capturable(model.optimizer, 2, nullptr));
     EXPECT_EQ(NOPT_ERROR_INVALID_ARGUMENT, nopt_optimizer_set_capturable(nullptr, 1, nullptr));

@@ -233,7 +233,7 @@ public sealed unsafe class DimerOptimizer : IDisposable
         else
         {
             nopt_dimer_options update = _update;
-            nopt_hyperparams hyperparameters = Optimizer.Hyperparameters;
+            nopt_hyperparams hyperparameters = Optimizer.StepHyperparameters;
             NativeError.ThrowIfFailed(
                 NativeMethods.nopt_dimer_rotate(dimer, &update, &hyperparameters, (void*)stream.Pointer));
         }
@@ -276,7 +276,7 @@ public sealed unsafe class DimerOptimizer : IDisposable
 
         // Without a displacement its length says nothing, but it must be one.
         nopt_dimer_options options = IsDisplaced ? _update : _options.ToNative(_options.Displacement ?? 1);
-        nopt_hyperparams hyperparameters = Optimizer.Hyperparameters;
+        nopt_hyperparams hyperparameters = Optimizer.StepHyperparameters;
         using HandleLease lease = new(_handle, this);
         NativeError.ThrowIfFailed(
             NativeMethods.nopt_dimer_step(

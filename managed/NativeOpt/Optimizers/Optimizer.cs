@@ -47,10 +47,22 @@ public abstract unsafe partial class Optimizer : IDisposable
 
     /// <summary>The learning rate, finite and >= 0; may change between steps.</summary>
     /// <exception cref="ArgumentOutOfRangeException">The value is out of range.</exception>
+    /// <exception cref="InvalidOperationException">
+    /// The optimizer is capturable: <see cref="SetLearningRate"/> also tells the device.
+    /// </exception>
     public double LearningRate
     {
         get => _hyperparameters.lr;
-        set => Hyperparameters = _hyperparameters with { lr = value };
+        set
+        {
+            if (IsCapturable)
+            {
+                throw new InvalidOperationException(
+                    "The optimizer is capturable, its learning rate on the device; call SetLearningRate(value, stream).");
+            }
+
+            Hyperparameters = _hyperparameters with { lr = value };
+        }
     }
 
     /// <summary>The weight decay of tensors that have none of their own, finite and >= 0; may change between steps.</summary>
@@ -189,7 +201,7 @@ public abstract unsafe partial class Optimizer : IDisposable
         }
 
         EnsureState();
-        nopt_hyperparams hyperparameters = _hyperparameters;
+        nopt_hyperparams hyperparameters = StepHyperparameters;
         using HandleLease lease = new(_handle, this);
         NativeError.ThrowIfFailed(
             NativeMethods.nopt_optimizer_step(

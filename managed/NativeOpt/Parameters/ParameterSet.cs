@@ -224,6 +224,24 @@ public sealed unsafe class ParameterSet : IDisposable
         HasGradients = true;
     }
 
+    /// <summary>
+    /// Brings new addresses and options to the device, in stream order, for replays of captured steps; steps do so by
+    /// themselves, except while they are captured. See <see cref="Optimizer.SetCapturable"/>. Does nothing on CPU.
+    /// </summary>
+    /// <param name="stream">The stream of the replays.</param>
+    /// <exception cref="ArgumentException">The set is on CPU, and the stream is not the default one.</exception>
+    /// <exception cref="InvalidOperationException">The stream is being captured.</exception>
+    /// <exception cref="ConcurrentUseException">The set is in use by another thread.</exception>
+    /// <exception cref="ObjectDisposedException">The set or the stream is disposed of.</exception>
+    /// <exception cref="NativeOptException">The device reported a fault.</exception>
+    public void Upload(DeviceStream stream = default)
+    {
+        using HandleLease lease = new(Handle, this);
+        NativeError.ThrowIfFailed(
+            NativeMethods.nopt_param_set_upload((nopt_param_set*)lease.Pointer, (void*)stream.Pointer));
+        stream.KeepAlive();
+    }
+
     /// <summary>Sets where the parameters are, if the host moved them, after checking that they fit.</summary>
     /// <param name="parameters">The parameters, in the order of registration.</param>
     /// <exception cref="ArgumentException">

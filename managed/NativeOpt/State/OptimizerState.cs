@@ -41,6 +41,8 @@ internal static unsafe class OptimizerState
         CancellationToken cancellation)
     {
         RequireNotDisplaced(optimizer);
+        // What the device counts and says must be that of the last step.
+        order.Synchronize(optimizer.ParameterSet.Device);
         nopt_step_state state = optimizer.StepState;
         List<SafetensorsEntry> entries = [];
         List<Buffer> buffers = Buffers(optimizer, dimer, includeParameters);
@@ -63,8 +65,6 @@ internal static unsafe class OptimizerState
         };
         if (dimer is not null)
         {
-            // What the status says must be that of the last step.
-            order.Synchronize(optimizer.ParameterSet.Device);
             metadata[DimerScopeKey] = ScopeText(dimer);
             metadata[DimerSeedKey] = dimer.Options.Seed.ToString(CultureInfo.InvariantCulture);
             metadata[DimerStepKey] = dimer.StepCount.ToString(CultureInfo.InvariantCulture);

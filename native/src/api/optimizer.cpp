@@ -64,11 +64,13 @@ nopt_hyperparams checked_hyperparams(const OptimizerState& optimizer, const nopt
     }
     if (h.lr != NOPT_LR_ON_DEVICE) {
         check_at_least_0(h.lr, "lr");
-    } else if (!optimizer.capturable || !optimizer.has_lr) {
-        throw Error(NOPT_ERROR_INVALID_STATE, "lr is NOPT_LR_ON_DEVICE (-1), but %s",
-                    !optimizer.capturable
-                        ? "the optimizer is not capturable; call nopt_optimizer_set_capturable, or pass an lr >= 0"
-                        : "none was set; call nopt_optimizer_set_lr first");
+    } else if (!optimizer.capturable) {
+        throw Error(NOPT_ERROR_INVALID_ARGUMENT,
+                    "lr is -1; it must be >= 0, or NOPT_LR_ON_DEVICE (-1) of a capturable optimizer, see "
+                    "nopt_optimizer_set_capturable");
+    } else if (!optimizer.has_lr) {
+        throw Error(NOPT_ERROR_INVALID_STATE,
+                    "lr is NOPT_LR_ON_DEVICE (-1), but none was set; call nopt_optimizer_set_lr first");
     }
     check_beta(h.beta1, "beta1");
     check_beta(h.beta2, "beta2");

@@ -1,0 +1,82 @@
+using NativeOpt.Interop;
+
+namespace NativeOpt;
+
+public abstract unsafe partial class Optimizer
+{
+    /// <summary>Whether steps can be captured into a CUDA graph; see <see cref="SetCapturable"/>.</summary>
+    public bool IsCapturable { get; private set; }
+
+    /// <summary>
+    /// Moves the step count to the device, which then counts the steps itself, or back. Steps of a capturable optimizer can
+    /// be captured into a CUDA graph (by the host framework), and k replays give the bits of k steps.
+    /// </summary>
+    /// <remarks>
+    /// <para>
+    /// Before a capture take a step, or call <see cref="NativeOpt.ParameterSet.Upload"/>. A replay uses the options of the
+    /// capture, but the learning rate of the last <see cref="SetLearningRate"/>, and the addresses that the last step or
+    /// <c>Upload</c> brought to the device. It is not checked like a step: keep the set, the optimizer and all buffers as
+    /// long as the graph, and do not use them from elsewhere meanwhile.
+    /// </para>
+    /// <para>
+    /// <see cref="StepCount"/> then tells the newest step that has finished on the device, and takes a wait for the device
+    /// to set. A <see cref="DimerOptimizer"/> counts on the host when to turn its direction, which replays do not do. On CPU
+    /// nothing changes.
+    /// </para>
+    /// </remarks>
+    /// <param name="capturable">Whether the device counts.</param>
+    /// <param name="stream">The stream of the steps so far; the call waits for it.</param>
+    /// <exception cref="ArgumentException">The set is on CPU, and the stream is not the default one.</exception>
+    /// <exception cref="ConcurrentUseException">The set is in use by another thread.</exception>
+    /// <exception cref="ObjectDisposedException">The optimizer, its set or the stream is disposed of.</exception>
+    /// <exception cref="InsufficientMemoryException">The device's memory ran out.</exception>
+    /// <exception cref="NativeOptException">The device reported a fault.</exception>
+    public void SetCapturable(bool capturable, DeviceStream stream = default)
+    {
+        ThrowIfDisposed();
+        using HandleLease lease = new(_handle, this);
+        nopt_optimizer* optimizer = (nopt_optimizer*)lease.Pointer;
+        NativeError.ThrowIfFailed(
+            NativeMethods.nopt_optimizer_set_capturable(optimizer, capturable ? 1 : 0, (void*)stream.Pointer));
+        if (capturable && !IsCapturable)
+        {
+            NativeError.ThrowIfFailed(
+                NativeMethods.nopt_optimizer_set_lr(optimizer, _hyperparameters.lr, (void*)stream.Pointer));
+        }
+
+        IsCapturable = capturable;
+        stream.KeepAlive();
+    }
+
+    /// <summary>
+    /// Sets <see cref="LearningRate"/>; where the optimizer is capturable, also on the device, for the steps and replays that
+    /// the stream is given from now on.
+    /// </summary>
+    /// <param name="learningRate">Finite and >= 0.</param>
+    /// <param name="stream">The stream of the steps.</param>
+    /// <exception cref="ArgumentOutOfRangeException"><paramref name="learningRate"/> is out of range.</exception>
+    /// <exception cref="ArgumentException">The set is on CPU, and the stream is not the default one.</exception>
+    /// <exception cref="ConcurrentUseException">The set is in use by another thread.</exception>
+    /// <exception cref="ObjectDisposedException">The optimizer, its set or the stream is disposed of.</exception>
+    /// <exception cref="NativeOptException">The device reported a fault.</exception>
+    public void SetLearningRate(double learningRate, DeviceStream stream = default)
+    {
+        ThrowIfDisposed();
+        nopt_hyperparams changed = _hyperparameters with { lr = learningRate };
+        Validate(changed, nameof(learningRate));
+        if (IsCapturable)
+        {
+            using HandleLease lease = new(_handle, this);
+            NativeError.ThrowIfFailed(
+                NativeMethods.nopt_optimizer_set_lr(
+                    (nopt_optimizer*)lease.Pointer, learningRate, (void*)stream.Pointer));
+            stream.KeepAlive();
+        }
+
+        _hyperparameters = changed;
+    }
+
+    /// <summary>What a native step is given.</summary>
+    internal nopt_hyperparams StepHyperparameters =>
+        IsCapturable ? _hyperparameters with { lr = NativeMethods.NOPT_LR_ON_DEVICE } : _hyperparameters;
+}
