@@ -57,6 +57,8 @@ struct Shape {
     std::vector<int64_t> counts;
 };
 
+std::ostream& operator<<(std::ostream& out, const Shape& shape) { return out << shape.name; }
+
 const Shape kShapes[] = {
     {"nothing", {}},
     {"empties", {0, 0, 0}},

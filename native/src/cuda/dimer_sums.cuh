@@ -269,7 +269,7 @@ __global__ void __launch_bounds__(kThreads == kWarpThreads ? kThreadsPerBlock : 
                     if (warp_of_block() == 0) {
 #pragma unroll
                         for (int s = 0; s < kMaxSums; ++s) {
-                            values[s] = tree_of_threads<kWarps>(shares[s][lane_of_warp()]);
+                            values[s] = tree_of_threads<kWarps>(shares[s][lane_of_warp() % kWarps]);
                         }
                     }
                     __syncthreads();
