@@ -67,6 +67,17 @@ public:
         return all;
     }
 
+    // Of all scopes, as the last pass left them.
+    std::vector<double> sums() const {
+        double* from = nullptr;
+        int64_t count = 0;
+        NOPT_EXPECT_OK(nopt_dimer_get_sums(dimer, &from, &count));
+        std::vector<double> all(static_cast<size_t>(count));
+        NOPT_EXPECT_OK(nopt_memory_copy(backend, 0, all.data(), from, count * 8, stream));
+        synchronize();
+        return all;
+    }
+
     std::vector<float> values(nopt_role role) { return buffer(role).values(); }
     void set_values(nopt_role role, const std::vector<float>& values) { buffer(role).set_values(values); }
 
@@ -74,6 +85,10 @@ public:
 };
 
 inline bool same_bits(const std::vector<nopt_dimer_status>& a, const std::vector<nopt_dimer_status>& b) {
+    return a.size() == b.size() && (a.empty() || memcmp(a.data(), b.data(), a.size() * sizeof a[0]) == 0);
+}
+
+inline bool same_bits(const std::vector<double>& a, const std::vector<double>& b) {
     return a.size() == b.size() && (a.empty() || memcmp(a.data(), b.data(), a.size() * sizeof a[0]) == 0);
 }
 
