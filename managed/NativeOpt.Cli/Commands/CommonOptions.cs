@@ -63,6 +63,36 @@ internal static class CommonOptions
         },
     };
 
+    /// <summary>Some of the things that have names, separated by commas; see <see cref="Chosen"/>.</summary>
+    public static Option<T[]?> Names<T>(
+        string name, string description, Func<IReadOnlyList<T>> all, Func<T, string> nameOf)
+        where T : class => new(name)
+        {
+            Description = description,
+            HelpName = "NAME,…",
+            CustomParser = result =>
+            {
+                string[] names = result.Tokens[0].Value.Split(',');
+                T?[] chosen = [.. names.Select(one => all().FirstOrDefault(known => nameOf(known) == one))];
+                int unknown = Array.IndexOf(chosen, null);
+                if (unknown >= 0 || chosen.Distinct().Count() < chosen.Length)
+                {
+                    string why = unknown < 0 ? ""
+                        : $"there is no {names[unknown]}{Suggestion.For(names[unknown], all().Select(nameOf))}. ";
+                    string known = string.Join(", ", all().Select(nameOf));
+                    Refuse(result, $"{why}Choose of {known}; name each once, separated by commas");
+                    return null;
+                }
+
+                return chosen!;
+            },
+        };
+
+    /// <summary>What such an option names, or all.</summary>
+    public static IReadOnlyList<T> Chosen<T>(ParseResult parsed, Option<T[]?> option, IReadOnlyList<T> all)
+        where T : class =>
+        parsed.GetValue(option) is { Length: > 0 } chosen ? chosen : all; // left out, it has an empty array as its value
+
     /// <summary>Reports what is wrong with the value of an option, and what to write instead.</summary>
     public static void Refuse(ArgumentResult result, string remedy)
     {

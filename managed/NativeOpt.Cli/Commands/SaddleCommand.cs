@@ -73,9 +73,9 @@ internal sealed class SaddleCommand : Command, IHaveExamples
         CommonOptions.Require(device);
         var plan = new SaddlePlan
         {
-            Problems = Chosen(parsed, _problems, SaddleProblem.All),
-            Rules = Chosen(parsed, _rules, SaddleRule.All),
-            Dimers = Chosen(parsed, _dimers, SaddleDimer.All),
+            Problems = CommonOptions.Chosen(parsed, _problems, SaddleProblem.All),
+            Rules = CommonOptions.Chosen(parsed, _rules, SaddleRule.All),
+            Dimers = CommonOptions.Chosen(parsed, _dimers, SaddleDimer.All),
             LearningRate = parsed.GetValue(_learningRate),
             Budget = parsed.GetValue(_budget) ?? SaddlePlan.DefaultBudget,
             Starts = parsed.GetValue(_starts) ?? SaddlePlan.DefaultStarts,
@@ -128,34 +128,8 @@ internal sealed class SaddleCommand : Command, IHaveExamples
     }
 
     private static Option<T[]?> Names<T>(string option, string what, IReadOnlyList<T> all, Func<T, string> nameOf)
-        where T : class
-    {
-        string known = string.Join(", ", all.Select(nameOf));
-        return new Option<T[]?>(option)
-        {
-            Description = $"{what}, of {known}. Default: all.",
-            HelpName = "NAME,…",
-            CustomParser = result =>
-            {
-                string[] names = result.Tokens[0].Value.Split(',');
-                T?[] chosen = [.. names.Select(name => all.FirstOrDefault(one => nameOf(one) == name))];
-                int unknown = Array.IndexOf(chosen, null);
-                if (unknown >= 0 || chosen.Distinct().Count() < chosen.Length)
-                {
-                    string why = unknown < 0 ? ""
-                        : $"there is no {names[unknown]}{Suggestion.For(names[unknown], all.Select(nameOf))}. ";
-                    CommonOptions.Refuse(result, $"{why}Choose of {known}; name each once, separated by commas");
-                    return null;
-                }
-
-                return chosen!;
-            },
-        };
-    }
-
-    // An option that is not there has an empty array as its value.
-    private static IReadOnlyList<T> Chosen<T>(ParseResult parsed, Option<T[]?> option, IReadOnlyList<T> all) =>
-        parsed.GetValue(option) is { Length: > 0 } chosen ? chosen : all;
+        where T : class =>
+        CommonOptions.Names(option, $"{what}, of {string.Join(", ", all.Select(nameOf))}. Default: all.", () => all, nameOf);
 
     private static void Prepare(string? folder)
     {
