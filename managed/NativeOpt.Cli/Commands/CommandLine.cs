@@ -24,6 +24,7 @@ internal sealed class CommandLine
             new InfoCommand(output, error),
             new ReplayCommand(output, error),
             new SaddleCommand(output, error),
+            new SelftestCommand(output, error),
             new TrainCommand(output, error),
             version,
             new HelpOption(),

@@ -19,6 +19,7 @@ public sealed class CommandLineTests
     [Theory]
     [InlineData("info")]
     [InlineData("replay")]
+    [InlineData("selftest")]
     [InlineData("train")]
     public void Help_of_every_command_has_examples(string command)
     {

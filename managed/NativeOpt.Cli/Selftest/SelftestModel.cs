@@ -1,0 +1,260 @@
+using System.Text;
+using NativeOpt.Interop;
+
+namespace NativeOpt.Cli.Selftest;
+
+/// <summary>A case's tensors with an optimizer, and perhaps a dimer, in one setting. All roles lie between canaries.</summary>
+internal unsafe class SelftestModel : IDisposable
+{
+    private readonly Dictionary<nopt_role, GuardedBlock> _blocks = [];
+    private readonly GuardedBlock[] _gradients;
+    private readonly DeviceStream _stream;
+    private readonly long _tensorCount;
+    private nopt_param_set* _set;
+    private nopt_optimizer* _optimizer;
+    private nopt_dimer* _dimer;
+
+    /// <summary>Makes the model and binds everything.</summary>
+    /// <param name="setting">Where it is; to be selected before each call.</param>
+    /// <param name="one">The case.</param>
+    /// <param name="buffers">What its buffers hold at first.</param>
+    public SelftestModel(SelftestSetting setting, SelftestCase one, SelftestBuffers buffers)
+    {
+        Setting = setting;
+        _tensorCount = one.Counts.Length;
+        if (one.Arrangement.HasOwnStream)
+        {
+            _stream = DeviceStream.Create(setting.Device);
+        }
+
+        _gradients = new GuardedBlock[buffers.Gradients.Length];
+        try
+        {
+            for (int place = 0; place < _gradients.Length; place++)
+            {
+                (GuardedLayout layout, uint[] image) = buffers.Gradients[place];
+                _gradients[place] = new GuardedBlock($"grad (place {place})", setting.Device, layout, image, _stream);
+            }
+
+            Create(one, buffers);
+        }
+        catch
+        {
+            Dispose();
+            throw;
+        }
+    }
+
+    public SelftestSetting Setting { get; }
+
+    /// <summary>Everything that is compared, the gradients first.</summary>
+    public IEnumerable<GuardedBlock> Blocks => _gradients.Concat(_blocks.Values);
+
+    /// <summary>The optimizer's scalars, by name.</summary>
+    public virtual IReadOnlyList<(string Name, double Value)> StepState
+    {
+        get
+        {
+            nopt_step_state state = new() { struct_size = (uint)sizeof(nopt_step_state) };
+            Require(NativeMethods.nopt_optimizer_get_state(_optimizer, &state), "nopt_optimizer_get_state");
+            return
+            [
+                ("step count", state.step),
+                ("beta1_product", state.beta1_product),
+                ("beta2_product", state.beta2_product),
+            ];
+        }
+    }
+
+    /// <summary>The number of the dimer's scopes; 0 without one.</summary>
+    public int ScopeCount
+    {
+        get
+        {
+            long count = 0;
+            if (_dimer != null)
+            {
+                Require(NativeMethods.nopt_dimer_get_scope_count(_dimer, &count), "nopt_dimer_get_scope_count");
+            }
+
+            return (int)count;
+        }
+    }
+
+    /// <summary>A scope's values, after the work that is queued was waited for.</summary>
+    public virtual nopt_dimer_status StatusOf(int scope)
+    {
+        nopt_dimer_status status = new() { struct_size = (uint)sizeof(nopt_dimer_status) };
+        Require(NativeMethods.nopt_dimer_get_status(_dimer, scope, &status), "nopt_dimer_get_status");
+        return status;
+    }
+
+    /// <summary>Binds a place of the gradients with new ones in it.</summary>
+    public void SetGradient(nopt_role role, int place, uint[] image)
+    {
+        _gradients[place].Write(image);
+        Bind(role, _gradients[place].Pointers);
+    }
+
+    /// <summary>Says whether the next displacement copies the gradient, or keeps it and gets the displaced one apart.</summary>
+    public void SetCopiesGradient(bool copies)
+    {
+        if (copies)
+        {
+            Bind(nopt_role.NOPT_ROLE_GRAD_DISPLACED, null);
+            Bind(nopt_role.NOPT_ROLE_GRAD_BACKUP, _blocks[nopt_role.NOPT_ROLE_GRAD_BACKUP].Pointers);
+        }
+        else
+        {
+            Bind(nopt_role.NOPT_ROLE_GRAD_BACKUP, null);
+        }
+    }
+
+    public void InitDirection(ulong seed)
+    {
+        const long FirstElement = 5;
+        Require(
+            NativeMethods.nopt_dimer_init_direction(_dimer, seed, FirstElement, (void*)_stream.Pointer),
+            "nopt_dimer_init_direction");
+    }
+
+    public void NormalizeDirection() => Require(
+        NativeMethods.nopt_dimer_normalize_direction(_dimer, (void*)_stream.Pointer), "nopt_dimer_normalize_direction");
+
+    public void Displace(nopt_dimer_options options) =>
+        Require(NativeMethods.nopt_dimer_displace(_dimer, &options, (void*)_stream.Pointer), "nopt_dimer_displace");
+
+    public void Rotate(nopt_dimer_options options, nopt_hyperparams hyperparameters) => Require(
+        NativeMethods.nopt_dimer_rotate(_dimer, &options, &hyperparameters, (void*)_stream.Pointer), "nopt_dimer_rotate");
+
+    public void Restore() =>
+        Require(NativeMethods.nopt_dimer_restore(_dimer, (void*)_stream.Pointer), "nopt_dimer_restore");
+
+    public void Sum() => Require(
+        NativeMethods.nopt_dimer_sum(_dimer, nopt_dimer_pass.NOPT_DIMER_PASS_STEP, (void*)_stream.Pointer),
+        "nopt_dimer_sum");
+
+    /// <summary>A step of the rule, with the dimer if there are options for it.</summary>
+    public virtual void Step(nopt_hyperparams hyperparameters, nopt_dimer_options? options)
+    {
+        if (options is nopt_dimer_options of)
+        {
+            Require(
+                NativeMethods.nopt_dimer_step(_dimer, &of, &hyperparameters, (void*)_stream.Pointer), "nopt_dimer_step");
+        }
+        else
+        {
+            Require(
+                NativeMethods.nopt_optimizer_step(_optimizer, &hyperparameters, (void*)_stream.Pointer),
+                "nopt_optimizer_step");
+        }
+    }
+
+    public void Dispose()
+    {
+        // A device with a fault has nothing to say here that it did not say before.
+        _ = NativeMethods.nopt_dimer_destroy(_dimer);
+        _ = NativeMethods.nopt_optimizer_destroy(_optimizer);
+        _ = NativeMethods.nopt_param_set_destroy(_set);
+        _dimer = null;
+        _optimizer = null;
+        _set = null;
+        foreach (GuardedBlock block in Blocks)
+        {
+            block?.Dispose();
+        }
+
+        _stream.Dispose();
+        GC.SuppressFinalize(this);
+    }
+
+    private void Create(SelftestCase one, SelftestBuffers buffers)
+    {
+        Device device = Setting.Device;
+        nopt_param_set* set = null;
+        fixed (long* counts = Array.ConvertAll(one.Counts, static count => (long)count))
+        {
+            Require(
+                NativeMethods.nopt_param_set_create(
+                    (nopt_backend)device.Backend, device.Index, _tensorCount, counts, null, &set),
+                "nopt_param_set_create");
+        }
+
+        _set = set;
+        if (one.Arrangement.HasTensorOptions)
+        {
+            SetTensorOptions();
+        }
+
+        nopt_optimizer* optimizer = null;
+        fixed (byte* name = Encoding.UTF8.GetBytes(one.Options.Rule + '\0'))
+        {
+            Require(
+                NativeMethods.nopt_optimizer_create(_set, (sbyte*)name, &optimizer),
+                $"nopt_optimizer_create({one.Options.Rule})");
+        }
+
+        _optimizer = optimizer;
+        uint roles;
+        nopt_hyperparams hyperparameters = one.Options.Hyperparameters;
+        Require(
+            NativeMethods.nopt_optimizer_get_roles(_optimizer, &hyperparameters, &roles), "nopt_optimizer_get_roles");
+        if (one.Dimer is not null)
+        {
+            roles |= CreateDimer(one.Dimer);
+        }
+
+        foreach (nopt_role role in Enum.GetValues<nopt_role>())
+        {
+            if ((roles & (1u << (int)role)) != 0 && role != nopt_role.NOPT_ROLE_GRAD)
+            {
+                (GuardedLayout layout, uint[] image) = buffers.Of(role);
+                string name = NativeCall.NameOf(role, "NOPT_ROLE_");
+                _blocks.Add(role, new GuardedBlock(name, device, layout, image, _stream));
+                Bind(role, _blocks[role].Pointers);
+            }
+        }
+    }
+
+    private uint CreateDimer(DimerSetting setting)
+    {
+        nopt_dimer* dimer = null;
+        Require(NativeMethods.nopt_dimer_create(_optimizer, setting.Scope, &dimer), "nopt_dimer_create");
+        _dimer = dimer;
+        nopt_dimer_options options = setting.OptionsAt(0);
+        uint roles;
+        Require(NativeMethods.nopt_dimer_get_roles(_dimer, &options, &roles), "nopt_dimer_get_roles");
+        return roles | (1u << (int)nopt_role.NOPT_ROLE_GRAD_BACKUP);
+    }
+
+    private void SetTensorOptions()
+    {
+        double[] learningRates = new double[_tensorCount];
+        double[] weightDecays = new double[_tensorCount];
+        for (int i = 0; i < _tensorCount; i++)
+        {
+            learningRates[i] = i % 3 == 0 ? 1 : 0.5 + (0.01 * (i % 7));
+            weightDecays[i] = i % 2 == 0 ? NativeMethods.NOPT_INHERIT : 0.02;
+        }
+
+        fixed (double* scales = learningRates, decays = weightDecays)
+        {
+            Require(
+                NativeMethods.nopt_param_set_set_lr_scale(_set, _tensorCount, scales), "nopt_param_set_set_lr_scale");
+            Require(
+                NativeMethods.nopt_param_set_set_weight_decay(_set, _tensorCount, decays),
+                "nopt_param_set_set_weight_decay");
+        }
+    }
+
+    // Null unbinds.
+    private void Bind(nopt_role role, nint[]? pointers)
+    {
+        fixed (nint* first = pointers)
+        {
+            Require(NativeMethods.nopt_param_set_bind(_set, role, _tensorCount, (void**)first), $"nopt_param_set_bind({role})");
+        }
+    }
+
+    private void Require(nopt_status status, string call) => NativeCall.Require(status, $"{call} on {Setting.Name}");
+}

@@ -1,0 +1,39 @@
+using NativeOpt.Cli.Training;
+
+namespace NativeOpt.Cli.Selftest;
+
+/// <summary>Floats that kernels could get wrong, as bits.</summary>
+internal static class SelftestNumbers
+{
+    private const uint Sign = 0x80000000;
+    private const int ExponentBits = 23;
+    private const uint One = 127u << ExponentBits;
+    private const uint Infinity = 255u << ExponentBits;
+    private const uint MaxFinite = Infinity - 1;
+
+    /// <summary>Draws numbers of many magnitudes, among them both zeros and denormal ones.</summary>
+    /// <param name="random">The source.</param>
+    /// <param name="words">The bits.</param>
+    /// <param name="hasStrange">Whether NaNs, infinities and the largest finite number are among them.</param>
+    public static void Fill(DeterministicRandom random, Span<uint> words, bool hasStrange = false)
+    {
+        for (int i = 0; i < words.Length; i++)
+        {
+            ulong bits = random.NextUInt64();
+            uint sign = (uint)bits & Sign;
+            uint fraction = (uint)(bits >> (64 - ExponentBits));
+            uint scale = (uint)(bits >> 8) % 32; // 2^-30 to 2
+            uint magnitude = (byte)bits switch
+            {
+                0 or 1 => 0,
+                2 or 3 => fraction, // denormal
+                4 => (One + (10u << ExponentBits)) | fraction,
+                5 when hasStrange => Infinity,
+                6 when hasStrange => Infinity | fraction | 1, // NaN
+                7 when hasStrange => MaxFinite,
+                _ => (One + (scale << ExponentBits) - (30u << ExponentBits)) | fraction,
+            };
+            words[i] = sign | magnitude;
+        }
+    }
+}

@@ -1,0 +1,63 @@
+using NativeOpt.Cli.Selftest;
+using NativeOpt.Interop;
+
+namespace NativeOpt.Cli.Tests.Selftest;
+
+/// <summary>A model in which something goes wrong after its second step.</summary>
+internal sealed class FaultyModel(SelftestSetting setting, SelftestCase one, SelftestBuffers buffers, Fault fault)
+    : SelftestModel(setting, one, buffers)
+{
+    public const int FaultyStep = 2;
+
+    private int _steps;
+
+    public override IReadOnlyList<(string Name, double Value)> StepState =>
+    [
+        .. base.StepState.Select(scalar =>
+            (scalar.Name, scalar.Name == fault.Block && IsFaulty ? scalar.Value + fault.Word : scalar.Value)),
+    ];
+
+    private bool IsFaulty => _steps == FaultyStep;
+
+    public override nopt_dimer_status StatusOf(int scope)
+    {
+        nopt_dimer_status status = base.StatusOf(scope);
+        if (fault.Block == "status.angle" && IsFaulty && scope == fault.Tensor)
+        {
+            status.angle = Math.BitIncrement(status.angle);
+        }
+
+        return status;
+    }
+
+    public override void Step(nopt_hyperparams hyperparameters, nopt_dimer_options? options)
+    {
+        base.Step(hyperparameters, options);
+        _steps++;
+        if (IsFaulty && fault.Block == "device")
+        {
+            throw new SelftestFault("the device is on fire.");
+        }
+
+        if (IsFaulty && Blocks.SingleOrDefault(block => block.Name == fault.Block) is { } hit
+            && fault.Tensor < hit.Layout.TensorCount)
+        {
+            // The last bit of one word.
+            uint[] image = hit.Read().ToArray();
+            image[hit.Layout.WordOf(fault.Tensor, fault.Word)] ^= 1;
+            hit.Write(image);
+        }
+    }
+
+    /// <summary>Makes models of which those in one of a plan's settings have the fault.</summary>
+    public static SelftestModelFactory In(SelftestPlan plan, int setting, Fault fault) =>
+        (where, one, buffers) => where == plan.Settings[setting]
+            ? new FaultyModel(where, one, buffers, fault)
+            : new SelftestModel(where, one, buffers);
+}
+
+/// <summary>What goes wrong.</summary>
+/// <param name="Block">The role or scalar; "device" for a fault of the device.</param>
+/// <param name="Tensor">The tensor, or a status's scope.</param>
+/// <param name="Word">The element, or a canary as an index from the tensor's begin; how much is added to a scalar.</param>
+internal sealed record Fault(string Block, int Tensor = 0, int Word = 1);

@@ -1,0 +1,132 @@
+using NativeOpt.Cli.Selftest;
+using NativeOpt.Cli.Training;
+using Xunit;
+
+namespace NativeOpt.Cli.Tests.Selftest;
+
+[Collection("settings of the process")]
+public sealed class SelftestPlanTests
+{
+    [Theory]
+    [InlineData(true)]
+    [InlineData(false)]
+    public void Every_rule_option_dimer_shape_and_alignment_is_there(bool isQuick)
+    {
+        SelftestPlan plan = Plan(isQuick);
+        Assert.Equal(NativeRuntime.Rules, plan.Cases.Select(static one => one.Options.Rule).Distinct());
+        foreach (IGrouping<string, SelftestCase> rule in plan.Cases.GroupBy(static one => one.Options.Rule))
+        {
+            string[] options =
+            [
+                .. rule.Where(static one => one.Dimer is null).SelectMany(static one => one.Options.Name.Split(' ')).Distinct(),
+            ];
+            string[] expected = rule.Key switch
+            {
+                "adam" => ["plain", "l2", "decoupled", "amsgrad", "maximize"],
+                "sgd" => ["plain", "l2", "decoupled", "momentum", "nesterov", "maximize"],
+                _ => ["plain", "l2", "decoupled", "amsgrad", "maximize", "inverse_epsilon"],
+            };
+            Assert.Equal(expected.Order(), options.Order());
+            Assert.Equal(DimerSetting.All.Count, rule.Select(static one => one.Dimer).OfType<DimerSetting>().Distinct().Count());
+            Assert.Equal(SelftestShape.All.ToHashSet(), rule.Select(static one => one.Arrangement.Shape).ToHashSet());
+            foreach (bool hasDimer in new[] { false, true })
+            {
+                SelftestArrangement[] arrangements =
+                    [.. rule.Where(one => one.Dimer is null != hasDimer).Select(static one => one.Arrangement)];
+                Assert.Equal(
+                    Enum.GetValues<SelftestAlignment>(), arrangements.Select(static one => one.Alignment).Distinct().Order());
+                Assert.Contains(arrangements, static one => one.HasOwnStream);
+                Assert.Contains(arrangements, static one => one.HasStrange);
+                Assert.Contains(arrangements, static one => one.HasTensorOptions);
+                Assert.Contains(arrangements, static one => !one.HasTensorOptions);
+            }
+        }
+
+        Assert.Equal(8, DimerSetting.All.Count);
+        Assert.Equal(plan.Cases.Count, plan.Cases.Select(static one => one.Number).Distinct().Count());
+        Assert.Equal(plan.Cases.Count, plan.Cases.Select(static one => one.ToString()).Distinct().Count());
+        Assert.Equal(12, plan.Cases.Where(static one => one.Options.Rule == "adam").Select(static one => one.Options).Distinct().Count());
+    }
+
+    [Fact]
+    public void Quick_is_quick_even_on_a_slow_device()
+    {
+        IReadOnlyList<SelftestCase> cases = Plan(isQuick: true).Cases;
+        Assert.InRange(cases.Count, 100, 400);
+        Assert.All(cases, static one => Assert.InRange(one.ElementCount, 0, 60_000));
+        Assert.InRange(cases.Sum(static one => one.ElementCount * one.Steps), 5_000_000, 25_000_000);
+    }
+
+    [Fact]
+    public void What_is_left_out_changes_no_other_case()
+    {
+        SelftestPlan all = Plan(isQuick: true);
+        SelftestPlan few = new(Device.Cpu, ["dualadam"], [SelftestShape.Random, SelftestShape.Small], seed: 1, isQuick: true);
+        Assert.NotEmpty(few.Cases);
+        foreach (SelftestCase one in few.Cases)
+        {
+            SelftestCase same = Assert.Single(all.Cases, other => other.ToString() == one.ToString());
+            Assert.Equal(same.Counts, one.Counts);
+            Assert.Equal(all.RandomOf(same.Number).NextUInt64(), few.RandomOf(one.Number).NextUInt64());
+        }
+    }
+
+    [Fact]
+    public void Random_shapes_follow_the_seed()
+    {
+        string[] first = Shapes(1);
+        Assert.Equal(first, Shapes(1));
+        Assert.True(first.Distinct().Count() > first.Length / 2);
+        Assert.Empty(first.Intersect(Shapes(2)));
+
+        static string[] Shapes(ulong seed) =>
+        [
+            .. new SelftestPlan(Device.Cpu, ["adam", "sgd"], [SelftestShape.Random], seed).Cases
+                .Select(static one => string.Join(',', one.Counts)),
+        ];
+    }
+
+    [Fact]
+    public void On_the_cpu_every_instruction_set_meets_several_numbers_of_threads()
+    {
+        IReadOnlyList<SelftestSetting> settings = Plan(isQuick: true).Settings;
+        Assert.Equal((NativeRuntime.CpuInstructionSets[0].Name, 1), (settings[0].InstructionSet, settings[0].Threads));
+        foreach (CpuInstructionSetInfo set in NativeRuntime.CpuInstructionSets)
+        {
+            int[] threads = [.. settings.Where(one => one.InstructionSet == set.Name).Select(static one => one.Threads)];
+            int[] expected = [.. new[] { 1, 2, NativeRuntime.CpuThreads }.Distinct()];
+            Assert.Equal(set.IsSupported ? expected : [], threads);
+        }
+    }
+
+    [Fact]
+    public void Numbers_are_of_all_kinds()
+    {
+        float[] ordinary = Draw(hasStrange: false);
+        Assert.DoesNotContain(ordinary, static x => !float.IsFinite(x));
+        Assert.Contains(ordinary, static x => x == 0 && float.IsNegative(x));
+        Assert.Contains(ordinary, static x => x == 0 && !float.IsNegative(x));
+        Assert.Contains(ordinary, static x => float.IsSubnormal(x) && x > 0);
+        Assert.Contains(ordinary, static x => float.IsSubnormal(x) && x < 0);
+        Assert.Contains(ordinary, static x => float.IsNormal(x) && Math.Abs(x) < 1e-8);
+        Assert.Contains(ordinary, static x => Math.Abs(x) > 1000);
+
+        float[] strange = Draw(hasStrange: true);
+        foreach (float one in new[] { float.NaN, float.PositiveInfinity, float.NegativeInfinity, float.MaxValue, -float.MaxValue })
+        {
+            Assert.Contains(one, strange);
+        }
+
+        Assert.InRange(strange.Count(float.IsFinite), 9000, 9990); // most are ordinary
+
+        static float[] Draw(bool hasStrange)
+        {
+            uint[] words = new uint[10_000];
+            SelftestNumbers.Fill(new DeterministicRandom(1), words, hasStrange);
+            return [.. words.Select(BitConverter.UInt32BitsToSingle)];
+        }
+    }
+
+    private static SelftestPlan Plan(bool isQuick) =>
+        new(Device.Cpu, NativeRuntime.Rules, SelftestShape.All, seed: 1, isQuick);
+}
