@@ -1,0 +1,578 @@
+#!/usr/bin/env python3
+"""Checks NativeOpt's steps on tensors of torch, before anything is timed.
+
+    python3 bench/pytorch/check.py --library artifacts/cmake/cuda/native/libnativeopt.so
+    python3 bench/pytorch/check.py --library artifacts/cmake/release/native/libnativeopt.so --device cpu
+
+Against torch.optim in float32, against the equations in float64, and against the CPU backend's bits; all on
+views that are not aligned, with guards around them. Exit status 0: everything passed; 1: something failed;
+2: it could not be run.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from typing import Any
+
+import torch
+from torch import Tensor
+
+import handwritten
+from device import open_device
+from nativeopt import (
+    Dimer,
+    DimerAngle,
+    DimerCorrection,
+    DimerForce,
+    DimerOptions,
+    DimerRotation,
+    DimerScope,
+    Flag,
+    Hyperparams,
+    Library,
+    LibraryError,
+    Optimizer,
+    ParamSet,
+    Role,
+)
+
+# An empty tensor, odd sizes, and some that are longer than a chunk of the kernels.
+COUNTS = [0, 1, 3, 17, 64, 1000, 4097, 16384, 65537, 150001]
+STEPS = 20
+GUARD = 12345.0
+GAP = 32  # elements
+
+# Of the norm of the differences to that of the values, and of the largest difference to the largest value: 20
+# steps round each element some 100 times, each time by 6e-8 at most.
+TOLERANCE = 2e-6
+DIMER_TOLERANCE = 5e-6  # sums and differences of gradients come on top
+
+DECOUPLED = Flag.DECOUPLED_WEIGHT_DECAY
+
+
+class Arena:
+    """Tensors cut out of one buffer, with guards between them. `turn` is None for aligned ones; otherwise the
+    tensors begin 0, 4, 8 and 12 bytes past an aligned address in turn, those of other turns elsewhere."""
+
+    def __init__(self, device: torch.device, turn: int | None, fill: list[Tensor] | None = None) -> None:
+        starts = []
+        end = 0
+        for i, count in enumerate(COUNTS):
+            aligned = (end + GAP + 15) // 16 * 16
+            starts.append(aligned + (0 if turn is None else (i + turn) % 4))
+            end = starts[-1] + count
+        self.buffer = torch.full((end + GAP,), GUARD, dtype=torch.float32, device=device)
+        self.guards = torch.ones(end + GAP, dtype=torch.bool, device=device)
+        self.tensors = []
+        for start, count in zip(starts, COUNTS):
+            self.tensors.append(self.buffer[start : start + count])
+            self.guards[start : start + count] = False
+        self.set(fill)
+
+    def set(self, values: list[Tensor] | None) -> None:
+        for i, tensor in enumerate(self.tensors):
+            tensor.zero_() if values is None else tensor.copy_(values[i])
+
+    def intact(self) -> bool:
+        return bool((self.buffer[self.guards] == GUARD).all())
+
+
+class Source:
+    """Random tensors, the same ones for every device."""
+
+    def __init__(self, seed: int) -> None:
+        self.generator = torch.Generator().manual_seed(seed)
+
+    def draw(self, scale: float) -> list[Tensor]:
+        return [torch.randn(count, generator=self.generator) * scale for count in COUNTS]
+
+
+class Ours:
+    """An optimizer of NativeOpt over arenas, perhaps with a dimer."""
+
+    def __init__(
+        self,
+        closing: ExitStack,
+        library: Library,
+        device: torch.device,
+        rule: str,
+        hyperparams: Hyperparams,
+        params: list[Tensor],
+        aligned: bool = False,
+        options: DimerOptions | None = None,
+        scope: DimerScope = DimerScope.GLOBAL,
+        backs_up_grads: bool = True,
+    ) -> None:
+        self.device = device
+        self.hyperparams = hyperparams
+        self.aligned = aligned
+        self.arenas = {Role.PARAM: self.arena(Role.PARAM, params)}
+        self.parameters = closing.enter_context(ParamSet(library, self.arenas[Role.PARAM].tensors))
+        self.optimizer = closing.enter_context(Optimizer(self.parameters, rule))
+        roles = set(self.optimizer.roles(hyperparams))
+        self.dimer: Dimer | None = None
+        self.options = options
+        if options is not None:
+            self.dimer = closing.enter_context(Dimer(self.optimizer, scope))
+            roles.update(self.dimer.roles(options))
+            roles.add(Role.GRAD_BACKUP if backs_up_grads else Role.GRAD_DISPLACED)
+        self.displaced_role = Role.GRAD if backs_up_grads else Role.GRAD_DISPLACED
+        for role in roles - {Role.PARAM}:
+            self.arenas[role] = self.arena(role)
+            self.parameters.bind(role, self.arenas[role].tensors)
+        # Gradients lie elsewhere at every other step, as a framework's do.
+        self.other_grads = self.arena(Role.GRAD)
+
+    def arena(self, role: Role, fill: list[Tensor] | None = None) -> Arena:
+        return Arena(self.device, None if self.aligned else role + 1, fill)
+
+    @property
+    def stream(self) -> int | None:
+        return torch.cuda.current_stream(self.device).cuda_stream if self.device.type == "cuda" else None
+
+    def tensors(self, role: Role) -> list[Tensor]:
+        return self.arenas[role].tensors
+
+    def set_grads(self, values: list[Tensor], role: Role = Role.GRAD) -> None:
+        if role == Role.GRAD:
+            self.arenas[role], self.other_grads = self.other_grads, self.arenas[role]
+        self.arenas[role].set(values)
+        self.parameters.bind(role, self.tensors(role))
+
+    def step(self, grads: list[Tensor]) -> None:
+        self.set_grads(grads)
+        self.optimizer.step(self.hyperparams, self.stream)
+
+    def dimer_step(self, grads: list[Tensor]) -> None:
+        self.set_grads(grads)
+        self.dimer.step(self.options, self.hyperparams, self.stream)
+
+    def displace(self, grads: list[Tensor]) -> None:
+        self.set_grads(grads)
+        self.dimer.displace(self.options, self.stream)
+
+    def rotate(self, displaced_grads: list[Tensor]) -> None:
+        self.set_grads(displaced_grads, self.displaced_role)
+        self.dimer.rotate(self.options, self.hyperparams, self.stream)
+
+    def end_update(self, displaced_grads: list[Tensor]) -> None:
+        self.set_grads(displaced_grads, self.displaced_role)
+        self.dimer.step(self.options, self.hyperparams, self.stream)
+
+    def intact(self) -> bool:
+        return self.other_grads.intact() and all(arena.intact() for arena in self.arenas.values())
+
+    def synchronize(self) -> None:
+        if self.device.type == "cuda":
+            torch.cuda.synchronize(self.device)
+
+
+def errors(ours: list[Tensor], theirs: list[Tensor]) -> tuple[float, float]:
+    """Of the norm and of the largest element, relative; NaN where there is one."""
+    a = torch.cat([tensor.detach().cpu().double().flatten() for tensor in ours])
+    b = torch.cat([tensor.detach().cpu().double().flatten() for tensor in theirs])
+    difference = a - b
+    return (difference.norm() / b.norm()).item(), (difference.abs().max() / b.abs().max()).item()
+
+
+def same_bits(ours: list[Tensor], theirs: list[Tensor]) -> bool:
+    return all(
+        torch.equal(a.cpu().contiguous().view(torch.int32), b.cpu().contiguous().view(torch.int32))
+        for a, b in zip(ours, theirs)
+    )
+
+
+class Checks:
+    """Runs checks one by one, says how each went, and counts."""
+
+    def __init__(self, library: Library, device: torch.device) -> None:
+        self.library = library
+        self.device = device
+        self.passed = 0
+        self.failed = 0
+
+    def expect(self, name: str, holds: bool, found: str) -> None:
+        print(f"{'ok    ' if holds else 'FAILED'} {name}: {found}", flush=True)
+        if holds:
+            self.passed += 1
+        else:
+            self.failed += 1
+
+    def close(self, name: str, ours: list[Tensor], theirs: list[Tensor], tolerance: float) -> None:
+        norm, largest = errors(ours, theirs)
+        # In this order a NaN fails.
+        self.expect(
+            name, norm <= tolerance and largest <= tolerance, f"error {norm:.1e}, largest {largest:.1e}"
+        )
+
+    def bits(self, name: str, ours: dict[Role, list[Tensor]], theirs: dict[Role, list[Tensor]]) -> None:
+        wrong = [role.name for role in ours if not same_bits(ours[role], theirs[role])]
+        self.expect(name, not wrong, f"other bits in {', '.join(wrong)}" if wrong else "same bits")
+
+    @contextmanager
+    def group(self, name: str) -> Iterator[ExitStack]:
+        """Whatever is raised within fails, and the next group is run."""
+        try:
+            with ExitStack() as closing:
+                yield closing
+        except Exception as error:
+            self.expect(name, False, f"{type(error).__name__}: {error}")
+
+    def guards(self, name: str, ours: Ours) -> None:
+        self.expect(
+            name,
+            ours.intact(),
+            "guards around the tensors as they were" if ours.intact() else "GUARD WRITTEN",
+        )
+
+
+# ---- against torch.optim ----
+
+# Name, rule, changes to the defaults, torch's optimizer and its options, states by role and torch's name.
+MOMENTS = {Role.EXP_AVG: "exp_avg", Role.EXP_AVG_SQ: "exp_avg_sq"}
+AMSGRAD_MOMENTS = {**MOMENTS, Role.MAX_EXP_AVG_SQ: "max_exp_avg_sq"}
+MOMENTUM = {Role.MOMENTUM_BUFFER: "momentum_buffer"}
+TORCH_CASES: list[tuple[str, str, dict[str, Any], Any, dict[str, Any], dict[Role, str]]] = [
+    ("Adam", "adam", {}, torch.optim.Adam, {}, MOMENTS),
+    ("Adam, L2", "adam", {"weight_decay": 0.1}, torch.optim.Adam, {"weight_decay": 0.1}, MOMENTS),
+    (
+        "Adam, AMSGrad",
+        "adam",
+        {"flags": Flag.AMSGRAD, "beta2": 0.9},
+        torch.optim.Adam,
+        {"amsgrad": True, "betas": (0.9, 0.9)},
+        AMSGRAD_MOMENTS,
+    ),
+    (
+        "AdamW",
+        "adam",
+        {"flags": DECOUPLED, "weight_decay": 0.1},
+        torch.optim.AdamW,
+        {"weight_decay": 0.1},
+        MOMENTS,
+    ),
+    (
+        "AdamW, AMSGrad, maximize",
+        "adam",
+        {"flags": DECOUPLED | Flag.AMSGRAD | Flag.MAXIMIZE, "weight_decay": 0.1},
+        torch.optim.AdamW,
+        {"weight_decay": 0.1, "amsgrad": True, "maximize": True},
+        AMSGRAD_MOMENTS,
+    ),
+    ("SGD", "sgd", {}, torch.optim.SGD, {}, {}),
+    (
+        "SGD, momentum, L2",
+        "sgd",
+        {"momentum": 0.9, "weight_decay": 0.1},
+        torch.optim.SGD,
+        {"momentum": 0.9, "weight_decay": 0.1},
+        MOMENTUM,
+    ),
+    (
+        "SGD, Nesterov",
+        "sgd",
+        {"momentum": 0.9, "flags": Flag.NESTEROV},
+        torch.optim.SGD,
+        {"momentum": 0.9, "nesterov": True},
+        MOMENTUM,
+    ),
+]
+
+
+def check_torch(checks: Checks) -> None:
+    for seed, (name, rule, changes, torch_type, options, states) in enumerate(TORCH_CASES):
+        with checks.group(name) as closing:
+            source = Source(seed)
+            start = source.draw(0.5)
+            hyperparams = checks.library.defaults(rule, lr=0.01, **changes)
+            ours = Ours(closing, checks.library, checks.device, rule, hyperparams, start)
+            theirs = [param.to(checks.device, copy=True) for param in start]
+            optimizer = torch_type(theirs, lr=0.01, foreach=False, **options)
+            for t in range(STEPS):
+                grads = source.draw(
+                    1 / (t + 1)
+                )  # they get smaller, so that AMSGrad's maximum is not the last value
+                ours.step(grads)
+                for param, grad in zip(theirs, grads):
+                    param.grad = grad.to(checks.device)
+                optimizer.step()
+            checks.close(f"{name}: as torch.optim", ours.tensors(Role.PARAM), theirs, TOLERANCE)
+            for role, state in states.items():
+                found = [optimizer.state[param][state] for param in theirs]
+                checks.close(f"{name}: {state} as torch.optim", ours.tensors(role), found, TOLERANCE)
+            checks.guards(name, ours)
+
+
+# ---- against the equations in float64 ----
+
+RULE_CASES: list[tuple[str, str, dict[str, Any]]] = [
+    ("Adam", "adam", {}),
+    ("AdamW, AMSGrad", "adam", {"flags": DECOUPLED | Flag.AMSGRAD, "weight_decay": 0.1, "beta2": 0.9}),
+    ("InvAdam", "invadam", {"lr": 0.05}),
+    ("InvAdam, L2, maximize", "invadam", {"lr": 0.05, "weight_decay": 0.1, "flags": Flag.MAXIMIZE}),
+    ("DualAdam", "dualadam", {"switching_rate": 0.06}),  # Adam from step 17 on
+    (
+        "DualAdam, inverse epsilon, decoupled decay",
+        "dualadam",
+        {"switching_rate": 0.02, "eps": 0.05, "weight_decay": 0.1, "flags": Flag.INVERSE_EPSILON | DECOUPLED},
+    ),
+    ("SGD, Nesterov", "sgd", {"momentum": 0.9, "flags": Flag.NESTEROV}),
+]
+
+
+def check_rules(checks: Checks) -> None:
+    for seed, (name, rule, changes) in enumerate(RULE_CASES):
+        with checks.group(name) as closing:
+            source = Source(100 + seed)
+            start = source.draw(0.5)
+            hyperparams = checks.library.defaults(rule, **{"lr": 0.01, **changes})
+            ours = Ours(closing, checks.library, checks.device, rule, hyperparams, start)
+            exact = [param.double() for param in start]
+            reference = handwritten.Rule(rule, exact, hyperparams, "loop")
+            # The peers of bench.py are to compute the same.
+            plain = rule != "sgd" and hyperparams.flags == 0 and hyperparams.weight_decay == 0
+            peers = {
+                style: handwritten.Rule(
+                    rule, [p.to(checks.device, copy=True) for p in start], hyperparams, style
+                )
+                for style in (("loop", "foreach", "expression") if plain else ("loop",))
+            }
+            for t in range(STEPS):
+                grads = source.draw(1 / (t + 1))
+                ours.step(grads)
+                reference.step([grad.double() for grad in grads])
+                for peer in peers.values():
+                    peer.step([grad.to(checks.device) for grad in grads])
+            checks.close(f"{name}: as in float64", ours.tensors(Role.PARAM), exact, TOLERANCE)
+            for role, states in (
+                (Role.EXP_AVG, reference.exp_avgs),
+                (Role.EXP_AVG_SQ, reference.exp_avg_sqs),
+                (Role.MAX_EXP_AVG_SQ, reference.max_exp_avg_sqs),
+                (Role.MOMENTUM_BUFFER, reference.momentum_buffers),
+            ):
+                if role in ours.arenas:
+                    checks.close(
+                        f"{name}: {role.name.lower()} as in float64", ours.tensors(role), states, TOLERANCE
+                    )
+            for style, peer in peers.items():
+                checks.close(f"{name}: the peer by {style} as in float64", peer.params, exact, TOLERANCE)
+            checks.guards(name, ours)
+
+
+# ---- the dimer against the equations in float64 ----
+
+DIMER_CASES: list[tuple[str, dict[str, Any], bool]] = [
+    ("DEO, published", {}, True),
+    (
+        "DEO, escape, force per displacement",
+        {
+            "alpha": 2.0,
+            "displacement": 0.05,
+            "rotation_rate": 0.02,
+            "force": DimerForce.PER_DISPLACEMENT,
+            "correction": DimerCorrection.ESCAPE,
+        },
+        False,
+    ),
+    (
+        "DEO, largest curvature",
+        {"alpha": 1.0, "rotation_rate": 0.01, "rotation": DimerRotation.MAXIMUM_CURVATURE},
+        True,
+    ),
+]
+INTERVAL = 3
+
+
+def check_dimer(checks: Checks) -> None:
+    for seed, (name, changes, backs_up_grads) in enumerate(DIMER_CASES):
+        with checks.group(name) as closing:
+            source = Source(200 + seed)
+            start = source.draw(0.5)
+            # With torch's epsilon the first step of Adam is the sign of a gradient, however small it is.
+            hyperparams = checks.library.defaults("adam", lr=0.01, eps=1e-3)
+            options = checks.library.dimer_defaults(**changes)
+            ours = Ours(
+                closing,
+                checks.library,
+                checks.device,
+                "adam",
+                hyperparams,
+                start,
+                options=options,
+                backs_up_grads=backs_up_grads,
+            )
+            ours.dimer.init_direction(seed, ours.stream)
+            direction = ours.tensors(Role.DIRECTION)
+
+            def by_hand(params: list[Tensor], rule_style: str, dimer_style: str) -> handwritten.Dimer:
+                own = [n.to(params[0].device, params[0].dtype, copy=True) for n in direction]
+                rule = handwritten.Rule("adam", params, hyperparams, rule_style)
+                return handwritten.Dimer(params, own, options, dimer_style, rule.step)
+
+            exact = by_hand([param.double() for param in start], "loop", "loop")
+            peers = {
+                "loop": by_hand([p.to(checks.device, copy=True) for p in start], "loop", "loop"),
+                "foreach": by_hand([p.to(checks.device, copy=True) for p in start], "foreach", "foreach"),
+                "expression": by_hand(
+                    [p.to(checks.device, copy=True) for p in start], "expression", "foreach"
+                ),
+            }
+            for t in range(STEPS):
+                grads = source.draw(1.0)
+                updates = t % INTERVAL == 0
+                if updates:
+                    ours.displace(grads)
+                    exact.displace()
+                    if t == 0:
+                        checks.close(f"{name}: displaced", ours.tensors(Role.PARAM), exact.params, TOLERANCE)
+                    displaced_grads = [g + d for g, d in zip(grads, source.draw(0.05))]
+                    ours.end_update(displaced_grads)
+                    exact.update([g.double() for g in grads], [g.double() for g in displaced_grads])
+                else:
+                    ours.dimer_step(grads)
+                    exact.step([g.double() for g in grads])
+                for peer in peers.values():
+                    there = [g.to(checks.device) for g in grads]
+                    if updates:
+                        peer.displace(there)
+                        peer.update(there, [g.to(checks.device) for g in displaced_grads])
+                    else:
+                        peer.step(there)
+                if updates:
+                    ours.synchronize()
+                    found = torch.tensor([ours.dimer.status().curvature], dtype=torch.float64)
+                    if t < 2 * INTERVAL:
+                        checks.close(f"{name}: curvature at step {t + 1}", [found], [exact.curvature], 2e-5)
+            checks.close(
+                f"{name}: parameters as in float64", ours.tensors(Role.PARAM), exact.params, DIMER_TOLERANCE
+            )
+            checks.close(f"{name}: direction as in float64", direction, exact.direction, DIMER_TOLERANCE)
+            for style, peer in peers.items():
+                checks.close(
+                    f"{name}: the peer by {style} as in float64", peer.params, exact.params, DIMER_TOLERANCE
+                )
+            checks.guards(name, ours)
+
+
+# ---- the same bits as the CPU backend ----
+
+BITS_CASES: list[tuple[str, str, dict[str, Any]]] = [
+    ("sgd", "sgd", {"weight_decay": 0.1}),
+    ("sgd, Nesterov", "sgd", {"momentum": 0.9, "flags": Flag.NESTEROV}),
+    ("adam", "adam", {"weight_decay": 0.1}),
+    ("adamw, AMSGrad", "adam", {"flags": DECOUPLED | Flag.AMSGRAD, "weight_decay": 0.1}),
+    ("invadam", "invadam", {}),
+    ("dualadam", "dualadam", {"switching_rate": 0.1, "flags": Flag.MAXIMIZE}),
+]
+OPTIMAL = {"angle": DimerAngle.OPTIMAL, "correction": DimerCorrection.ESCAPE}
+DIMER_BITS_CASES: list[
+    tuple[str, str, dict[str, Any], DimerScope, int, bool]
+] = [  # ..., rotations, backs up grads
+    ("deo adam, published", "adam", {}, DimerScope.GLOBAL, 0, True),
+    ("deo adam, optimal angle", "adam", OPTIMAL, DimerScope.GLOBAL, 1, False),
+    ("deo dualadam, two rotations", "dualadam", OPTIMAL, DimerScope.GLOBAL, 2, True),
+    ("deo sgd, for each tensor", "sgd", {"alpha": 1.0}, DimerScope.PER_TENSOR, 1, False),
+]
+BITS_STEPS = 8
+
+
+def check_bits(checks: Checks) -> None:
+    """On CUDA against the CPU; on the CPU against aligned tensors, which other instructions step over."""
+    host = torch.device("cpu")
+    cases = [(name, rule, changes, None, DimerScope.GLOBAL, 0, True) for name, rule, changes in BITS_CASES]
+    cases += [(name, rule, {}, *rest) for name, rule, *rest in DIMER_BITS_CASES]
+    for seed, (name, rule, changes, dimer_changes, scope, rotations, backs_up_grads) in enumerate(cases):
+        with checks.group(f"{name}: bits") as closing:
+            start = Source(300 + seed).draw(0.5)
+            hyperparams = checks.library.defaults(rule, lr=0.01, **changes)
+            options = None if dimer_changes is None else checks.library.dimer_defaults(**dimer_changes)
+
+            def make(device: torch.device, aligned: bool) -> Ours:
+                made = Ours(
+                    closing,
+                    checks.library,
+                    device,
+                    rule,
+                    hyperparams,
+                    start,
+                    aligned,
+                    options,
+                    scope,
+                    backs_up_grads,
+                )
+                made.parameters.set_lr_scale([1 + i / 8 for i in range(len(COUNTS))])
+                made.parameters.set_weight_decay([i / 100 for i in range(len(COUNTS))])
+                return made
+
+            def run(one: Ours) -> None:
+                source = Source(400 + seed)
+                if one.dimer is not None:
+                    one.dimer.init_direction(seed, one.stream)
+                for t in range(BITS_STEPS):
+                    if one.dimer is None:
+                        one.step(source.draw(1.0))
+                    elif t % INTERVAL != 0:
+                        one.dimer_step(source.draw(1.0))
+                    else:
+                        one.displace(source.draw(1.0))
+                        for _ in range(rotations):
+                            one.rotate(source.draw(1.0))
+                        one.end_update(source.draw(1.0))
+                one.synchronize()
+
+            expected = make(host, aligned=True)
+            run(expected)
+            bits = {role: arena.tensors for role, arena in expected.arenas.items()}
+            where = "the CPU's" if checks.device.type == "cuda" else "those of aligned tensors"
+
+            def compare(one: Ours, title: str) -> None:
+                checks.bits(title, {role: arena.tensors for role, arena in one.arenas.items()}, bits)
+                if one.dimer is not None:
+                    scopes = range(len(COUNTS) if scope == DimerScope.PER_TENSOR else 1)
+                    # As bytes, in which a NaN is as itself: an empty tensor has no curvature.
+                    wrong = [
+                        i for i in scopes if bytes(one.dimer.status(i)) != bytes(expected.dimer.status(i))
+                    ]
+                    checks.expect(
+                        f"{title}: status", not wrong, f"differs in scopes {wrong}" if wrong else "the same"
+                    )
+
+            found = make(checks.device, aligned=False)
+            run(found)
+            compare(found, f"{name}: bits against {where}")
+            checks.guards(f"{name}: bits", found)
+            if checks.device.type == "cuda":
+                side = torch.cuda.Stream(checks.device)
+                side.wait_stream(torch.cuda.current_stream(checks.device))
+                with torch.cuda.stream(side):
+                    found = make(checks.device, aligned=False)
+                    run(found)
+                    compare(found, f"{name}: bits on another stream")
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description="Checks NativeOpt's steps on tensors of torch.")
+    parser.add_argument("--library", metavar="PATH", help="the native library (default: NATIVEOPT_LIBRARY)")
+    parser.add_argument("--device", default="cuda", help="cuda, cuda:1, cpu (default: cuda)")
+    arguments = parser.parse_args()
+    try:
+        device = open_device(arguments.device)
+        library = Library(arguments.library)
+    except (LibraryError, ValueError) as error:
+        print(f"check.py: {error}", file=sys.stderr)
+        return 2
+    print(f"NativeOpt {library.version} ({library.build_info}), torch {torch.__version__}, {device}")
+    checks = Checks(library, device)
+    groups: list[Callable[[Checks], None]] = [check_torch, check_rules, check_dimer, check_bits]
+    with torch.no_grad():
+        for group in groups:
+            group(checks)
+    print(f"{checks.passed} passed, {checks.failed} failed")
+    return 1 if checks.failed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,307 @@
+"""What bench.py measures: NativeOpt's steps, and the same steps of torch."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable
+from contextlib import ExitStack
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+import handwritten
+from nativeopt import Dimer, Flag, Library, Optimizer, ParamSet, Role, addresses
+from report import OURS
+from timing import Contender
+
+# A compiler takes minutes over more tensors.
+MOST_COMPILED_TENSORS = 200
+
+
+class LeftOut(Exception):
+    """Why a contender does not take part."""
+
+
+class Workload:
+    """Parameters and gradients of one shape, that all contenders share; each has states of its own."""
+
+    def __init__(self, library: Library, counts: list[int], device: torch.device) -> None:
+        self.library = library
+        self.device = device
+        self.counts = counts
+        self.params = self.random(0.1)
+        self.grads = self.random(0.01)
+        self.displaced_grads = self.random(0.01)
+
+    @property
+    def stream(self) -> int | None:
+        return torch.cuda.current_stream(self.device).cuda_stream if self.device.type == "cuda" else None
+
+    def random(self, scale: float) -> list[Tensor]:
+        # One allocation for each tensor, as a model has them.
+        return [torch.randn(count, device=self.device).mul_(scale) for count in self.counts]
+
+    def empty(self) -> list[Tensor]:
+        return [torch.zeros(count, device=self.device) for count in self.counts]
+
+    def aliases(self) -> list[Tensor]:
+        """The parameters again, for an optimizer of torch that finds its gradients in .grad."""
+        return [param.detach() for param in self.params]
+
+    def direction(self) -> list[Tensor]:
+        direction = self.random(1.0)
+        handwritten.scale_(direction, handwritten.dot(direction, direction).rsqrt())
+        return direction
+
+
+Make = Callable[[Workload, ExitStack], Contender]
+
+
+@dataclass(frozen=True)
+class Row:
+    """A rule, what its step must move, and who steps it."""
+
+    name: str
+    bytes_per_element: int
+    ours: Make
+    peers: dict[str, Make]
+
+
+# ---- ours ----
+
+
+def bind_states(workload: Workload, parameters: ParamSet, roles: list[Role]) -> None:
+    for role in roles:
+        if role == Role.GRAD:
+            parameters.bind(role, workload.grads)
+        elif role != Role.PARAM:
+            parameters.bind(role, workload.empty())
+
+
+def ours(rule: str, **hyperparams: float) -> Make:
+    def make(workload: Workload, closing: ExitStack) -> Contender:
+        parameters = closing.enter_context(ParamSet(workload.library, workload.params))
+        optimizer = closing.enter_context(Optimizer(parameters, rule))
+        chosen = workload.library.defaults(rule, **hyperparams)
+        bind_states(workload, parameters, optimizer.roles(chosen))
+        stream = workload.stream
+        return Contender(OURS, lambda: optimizer.step(chosen, stream))
+
+    return make
+
+
+def ours_dimer(what: str) -> Make:
+    """`what` is "cached", "update", "displace" (which copies the gradients) or "displace_keep"."""
+
+    def make(workload: Workload, closing: ExitStack) -> Contender:
+        library = workload.library
+        parameters = closing.enter_context(ParamSet(library, workload.params))
+        optimizer = closing.enter_context(Optimizer(parameters, "adam"))
+        hyperparams = library.defaults("adam")
+        options = library.dimer_defaults()
+        dimer = closing.enter_context(Dimer(optimizer))
+        bind_states(workload, parameters, optimizer.roles(hyperparams) + dimer.roles(options))
+        if what == "displace":
+            parameters.bind(Role.GRAD_BACKUP, workload.empty())
+        elif what != "cached":
+            parameters.bind(Role.GRAD_DISPLACED, workload.displaced_grads)
+        stream = workload.stream
+        dimer.init_direction(1, stream)
+
+        def displace() -> None:
+            dimer.displace(options, stream)
+
+        def step() -> None:
+            dimer.step(options, hyperparams, stream)
+
+        if what == "cached":
+            return Contender(OURS, step)
+        if what == "update":
+            return Contender(OURS, step, prepare=displace)
+        return Contender(OURS, displace, finish=lambda: dimer.restore(stream))
+
+    return make
+
+
+# ---- torch's optimizers ----
+
+
+def torch_optimizer(optimizer_type: Any, **options: Any) -> Make:
+    def make(workload: Workload, closing: ExitStack) -> Contender:
+        params = workload.aliases()
+        for param, grad in zip(params, workload.grads):
+            param.grad = grad
+        optimizer = optimizer_type(params, **options)
+        return Contender("", optimizer.step)
+
+    return make
+
+
+def torch_optimizers(optimizer_type: Any, **options: Any) -> dict[str, Make]:
+    return {
+        style: torch_optimizer(optimizer_type, **{style: True}, **options) for style in ("fused", "foreach")
+    }
+
+
+# ---- written by hand ----
+
+
+def compiled(function: Callable[..., None], workload: Workload) -> Callable[..., None]:
+    if not hasattr(torch, "compile"):
+        raise LeftOut(f"torch {torch.__version__} has no torch.compile")
+    if len(workload.counts) > MOST_COMPILED_TENSORS:
+        raise LeftOut(f"compiling a step of more than {MOST_COMPILED_TENSORS} tensors takes minutes")
+    torch.compiler.reset()
+    return torch.compile(function)
+
+
+def hand_rule(rule: str, style: str) -> Make:
+    def make(workload: Workload, closing: ExitStack) -> Contender:
+        hyperparams = workload.library.defaults(rule)
+        written_as = "expression" if style == "compile" else style
+        by_hand = handwritten.Rule(rule, workload.params, hyperparams, written_as)
+        if style != "compile":
+            return Contender("", lambda: by_hand.step(workload.grads))
+        program = compiled(by_hand.expression, workload)
+        return Contender("", lambda: program(workload.grads, by_hand.next_scalars()))
+
+    return make
+
+
+def hand_rules(rule: str) -> dict[str, Make]:
+    return {style: hand_rule(rule, style) for style in ("foreach", "loop", "compile")}
+
+
+def torch_adam(workload: Workload) -> Callable[[list[Tensor]], None]:
+    """torch's fastest Adam for gradients that are given anew each step."""
+    params = workload.aliases()
+    try:
+        optimizer = torch.optim.Adam(params, fused=True)
+    except RuntimeError:  # not on this device
+        optimizer = torch.optim.Adam(params, foreach=True)
+
+    def step(grads: list[Tensor]) -> None:
+        for param, grad in zip(params, grads):
+            param.grad = grad
+        optimizer.step()
+
+    return step
+
+
+def hand_dimer(what: str, style: str) -> Make:
+    def make(workload: Workload, closing: ExitStack) -> Contender:
+        grads, displaced_grads = workload.grads, workload.displaced_grads
+        adam_style = "expression" if style == "compile" else "loop"
+        adam = handwritten.Rule("adam", workload.params, workload.library.defaults("adam"), adam_style)
+        apply = torch_adam(workload) if style == "foreach" else adam.step
+        dimer_style = "loop" if style == "loop" else "foreach"
+        options = workload.library.dimer_defaults()
+        dimer = handwritten.Dimer(workload.params, workload.direction(), options, dimer_style, apply)
+        copied = grads if what == "displace" else None
+
+        def cached_program(scalars: Tensor) -> None:
+            adam.expression(dimer.corrected(grads), scalars)
+
+        def update_program(scalars: Tensor) -> None:
+            dimer.foreach_rotate(grads, displaced_grads)
+            dimer.restore()
+            adam.expression(dimer.corrected(grads), scalars)
+
+        if what == "cached":
+            if style == "compile":
+                program = compiled(cached_program, workload)
+                return Contender("", lambda: program(adam.next_scalars()))
+            return Contender("", lambda: dimer.step(grads))
+        if what == "update":
+            if style == "compile":
+                program = compiled(update_program, workload)
+                return Contender("", lambda: program(adam.next_scalars()), prepare=dimer.displace)
+            return Contender("", lambda: dimer.update(grads, displaced_grads), prepare=dimer.displace)
+        dimer.displace(copied)  # allocates
+        dimer.restore()
+        displace = compiled(dimer.displace, workload) if style == "compile" else dimer.displace
+        return Contender("", lambda: displace(copied), finish=dimer.restore)
+
+    return make
+
+
+def hand_dimers(what: str) -> dict[str, Make]:
+    return {style: hand_dimer(what, style) for style in ("foreach", "loop", "compile")}
+
+
+ROWS = (
+    Row("sgd", 12, ours("sgd"), torch_optimizers(torch.optim.SGD, lr=1e-3)),
+    Row(
+        "sgd_momentum",
+        20,
+        ours("sgd", momentum=0.9),
+        torch_optimizers(torch.optim.SGD, lr=1e-3, momentum=0.9),
+    ),
+    Row("adam", 28, ours("adam"), torch_optimizers(torch.optim.Adam)),
+    Row(
+        "adamw",
+        28,
+        ours("adam", flags=Flag.DECOUPLED_WEIGHT_DECAY, weight_decay=0.01),
+        torch_optimizers(torch.optim.AdamW, weight_decay=0.01),
+    ),
+    Row(
+        "adamw_amsgrad",
+        36,
+        ours("adam", flags=Flag.DECOUPLED_WEIGHT_DECAY | Flag.AMSGRAD, weight_decay=0.01),
+        torch_optimizers(torch.optim.AdamW, weight_decay=0.01, amsgrad=True),
+    ),
+    Row("invadam", 28, ours("invadam"), hand_rules("invadam")),
+    Row("dualadam", 28, ours("dualadam"), hand_rules("dualadam")),
+    Row("deo_cached", 8 + 32, ours_dimer("cached"), hand_dimers("cached")),
+    Row("deo_update", 12 + 40, ours_dimer("update"), hand_dimers("update")),
+    Row("deo_displace", 24, ours_dimer("displace"), hand_dimers("displace")),
+    Row("deo_displace_keep", 16, ours_dimer("displace_keep"), hand_dimers("displace_keep")),
+)
+
+
+# ---- what calls cost the host ----
+
+
+def host_calls(
+    library: Library, tensors: int, device: torch.device, asynchronous: bool, closing: ExitStack
+) -> dict[str, Callable[[], Any]]:
+    """Calls to be timed on the host. Steps are among them only where a call does not do the step's work."""
+    workload = Workload(library, [64] * tensors, device)
+    parameters = closing.enter_context(ParamSet(library, workload.params))
+    optimizer = closing.enter_context(Optimizer(parameters, "adam"))
+    hyperparams = library.defaults("adam", flags=Flag.DECOUPLED_WEIGHT_DECAY, weight_decay=0.01)
+    bind_states(workload, parameters, optimizer.roles(hyperparams))
+    stream = workload.stream
+    same = addresses(workload.grads)
+    in_turns = itertools.cycle([addresses(workload.displaced_grads), same])
+    tensors_in_turns = itertools.cycle([workload.displaced_grads, workload.grads])
+
+    def step_on_new_gradients() -> None:
+        parameters.bind_addresses(Role.GRAD, next(in_turns))
+        optimizer.step(hyperparams, stream)
+
+    calls: dict[str, Callable[[], Any]] = {
+        "bind gradients, addresses as they were": lambda: parameters.bind_addresses(Role.GRAD, same),
+        "bind gradients, every address new": lambda: parameters.bind_addresses(Role.GRAD, next(in_turns)),
+        "collect data_ptr() of the gradients in Python": lambda: addresses(next(tensors_in_turns)),
+    }
+    if asynchronous:
+        calls["step"] = lambda: optimizer.step(hyperparams, stream)
+        calls["bind gradients, every address new, and step"] = step_on_new_gradients
+        for style, make in torch_optimizers(torch.optim.AdamW, weight_decay=0.01).items():
+            calls[f"torch's AdamW({style}=True)"] = made_when_called(make, workload, closing)
+    return calls
+
+
+def made_when_called(make: Make, workload: Workload, closing: ExitStack) -> Callable[[], None]:
+    """What cannot be made fails when it is called, and not the others with it."""
+    made: list[Contender] = []
+
+    def call() -> None:
+        if not made:
+            made.append(make(workload, closing))
+        made[0].run()
+
+    return call

@@ -1,0 +1,338 @@
+"""The update rules and the dimer as a torch user would write them by hand: what check.py compares with in
+float64, and the peers of bench.py where torch has no optimizer for a rule.
+
+Three ways of writing:
+
+ - loop: tensor by tensor, every option of every rule, in any element type;
+ - foreach: torch._foreach operations over all tensors, as few as the rule can be written in;
+ - expression: foreach operations with all scalars in tensors, so that torch.compile sees the same program at
+   every step.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from nativeopt import DimerCorrection, DimerForce, DimerOptions, DimerRotation, Flag, Hyperparams
+
+Tensors = list[Tensor]
+
+
+class Settings(NamedTuple):
+    """nopt_hyperparams as plain numbers: torch.compile does not look into structs of ctypes."""
+
+    flags: int
+    lr: float
+    beta1: float
+    beta2: float
+    eps: float
+    weight_decay: float
+    momentum: float
+    switching_rate: float
+
+
+def settings(h: Hyperparams) -> Settings:
+    return Settings(*(getattr(h, name) for name in Settings._fields))
+
+
+# Older torch has fewer operations, and the loops below in their place.
+TORCH_VERSION = tuple(int(part) for part in torch.__version__.split("+")[0].split(".")[:2])
+HAS_TENSOR_SCALARS = TORCH_VERSION >= (2, 3)
+HAS_LERP = hasattr(torch, "_foreach_lerp_")
+HAS_COPY = hasattr(torch, "_foreach_copy_")
+HAS_COMPILER = hasattr(torch, "compiler")
+
+
+def zeros_like(tensors: Tensors) -> Tensors:
+    return [torch.zeros_like(tensor) for tensor in tensors]
+
+
+class Scalars(NamedTuple):
+    """What all elements share at one step; floats, or tensors of no dimension."""
+
+    step_size: float | Tensor  # lr / (1 - beta1^t), with 1 - a of DualAdam
+    inverse_step_size: float | Tensor  # ... with a
+    inverse_root: float | Tensor  # sqrt(v_hat) = sqrt(v) * this
+
+
+def scalars(rule: str, h: Settings, t: int) -> Scalars:
+    """`t` is counted from 1."""
+    step_size = h.lr / (1 - h.beta1**t)
+    a = {"adam": 0.0, "invadam": 1.0}.get(rule, max(0.0, 1 - h.switching_rate * t))
+    return Scalars((1 - a) * step_size, a * step_size, 1 / math.sqrt(1 - h.beta2**t))
+
+
+# ---- loop ----
+
+
+def effective_grad(param: Tensor, grad: Tensor, h: Settings) -> Tensor:
+    """The gradient that a rule sees; applies a decay that is decoupled."""
+    if h.flags & Flag.MAXIMIZE:
+        grad = -grad
+    if h.weight_decay != 0 and h.flags & Flag.DECOUPLED_WEIGHT_DECAY:
+        param.mul_(1 - h.lr * h.weight_decay)
+    elif h.weight_decay != 0:
+        grad = grad.add(param, alpha=h.weight_decay)
+    return grad
+
+
+def loop_sgd(params: Tensors, grads: Tensors, momentum_buffers: Tensors, h: Settings) -> None:
+    for param, grad, buffer in zip(params, grads, momentum_buffers):
+        grad = effective_grad(param, grad, h)
+        if h.momentum != 0:
+            buffer.mul_(h.momentum).add_(grad)
+            grad = grad.add(buffer, alpha=h.momentum) if h.flags & Flag.NESTEROV else buffer
+        param.add_(grad, alpha=-h.lr)
+
+
+def loop_moments(
+    rule: str, params: Tensors, grads: Tensors, m: Tensors, v: Tensors, v_max: Tensors, h: Settings, t: int
+) -> None:
+    """Adam, InvAdam and DualAdam."""
+    s = scalars(rule, h, t)
+    for i, (param, grad) in enumerate(zip(params, grads)):
+        grad = effective_grad(param, grad, h)
+        m[i].mul_(h.beta1).add_(grad, alpha=1 - h.beta1)
+        v[i].mul_(h.beta2).addcmul_(grad, grad, value=1 - h.beta2)
+        if h.flags & Flag.AMSGRAD:
+            torch.maximum(v_max[i], v[i], out=v_max[i])
+        root = (v_max[i] if h.flags & Flag.AMSGRAD else v[i]).sqrt().mul_(s.inverse_root)
+        if rule != "adam":
+            factor = root + h.eps if h.flags & Flag.INVERSE_EPSILON else root
+            param.addcmul_(m[i], factor, value=-s.inverse_step_size)
+        if rule != "invadam":
+            param.addcdiv_(m[i], root.add_(h.eps), value=-s.step_size)
+
+
+# ---- foreach, for float32 and the default options ----
+
+
+def foreach_update_moments(grads: Tensors, m: Tensors, v: Tensors, h: Settings) -> None:
+    if HAS_LERP:
+        torch._foreach_lerp_(m, grads, 1 - h.beta1)
+    else:
+        torch._foreach_mul_(m, h.beta1)
+        torch._foreach_add_(m, grads, alpha=1 - h.beta1)
+    torch._foreach_mul_(v, h.beta2)
+    torch._foreach_addcmul_(v, grads, grads, 1 - h.beta2)
+
+
+def foreach_moments(
+    rule: str, params: Tensors, grads: Tensors, m: Tensors, v: Tensors, h: Settings, t: int
+) -> None:
+    s = scalars(rule, h, t)
+    foreach_update_moments(grads, m, v, h)
+    root = torch._foreach_sqrt(v)
+    if rule == "invadam":  # inverse_root goes into the scalar of the product
+        torch._foreach_addcmul_(params, m, root, -s.inverse_step_size * s.inverse_root)
+        return
+    torch._foreach_mul_(root, s.inverse_root)
+    if rule == "dualadam":
+        torch._foreach_addcmul_(params, m, root, -s.inverse_step_size)
+    torch._foreach_add_(root, h.eps)
+    torch._foreach_addcdiv_(params, m, root, -s.step_size)
+
+
+def scale_(tensors: Tensors, factor: Tensor) -> None:
+    if HAS_TENSOR_SCALARS:
+        torch._foreach_mul_(tensors, factor)
+    else:
+        for tensor in tensors:
+            tensor.mul_(factor)
+
+
+def scaled(tensors: Tensors, factor: Tensor) -> Tensors:
+    if HAS_TENSOR_SCALARS:
+        return list(torch._foreach_mul(tensors, factor))
+    return [tensor * factor for tensor in tensors]
+
+
+def copy_(destinations: Tensors, sources: Tensors) -> None:
+    if HAS_COPY and not is_compiling():
+        torch._foreach_copy_(destinations, sources)
+    else:
+        for destination, source in zip(destinations, sources):
+            destination.copy_(source)
+
+
+def is_compiling() -> bool:
+    return HAS_COMPILER and torch.compiler.is_compiling()
+
+
+def dot(xs: Tensors, ys: Tensors) -> Tensor:
+    """Sum of the products over all tensors, on the device."""
+    if not is_compiling() and sum(x.numel() for x in xs) < 16384 * len(xs):
+        # No foreach operation does this, and a launch for a small tensor costs more than moving it twice.
+        return torch.dot(torch.cat([x.flatten() for x in xs]), torch.cat([y.flatten() for y in ys]))
+    return torch.stack([torch.dot(x.flatten(), y.flatten()) for x, y in zip(xs, ys)]).sum()
+
+
+# ---- expression, for torch.compile ----
+
+
+def expression_moments(
+    rule: str, params: Tensors, grads: Tensors, m: Tensors, v: Tensors, h: Settings, s: Scalars
+) -> None:
+    foreach_update_moments(grads, m, v, h)
+    root = scaled(list(torch._foreach_sqrt(v)), s.inverse_root)
+    if rule != "adam":
+        inverse = scaled(list(torch._foreach_mul(m, root)), s.inverse_step_size)
+        torch._foreach_sub_(params, inverse)
+    if rule != "invadam":
+        direct = scaled(list(torch._foreach_div(m, torch._foreach_add(root, h.eps))), s.step_size)
+        torch._foreach_sub_(params, direct)
+
+
+# ---- a rule with its state ----
+
+
+class Rule:
+    """A rule over its own states. `style` is "loop", "foreach" or "expression"."""
+
+    def __init__(self, rule: str, params: Tensors, hyperparams: Hyperparams, style: str) -> None:
+        self.rule = rule
+        self.params = params
+        self.hyperparams = settings(hyperparams)
+        self.style = style
+        self.t = 0
+        amsgrad = bool(hyperparams.flags & Flag.AMSGRAD)
+        self.momentum_buffers = zeros_like(params) if rule == "sgd" else []
+        self.exp_avgs = zeros_like(params) if rule != "sgd" else []
+        self.exp_avg_sqs = zeros_like(params) if rule != "sgd" else []
+        self.max_exp_avg_sqs = zeros_like(params) if amsgrad else []
+        if style != "loop" and (rule == "sgd" or hyperparams.flags != 0 or hyperparams.weight_decay != 0):
+            raise ValueError(f"{rule}: only the loop knows SGD, flags and weight decay")
+        self.tensor_scalars = torch.zeros(
+            len(Scalars._fields), device=params[0].device, dtype=params[0].dtype
+        )
+
+    def step(self, grads: Tensors) -> None:
+        if self.style == "expression":
+            self.expression(grads, self.next_scalars())
+            return
+        self.t += 1
+        moments = (self.exp_avgs, self.exp_avg_sqs)
+        if self.rule == "sgd":
+            loop_sgd(self.params, grads, self.momentum_buffers, self.hyperparams)
+        elif self.style == "loop":
+            loop_moments(
+                self.rule, self.params, grads, *moments, self.max_exp_avg_sqs, self.hyperparams, self.t
+            )
+        else:
+            foreach_moments(self.rule, self.params, grads, *moments, self.hyperparams, self.t)
+
+    def next_scalars(self) -> Tensor:
+        """Counts a step and uploads its scalars: from pageable memory, which the host may forget at once."""
+        self.t += 1
+        values = torch.tensor(scalars(self.rule, self.hyperparams, self.t), dtype=self.tensor_scalars.dtype)
+        return self.tensor_scalars.copy_(values, non_blocking=True)
+
+    def expression(self, grads: Tensors, tensor_scalars: Tensor) -> None:
+        """What torch.compile gets; the scalars are next_scalars()."""
+        s = Scalars(*tensor_scalars.unbind())
+        expression_moments(
+            self.rule, self.params, grads, self.exp_avgs, self.exp_avg_sqs, self.hyperparams, s
+        )
+
+
+# ---- the dimer ----
+
+
+class Dimer:
+    """A dimer of fixed rate over all tensors together; nativeopt.h has the equations.
+
+    `apply(grads)` makes the rule's step, on corrected gradients.
+    """
+
+    def __init__(
+        self,
+        params: Tensors,
+        direction: Tensors,
+        options: DimerOptions,
+        style: str,
+        apply: Callable[[Tensors], None],
+    ) -> None:
+        self.params = params
+        self.direction = direction
+        self.displacement = options.displacement
+        self.alpha = options.alpha
+        self.escape = options.correction == DimerCorrection.ESCAPE
+        self.style = style
+        self.apply = apply
+        self.param_backup = zeros_like(params)
+        self.grad_backup: Tensors = []
+        self.curvature = torch.full((), math.nan, dtype=params[0].dtype, device=params[0].device)
+        sense = 1 if options.rotation == DimerRotation.MAXIMUM_CURVATURE else -1
+        per = options.displacement if options.force == DimerForce.PER_DISPLACEMENT else 1.0
+        self.kappa = sense * options.rotation_rate / per
+
+    def displace(self, grads: Tensors | None = None) -> None:
+        """Backs the parameters up, and the gradients if they are given, and displaces."""
+        if grads is not None and not self.grad_backup:
+            self.grad_backup = zeros_like(grads)
+        if self.style == "loop":
+            for i, (param, backup, n) in enumerate(zip(self.params, self.param_backup, self.direction)):
+                backup.copy_(param)
+                if grads is not None:
+                    self.grad_backup[i].copy_(grads[i])
+                param.add_(n, alpha=self.displacement)
+            return
+        copy_(self.param_backup, self.params)
+        if grads is not None:
+            copy_(self.grad_backup, grads)
+        torch._foreach_add_(self.params, self.direction, alpha=self.displacement)
+
+    def restore(self) -> None:
+        if self.style == "loop":
+            for param, backup in zip(self.params, self.param_backup):
+                param.copy_(backup)
+        else:
+            copy_(self.params, self.param_backup)
+
+    def step(self, grads: Tensors) -> None:
+        """A step along the direction as it is."""
+        self.apply(self.corrected(grads))
+
+    def update(self, grads: Tensors, displaced_grads: Tensors) -> None:
+        """Ends an update: turns the direction, and steps from where the displacement began."""
+        if self.style == "loop":
+            self.loop_rotate(grads, displaced_grads)
+        else:
+            self.foreach_rotate(grads, displaced_grads)
+        self.restore()
+        self.apply(self.corrected(grads))
+
+    def loop_rotate(self, grads: Tensors, displaced_grads: Tensors) -> None:
+        differences = [g2 - g for g, g2 in zip(grads, displaced_grads)]
+        a = sum((d * n).sum() for d, n in zip(differences, self.direction))
+        self.curvature = a / self.displacement
+        for n, d in zip(self.direction, differences):
+            n.add_(d - a * n, alpha=self.kappa)
+        norm = sum((n * n).sum() for n in self.direction).sqrt()
+        for n in self.direction:
+            n.div_(norm)
+
+    def foreach_rotate(self, grads: Tensors, displaced_grads: Tensors) -> None:
+        differences = torch._foreach_sub(displaced_grads, grads)
+        a = dot(differences, self.direction)
+        self.curvature = a / self.displacement
+        scale_(self.direction, 1 - self.kappa * a)
+        torch._foreach_add_(self.direction, differences, alpha=self.kappa)
+        scale_(self.direction, dot(self.direction, self.direction).rsqrt())
+
+    def corrected(self, grads: Tensors) -> Tensors:
+        if self.style == "loop":
+            projection = sum((g * n).sum() for g, n in zip(grads, self.direction))
+        else:
+            projection = dot(grads, self.direction)
+        factor = self.alpha * projection
+        if self.escape:
+            factor = torch.where(self.curvature < 0, -factor, torch.zeros_like(factor))
+        if self.style == "loop":
+            return [g - factor * n for g, n in zip(grads, self.direction)]
+        return list(torch._foreach_sub(grads, scaled(self.direction, factor)))

@@ -1,0 +1,244 @@
+"""check.py and bench.py on the CPU."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import json
+import os
+import pathlib
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+import unittest
+import unittest.mock
+from types import SimpleNamespace
+
+try:
+    import torch
+except ImportError as error:
+    raise unittest.SkipTest("torch is not installed") from error
+
+import bench
+import check
+from nativeopt import Library
+from timing import CudaTimer
+
+FOLDER = pathlib.Path(__file__).parents[1]
+LIBRARY = os.environ.get("NATIVEOPT_LIBRARY")
+CPU = torch.device("cpu")
+
+
+class HostEvent:
+    def __init__(self, enable_timing: bool) -> None:
+        self.at = 0.0
+
+    def record(self) -> None:
+        self.at = time.perf_counter()
+
+    def synchronize(self) -> None:
+        pass
+
+    def elapsed_time(self, end: HostEvent) -> float:
+        return (end.at - self.at) * 1e3
+
+
+# torch.cuda as far as the timer needs it, for work that is done when a call returns.
+HOST_CUDA = SimpleNamespace(
+    Event=HostEvent, _sleep=lambda cycles: time.sleep(cycles * 1e-9), synchronize=lambda: None
+)
+
+
+def run(script: str, *arguments: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, str(FOLDER / script), *arguments]
+    return subprocess.run(command, capture_output=True, text=True, timeout=600)
+
+
+def quietly(group: object, checks: check.Checks) -> str:
+    printed = io.StringIO()
+    with contextlib.redirect_stdout(printed), torch.no_grad():
+        group(checks)
+    return printed.getvalue()
+
+
+@unittest.skipUnless(LIBRARY, "NATIVEOPT_LIBRARY is not set")
+class CheckTests(unittest.TestCase):
+    def test_everything_passes_on_the_cpu(self) -> None:
+        result = run("check.py", "--device", "cpu")
+        self.assertEqual(result.returncode, 0, result.stdout + result.stderr)
+        self.assertRegex(result.stdout.splitlines()[-1], r"^[1-9]\d+ passed, 0 failed$")
+
+    def test_a_learning_rate_that_is_off_fails(self) -> None:
+        class OffByALittle(Library):
+            def defaults(self, rule: str, **changes: float):  # noqa: ANN202
+                hyperparams = super().defaults(rule, **changes)
+                hyperparams.lr *= 1.001
+                return hyperparams
+
+        checks = check.Checks(OffByALittle(), CPU)
+        printed = quietly(check.check_torch, checks)
+        for name, *_ in check.TORCH_CASES:
+            self.assertIn(f"FAILED {name}: as torch.optim", printed)
+
+    def test_a_nan_a_written_guard_and_other_bits_fail(self) -> None:
+        checks = check.Checks(Library(), CPU)
+        value = torch.tensor([1.0, 2.0])
+
+        def group(checks: check.Checks) -> None:
+            checks.close("nan", [torch.tensor([1.0, float("nan")])], [value], 1.0)
+            checks.bits("bits", {check.Role.PARAM: [value]}, {check.Role.PARAM: [value * (1 + 1e-7)]})
+            checks.bits("sign", {check.Role.PARAM: [torch.zeros(1)]}, {check.Role.PARAM: [-torch.zeros(1)]})
+            with checks.group("raises"):
+                raise ValueError("something")
+
+        printed = quietly(group, checks)
+        self.assertEqual((checks.passed, checks.failed), (0, 4), printed)
+        arena = check.Arena(CPU, 1)
+        self.assertTrue(arena.intact())
+        arena.buffer[arena.tensors[3].storage_offset() - 1] = 0.0
+        self.assertFalse(arena.intact())
+
+    def test_arenas_are_not_aligned(self) -> None:
+        offsets = {tensor.storage_offset() % 4 for tensor in check.Arena(CPU, 1).tensors}
+        self.assertEqual(offsets, {0, 1, 2, 3})
+        offsets = {tensor.storage_offset() % 16 for tensor in check.Arena(CPU, None).tensors}
+        self.assertEqual(offsets, {0})
+
+
+@unittest.skipUnless(LIBRARY, "NATIVEOPT_LIBRARY is not set")
+class BenchTests(unittest.TestCase):
+    def test_a_small_run(self) -> None:
+        with tempfile.TemporaryDirectory() as out:
+            small = ["--shapes", "30x64,2x5000", "--repeats", "3", "--seconds", "0.05"]
+            result = run("bench.py", "--device", "cpu", *small, "--out", out)
+            self.assertEqual(result.returncode, 0, result.stderr)
+            results = json.loads((pathlib.Path(out) / "results.json").read_text(encoding="utf-8"))
+            self.assertEqual(
+                (pathlib.Path(out) / "results.md").read_text(encoding="utf-8"), result.stdout[:-1]
+            )
+        self.assertEqual(results["stopped"], "")
+        self.assertEqual(len(results["items"]), 2 * 11)
+        for item in results["items"]:
+            self.assertLessEqual({"nativeopt", "copy", "foreach"}, set(item["times"]), item)
+            # Whoever is missing has a reason.
+            peers = (
+                {"fused", "foreach"}
+                if item["rule"].startswith(("sgd", "adam"))
+                else {"foreach", "loop", "compile"}
+            )
+            self.assertEqual(set(item["times"]) | set(item["left_out"]), {"nativeopt", "copy"} | peers)
+            self.assertGreater(item["of_copy"], 0.0)
+            for times in item["times"].values():
+                for summary in times.values():
+                    self.assertGreater(summary["median"], 0.0)
+                    self.assertLessEqual(summary["q1"], summary["q3"])
+        self.assertEqual({row["tensors"] for row in results["host"]}, {148, 10_000})
+        self.assertEqual([bar["verdict"] for bar in results["bars"]], ["not measured"] * 4)
+
+    def test_a_run_with_the_timer_of_cuda(self) -> None:
+        with tempfile.TemporaryDirectory() as out:
+            small = ["--shapes", "3x64", "--rules", "adam,deo_update", "--repeats", "3", "--seconds", "0.05"]
+            arguments = ["bench.py", "--device", "cpu", *small, "--out", out]
+            timer = CudaTimer(1024, "cpu", HOST_CUDA)
+            quiet = io.StringIO()
+            with (
+                unittest.mock.patch.object(sys, "argv", arguments),
+                unittest.mock.patch.object(bench, "make_timer", lambda device: timer),
+                contextlib.redirect_stdout(quiet),
+                contextlib.redirect_stderr(quiet),
+            ):
+                self.assertEqual(bench.main(), 0)
+            results = json.loads((pathlib.Path(out) / "results.json").read_text(encoding="utf-8"))
+        self.assertEqual(len(results["items"]), 2)
+        calls = {row["call"] for row in results["host"]}
+        self.assertLessEqual(
+            {"step", "bind gradients, every address new, and step", "torch's AdamW(foreach=True)"}, calls
+        )
+
+    def test_programs_for_the_compiler(self) -> None:
+        compiler = SimpleNamespace(reset=lambda: None, is_compiling=lambda: False)
+        quiet = io.StringIO()
+        rules = "invadam,dualadam,deo_cached,deo_update,deo_displace,deo_displace_keep"
+        small = ["--shapes", "3x64", "--rules", rules, "--repeats", "3", "--seconds", "0.05"]
+        with tempfile.TemporaryDirectory() as out:
+            arguments = ["bench.py", "--device", "cpu", *small, "--out", out]
+            with (
+                unittest.mock.patch.object(sys, "argv", arguments),
+                unittest.mock.patch.object(torch, "compile", lambda function: function, create=True),
+                unittest.mock.patch.object(torch, "compiler", compiler, create=True),
+                contextlib.redirect_stdout(quiet),
+                contextlib.redirect_stderr(quiet),
+            ):
+                self.assertEqual(bench.main(), 0)
+            results = json.loads((pathlib.Path(out) / "results.json").read_text(encoding="utf-8"))
+        for item in results["items"]:
+            self.assertIn("compile", item["times"], item)
+
+    def test_what_takes_too_long_is_ended(self) -> None:
+        with self.assertRaisesRegex(TimeoutError, "took more than"):
+            with bench.time_limit(0.01):
+                while True:
+                    pass
+        self.assertEqual(signal.getitimer(signal.ITIMER_REAL)[0], 0.0)
+
+    def test_what_a_run_on_cuda_says_of_itself(self) -> None:
+        properties = SimpleNamespace(
+            name="NVIDIA H100", multi_processor_count=132, total_memory=80 << 30, L2_cache_size=50 << 20
+        )
+        with (
+            unittest.mock.patch.object(torch.cuda, "get_device_properties", lambda device: properties),
+            unittest.mock.patch.object(bench, "output_of", lambda *command: f"what {command[0]} says"),
+        ):
+            found = bench.environment(Library(), torch.device("cuda", 0))
+        self.assertEqual(found["device"], "NVIDIA H100, 132 processors, 80 GiB, 50 MiB of L2")
+        self.assertEqual(found["driver"], "what nvidia-smi says")
+        self.assertIn("commit what git says", found["NativeOpt"])
+
+    def test_an_interrupted_run_keeps_what_it_has(self) -> None:
+        with tempfile.TemporaryDirectory() as out:
+            path = pathlib.Path(out) / "results.json"
+            command = [
+                sys.executable,
+                str(FOLDER / "bench.py"),
+                "--device",
+                "cpu",
+                "--seconds",
+                "0.2",
+                "--out",
+                out,
+            ]
+            with subprocess.Popen(
+                command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+            ) as process:
+                try:
+                    while process.poll() is None:
+                        if path.exists() and json.loads(path.read_text(encoding="utf-8"))["items"]:
+                            process.send_signal(signal.SIGINT)
+                            break
+                        time.sleep(0.05)
+                    printed, said = process.communicate(timeout=120)
+                finally:
+                    process.kill()
+            self.assertEqual(process.returncode, 130, said)
+            results = json.loads(path.read_text(encoding="utf-8"))
+            self.assertEqual(results["stopped"], "interrupted")
+            self.assertGreater(len(results["items"]), 0)
+            self.assertIn("**Not complete**: interrupted.", printed)
+
+    def test_bad_arguments(self) -> None:
+        for arguments, message in (
+            (["--device", "cpu", "--shapes", "gpt9"], "'gpt9' is no shape"),
+            (["--device", "cpu", "--rules", "adam,lion"], "'lion' is no rule"),
+            (["--device", "cpu", "--repeats", "0"], "--repeats is 0; it must be more than 0"),
+            (["--device", "abacus"], "--device abacus"),
+            (["--device", "cpu", "--library", "nothing.so"], "nothing.so cannot be loaded"),
+        ):
+            result = run("bench.py", *arguments)
+            self.assertEqual(result.returncode, 2, result.stderr)
+            self.assertIn(message, result.stderr)
+
+
+if __name__ == "__main__":
+    unittest.main()
