@@ -123,19 +123,21 @@ __device__ inline double tree_of_threads(double value) {
     return value;
 }
 
-// Of the elements of a piece, in all threads of the warp.
+// Of the elements of a piece, in the first thread of the warp.
 template <int Kind>
 __device__ inline void sum_piece(const SumSource<Kind>& source, int count, double (&sums)[SumSource<Kind>::kSums]) {
     constexpr int kSums = SumSource<Kind>::kSums;
     constexpr int kLeafThreads = kLanes / 4;  // that share a leaf where accesses are wide: four lanes each
     constexpr int kRows = static_cast<int>(kLeafElements) / kLanes;
+    [[maybe_unused]] constexpr int kUnrolled =
+        kSums == kMaxSums ? 2 : 4;  // so that two blocks find room on a processor
     static_assert(kWarpThreads / kLeafThreads == kWarpLeaves && kWarpThreads == kLanes, "a warp sums up a piece");
     const int lane = lane_of_warp();
     if (source.aligned()) {
         const int begin = lane / kLeafThreads * static_cast<int>(kLeafElements) + lane % kLeafThreads * 4;
         double lanes[4][kSums] = {};
         if (count == kWarpSumElements) {
-#pragma unroll 4
+#pragma unroll kUnrolled
             for (int row = 0; row < kRows; ++row) {
                 source.template add_four<true>(begin + row * kLanes, count, lanes);
             }
@@ -151,26 +153,26 @@ __device__ inline void sum_piece(const SumSource<Kind>& source, int count, doubl
         }
         return;
     }
-    // One leaf after another, a thread for each lane.
-    double leaves[kWarpLeaves][kSums] = {};
-#pragma unroll
+    // One leaf after another, a thread for each lane; thread l keeps leaf l.
+    double leaves[kSums] = {};
     for (int leaf = 0; leaf < kWarpLeaves; ++leaf) {
         const int begin = leaf * static_cast<int>(kLeafElements) + lane;
+        double own[kSums] = {};
         for (int row = 0; row < kRows; ++row) {
             const int i = begin + row * kLanes;
             if (i < count) {
-                source.add_one(i, leaves[leaf]);
+                source.add_one(i, own);
             }
         }
 #pragma unroll
         for (int s = 0; s < kSums; ++s) {
-            leaves[leaf][s] = tree_of_threads<kWarpThreads>(leaves[leaf][s]);
+            const double sum = tree_of_threads<kWarpThreads>(own[s]);
+            leaves[s] = lane == leaf ? sum : leaves[s];
         }
     }
-    static_assert(kWarpLeaves == 4, "the tree below");
 #pragma unroll
     for (int s = 0; s < kSums; ++s) {
-        sums[s] = (leaves[0][s] + leaves[1][s]) + (leaves[2][s] + leaves[3][s]);
+        sums[s] = tree_of_threads<kWarpLeaves>(leaves[s]);
     }
 }
 
