@@ -10,6 +10,7 @@ internal unsafe class SelftestModel : IDisposable
     private readonly GuardedBlock[] _gradients;
     private readonly DeviceStream _stream;
     private readonly long _tensorCount;
+    private readonly bool _isCapturable;
     private nopt_param_set* _set;
     private nopt_optimizer* _optimizer;
     private nopt_dimer* _dimer;
@@ -22,6 +23,7 @@ internal unsafe class SelftestModel : IDisposable
     {
         Setting = setting;
         _tensorCount = one.Counts.Length;
+        _isCapturable = one.Arrangement.IsCapturable;
         if (one.Arrangement.HasOwnStream)
         {
             _stream = DeviceStream.Create(setting.Device);
@@ -137,6 +139,14 @@ internal unsafe class SelftestModel : IDisposable
     /// <summary>A step of the rule, with the dimer if there are options for it.</summary>
     public virtual void Step(nopt_hyperparams hyperparameters, nopt_dimer_options? options)
     {
+        if (_isCapturable)
+        {
+            Require(
+                NativeMethods.nopt_optimizer_set_lr(_optimizer, hyperparameters.lr, (void*)_stream.Pointer),
+                "nopt_optimizer_set_lr");
+            hyperparameters.lr = NativeMethods.NOPT_LR_ON_DEVICE;
+        }
+
         if (options is nopt_dimer_options of)
         {
             Require(
@@ -195,6 +205,13 @@ internal unsafe class SelftestModel : IDisposable
         }
 
         _optimizer = optimizer;
+        if (_isCapturable)
+        {
+            Require(
+                NativeMethods.nopt_optimizer_set_capturable(_optimizer, 1, (void*)_stream.Pointer),
+                "nopt_optimizer_set_capturable");
+        }
+
         uint roles;
         nopt_hyperparams hyperparameters = one.Options.Hyperparameters;
         Require(
@@ -233,7 +250,7 @@ internal unsafe class SelftestModel : IDisposable
         double[] weightDecays = new double[_tensorCount];
         for (int i = 0; i < _tensorCount; i++)
         {
-            learningRates[i] = i % 3 == 0 ? 1 : 0.5 + (0.01 * (i % 7));
+            learningRates[i] = i % 3 == 0 ? 1 : 0.5 + (0.01 * (i % 11)); // more combinations than travel with a launch
             weightDecays[i] = i % 2 == 0 ? NativeMethods.NOPT_INHERIT : 0.02;
         }
 

@@ -1,4 +1,6 @@
 using System.CommandLine;
+using System.Diagnostics;
+using System.Reflection;
 using System.Text.Json;
 using NativeOpt.Cli.Commands;
 using NativeOpt.Cli.Selftest;
@@ -184,6 +186,29 @@ public sealed class SelftestCommandTests
         Skip.If(Device.Count(Backend.Cuda) == 0, "No CUDA device.");
         Shell cli = Shell.Run("selftest", "--device", "cuda", "--quick");
         Assert.True(cli.ExitCode == 0, cli.Output + cli.Error);
+    }
+
+    [SkippableFact]
+    public async Task The_cuda_sources_on_the_host_have_the_bits_of_the_cpu()
+    {
+        string folder = typeof(SelftestCommandTests).Assembly.GetCustomAttributes<AssemblyMetadataAttribute>()
+            .Single(static attribute => attribute.Key == "CudaOnHostDirectory").Value!;
+        string library = Path.Combine(folder, "libnativeopt_cuda_on_host.so");
+        Skip.IfNot(File.Exists(library), $"{library} was not built (Debian, Ubuntu: libboost-context-dev).");
+        ProcessStartInfo start = new("dotnet")
+        {
+            ArgumentList = { typeof(SelftestCommand).Assembly.Location, "selftest", "--device", "cuda", "--quick" },
+            Environment = { ["NATIVEOPT_LIBRARY"] = library },
+            RedirectStandardOutput = true,
+            RedirectStandardError = true,
+        };
+        using Process process = Process.Start(start)!;
+        Task<string> error = process.StandardError.ReadToEndAsync();
+        string output = await process.StandardOutput.ReadToEndAsync();
+        await process.WaitForExitAsync();
+        Assert.True(process.ExitCode == 0, output + await error);
+        Assert.Contains("CUDA on the host", output, StringComparison.Ordinal);
+        Assert.Matches("[1-9][0-9]+ cases passed, 0 failed", output);
     }
 
     // In the last setting.
