@@ -259,9 +259,11 @@ void wait_for(CUevent_st& event) {
     }
 }
 
+// As CUDA does, it gives each page to memory of one kind.
 cudaError_t allocate(void** memory, size_t bytes, cudaMemoryType type) {
+    constexpr size_t kPage = size_t{1} << 21;
     const Lock lock(everything);
-    *memory = aligned_alloc(256, (bytes + 255) / 256 * 256);
+    *memory = aligned_alloc(kPage, (bytes + kPage - 1) / kPage * kPage);
     if (*memory == nullptr) {
         return fail(cudaErrorMemoryAllocation);
     }

@@ -2,6 +2,7 @@
 #include <string.h>
 
 #include <algorithm>
+#include <atomic>
 #include <vector>
 
 #include "backend/param_set.h"
@@ -154,6 +155,35 @@ struct CudaDimer final : DimerData {
 
 CudaDimer& dimer_of(const DimerPass& pass) { return static_cast<CudaDimer&>(pass.data); }
 
+// Pages that were seen to be a device's memory: frameworks put gradients at new addresses with every step, and asking
+// the driver of each would take longer than the step. CUDA gives out memory in pages of this size, of one kind and one
+// device each, so that a page tells of all addresses in it. One that was freed meanwhile may be taken for memory still;
+// whoever binds such an address has passed a dangling pointer, which nothing can tell for sure.
+class KnownPages {
+public:
+    bool contains(int device, const void* pointer) const {
+        const uint64_t key = key_of(device, pointer);
+        return pages_[slot_of(key)].load(std::memory_order_relaxed) == key;
+    }
+
+    void insert(int device, const void* pointer) {
+        const uint64_t key = key_of(device, pointer);
+        pages_[slot_of(key)].store(key, std::memory_order_relaxed);
+    }
+
+private:
+    static constexpr int kPageBits = 21;
+    static constexpr size_t kSlots = 1 << 13;  // 16 GiB of pages, if none share a slot; 64 KiB
+
+    // Never 0.
+    static uint64_t key_of(int device, const void* pointer) {
+        return (reinterpret_cast<uintptr_t>(pointer) >> kPageBits) << 8 | static_cast<uint64_t>(device + 1);
+    }
+    static size_t slot_of(uint64_t key) { return (key >> 8 ^ key >> 21) % kSlots; }
+
+    std::atomic<uint64_t> pages_[kSlots] = {};
+};
+
 class CudaBackend final : public Backend {
 public:
     int device_count() override {
@@ -228,6 +258,9 @@ public:
     }
 
     void check_pointer(int device, const void* pointer, const char* role, int64_t tensor) override {
+        if (known_pages_.contains(device, pointer)) {
+            return;
+        }
         cudaPointerAttributes attributes;
         check_cuda(cudaPointerGetAttributes(&attributes, pointer), "cudaPointerGetAttributes");
         const bool usable = attributes.type == cudaMemoryTypeManaged ||
@@ -239,6 +272,7 @@ public:
                         "parameter set's device",
                         tensor, role, device);
         }
+        known_pages_.insert(device, pointer);
     }
 
     std::unique_ptr<BackendData> create_data(const ParamSet& set) override {
@@ -406,6 +440,8 @@ public:
     }
 
 private:
+    KnownPages known_pages_;
+
     static bool is_capturing(cudaStream_t stream) {
         cudaStreamCaptureStatus status = cudaStreamCaptureStatusNone;
         check_cuda(cudaStreamIsCapturing(stream, &status), "cudaStreamIsCapturing");
