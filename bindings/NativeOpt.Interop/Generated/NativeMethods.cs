@@ -77,6 +77,9 @@ public static unsafe partial class NativeMethods
     public static extern nopt_status nopt_param_set_destroy(nopt_param_set* set);
 
     [DllImport("nativeopt", CallingConvention = CallingConvention.Cdecl, ExactSpelling = true)]
+    public static extern nopt_status nopt_param_set_set_dtypes(nopt_param_set* set, nopt_role role, [NativeTypeName("int64_t")] long tensor_count, [NativeTypeName("const nopt_dtype *")] nopt_dtype* dtypes);
+
+    [DllImport("nativeopt", CallingConvention = CallingConvention.Cdecl, ExactSpelling = true)]
     public static extern nopt_status nopt_param_set_bind(nopt_param_set* set, nopt_role role, [NativeTypeName("int64_t")] long tensor_count, [NativeTypeName("void *const *")] void** pointers);
 
     [DllImport("nativeopt", CallingConvention = CallingConvention.Cdecl, ExactSpelling = true)]

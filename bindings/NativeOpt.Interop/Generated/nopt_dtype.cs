@@ -7,4 +7,6 @@ namespace NativeOpt.Interop;
 public enum nopt_dtype
 {
     NOPT_DTYPE_FLOAT32 = 1,
+    NOPT_DTYPE_BFLOAT16 = 2,
+    NOPT_DTYPE_FLOAT16 = 3,
 }

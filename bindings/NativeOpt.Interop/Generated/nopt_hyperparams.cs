@@ -24,4 +24,7 @@ public partial struct nopt_hyperparams
     public double momentum;
 
     public double switching_rate;
+
+    [NativeTypeName("uint64_t")]
+    public ulong rounding_seed;
 }

@@ -177,7 +177,12 @@ NOPT_API nopt_status nopt_cpu_get_num_threads(int32_t* num_threads);
 
 /** Element types of buffers. */
 typedef enum nopt_dtype NOPT_INT32 {
-    NOPT_DTYPE_FLOAT32 = 1
+    /** IEEE 754 binary32. */
+    NOPT_DTYPE_FLOAT32 = 1,
+    /** The upper 16 bits of a float32. */
+    NOPT_DTYPE_BFLOAT16 = 2,
+    /** IEEE 754 binary16. */
+    NOPT_DTYPE_FLOAT16 = 3
 } nopt_dtype;
 
 /**
@@ -235,7 +240,18 @@ typedef enum nopt_role NOPT_INT32 {
     /** Dimer: g, while the host computes g2 in GRAD. Scratch between displacement and step. */
     NOPT_ROLE_GRAD_BACKUP = 9,
     /** Dimer: the unit vector that spans the plane of rotation with N, for the optimal angle. Scratch, as above. */
-    NOPT_ROLE_ROTATION_DIRECTION = 10
+    NOPT_ROLE_ROTATION_DIRECTION = 10,
+    /**
+     * Theta in float32 for tensors whose PARAM has 16 bits: steps are taken here, and PARAM is its rounded copy. State:
+     * a copy of PARAM before the first step. An address may be null: that tensor has none.
+     */
+    NOPT_ROLE_MASTER_PARAM = 11,
+    /**
+     * The 16 bits that a bfloat16 PARAM lacks of theta, two bytes an element: with them it is the same float32 that
+     * MASTER_PARAM would hold, in half of the memory. State: zero before the first step, and again whenever the host
+     * writes PARAM. An address may be null: that tensor has none.
+     */
+    NOPT_ROLE_PARAM_REMAINDER = 12
 } nopt_role;
 
 /** The tensors of a model (or of a part of it) on one device, and where their buffers are. */
@@ -245,7 +261,8 @@ typedef struct nopt_param_set nopt_param_set;
  * Registers tensors.
  * @param tensor_count   Number of tensors, 0 or more.
  * @param element_counts Elements of each tensor, 0 or more; copied. May be null if tensor_count is 0.
- * @param dtypes         Element type of each parameter and gradient; copied. Null: all float32.
+ * @param dtypes         Element type of each parameter, and of its gradient unless nopt_param_set_set_dtypes says
+ *                       otherwise; copied. Null: all float32.
  * @param set            Receives the set; destroy it with nopt_param_set_destroy.
  */
 NOPT_API nopt_status nopt_param_set_create(nopt_backend backend, int32_t device_index, int64_t tensor_count,
@@ -254,6 +271,17 @@ NOPT_API nopt_status nopt_param_set_create(nopt_backend backend, int32_t device_
 
 /** Releases a set; optimizers over it keep what they need until they are destroyed. Null is ignored. */
 NOPT_API nopt_status nopt_param_set_destroy(nopt_param_set* set);
+
+/**
+ * Sets the element types of a role that is not bound now: of GRAD (GRAD_DISPLACED and GRAD_BACKUP have the same), any;
+ * of EXP_AVG, EXP_AVG_SQ, MAX_EXP_AVG_SQ and MOMENTUM_BUFFER, float32 (what they are at first) or bfloat16. PARAM keeps
+ * the types of creation, PARAM_BACKUP has the same, and all other roles are float32. Arithmetic is in float32 always;
+ * what is stored is rounded to nearest, ties to even, except as MASTER_PARAM, PARAM_REMAINDER and
+ * NOPT_FLAG_STOCHASTIC_ROUNDING say.
+ * @param dtypes One for each tensor, copied. Null: what they were at first.
+ */
+NOPT_API nopt_status nopt_param_set_set_dtypes(nopt_param_set* set, nopt_role role, int64_t tensor_count,
+                                               const nopt_dtype* dtypes);
 
 /**
  * Binds one role's buffers. Call it again whenever an address changed; unchanged addresses cost a comparison.
@@ -303,7 +331,13 @@ typedef enum nopt_flag NOPT_INT32 {
     NOPT_FLAG_NESTEROV = 8,
     /** The inverse part multiplies by (sqrt(v_hat) + eps), as the published code of DualAdam does, not by sqrt(v_hat).
      */
-    NOPT_FLAG_INVERSE_EPSILON = 16
+    NOPT_FLAG_INVERSE_EPSILON = 16,
+    /**
+     * bfloat16 parameters without MASTER_PARAM or PARAM_REMAINDER are rounded up or down at random, right on average
+     * (Croci et al. 2022), by Philox4x32-10 of rounding_seed, the step, the tensor's index and the element's. All rules
+     * know it.
+     */
+    NOPT_FLAG_STOCHASTIC_ROUNDING = 32
 } nopt_flag;
 
 /** Which fields of nopt_hyperparams a rule reads (lr, weight_decay and flags: all rules). */
@@ -336,6 +370,8 @@ typedef struct nopt_hyperparams {
     double momentum;
     /** DualAdam's xi, finite and >= 0: the weight of the inverse part at step t is max(0, 1 - xi * t). */
     double switching_rate;
+    /** Selects the random numbers of NOPT_FLAG_STOCHASTIC_ROUNDING; 0 without it. */
+    uint64_t rounding_seed;
 } nopt_hyperparams;
 
 /** An update rule compiled into the library. */

@@ -40,7 +40,7 @@ std::string layout() {
              {FIELD(nopt_hyperparams, struct_size), FIELD(nopt_hyperparams, flags), FIELD(nopt_hyperparams, lr),
               FIELD(nopt_hyperparams, beta1), FIELD(nopt_hyperparams, beta2), FIELD(nopt_hyperparams, eps),
               FIELD(nopt_hyperparams, weight_decay), FIELD(nopt_hyperparams, momentum),
-              FIELD(nopt_hyperparams, switching_rate)});
+              FIELD(nopt_hyperparams, switching_rate), FIELD(nopt_hyperparams, rounding_seed)});
     describe(text, "nopt_rule_info", sizeof(nopt_rule_info),
              {FIELD(nopt_rule_info, struct_size), FIELD(nopt_rule_info, flags), FIELD(nopt_rule_info, hyperparams),
               FIELD(nopt_rule_info, reserved), FIELD(nopt_rule_info, name)});

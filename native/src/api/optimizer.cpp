@@ -48,6 +48,8 @@ const char* flag_name(uint32_t flag) {
             return "NOPT_FLAG_NESTEROV";
         case NOPT_FLAG_INVERSE_EPSILON:
             return "NOPT_FLAG_INVERSE_EPSILON";
+        case NOPT_FLAG_STOCHASTIC_ROUNDING:
+            return "NOPT_FLAG_STOCHASTIC_ROUNDING";
         default:
             return "an unknown flag";
     }
@@ -57,7 +59,7 @@ nopt_hyperparams checked_hyperparams(const OptimizerState& optimizer, const nopt
     const nopt_hyperparams h = read_struct(argument, "hyperparams");
     const RuleTraits& traits = rule_at(optimizer.rule).traits;
     for (uint32_t flag = 1; flag != 0; flag <<= 1) {
-        if ((h.flags & flag & ~traits.flags) != 0) {
+        if ((h.flags & flag & ~(traits.flags | NOPT_FLAG_STOCHASTIC_ROUNDING)) != 0) {
             throw Error(NOPT_ERROR_UNSUPPORTED, "flags has %s (%u), which rule \"%s\" does not know", flag_name(flag),
                         flag, traits.name);
         }
@@ -87,6 +89,17 @@ nopt_hyperparams checked_hyperparams(const OptimizerState& optimizer, const nopt
                  traits.name);
     if ((h.flags & NOPT_FLAG_NESTEROV) != 0 && h.momentum == 0.0) {
         throw Error(NOPT_ERROR_INVALID_ARGUMENT, "flags has NOPT_FLAG_NESTEROV, which needs momentum > 0");
+    }
+    if ((h.flags & NOPT_FLAG_STOCHASTIC_ROUNDING) == 0) {
+        if (h.rounding_seed != 0) {
+            throw Error(NOPT_ERROR_INVALID_ARGUMENT,
+                        "rounding_seed is %" PRIu64 ", but flags has no NOPT_FLAG_STOCHASTIC_ROUNDING; leave it 0",
+                        h.rounding_seed);
+        }
+    } else if (!optimizer.set->has_bare_bfloat16()) {
+        throw Error(NOPT_ERROR_UNSUPPORTED,
+                    "flags has NOPT_FLAG_STOCHASTIC_ROUNDING, but the set has no bfloat16 tensor without MASTER_PARAM "
+                    "or PARAM_REMAINDER");
     }
     return h;
 }
@@ -124,6 +137,7 @@ PreparedStep prepare_step(const OptimizerState& optimizer, const nopt_hyperparam
     step.input.switching_rate = h.switching_rate;
     step.input.flags = h.flags;
     step.input.variant = static_cast<uint32_t>(variant);
+    step.input.rounding_seed = h.rounding_seed;
     step.next = optimizer.state;
     advance(step.next, step.input, (rule.traits.hyperparams & NOPT_HYPERPARAM_BETAS_EPS) != 0);
     return step;

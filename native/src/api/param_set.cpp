@@ -17,6 +17,13 @@ void check_tensor_count(const ParamSet& set, int64_t tensor_count) {
     }
 }
 
+void check_role(nopt_role role) {
+    if (static_cast<int>(role) < 0 || static_cast<int>(role) >= kRoleCount) {
+        throw Error(NOPT_ERROR_INVALID_ARGUMENT, "role is %d; it must be a nopt_role, 0 to %d", static_cast<int>(role),
+                    kRoleCount - 1);
+    }
+}
+
 // Stores per-tensor values after checking them all.
 void set_tensor_values(ParamSet& set, std::vector<double>& target, int64_t tensor_count, const double* values,
                        const char* name, bool may_inherit) {
@@ -65,18 +72,22 @@ nopt_status nopt_param_set_create(nopt_backend backend, int32_t device_index, in
                             i, element_counts[i], kMaxElements);
             }
             total += element_counts[i];
-            if (dtypes != nullptr && dtypes[i] != NOPT_DTYPE_FLOAT32) {
-                throw Error(NOPT_ERROR_UNSUPPORTED,
-                            "dtypes[%" PRId64 "] is %d; only NOPT_DTYPE_FLOAT32 (1) is implemented", i,
-                            static_cast<int>(dtypes[i]));
+            if (dtypes != nullptr && (static_cast<int>(dtypes[i]) < NOPT_DTYPE_FLOAT32 ||
+                                      static_cast<int>(dtypes[i]) > NOPT_DTYPE_FLOAT16)) {
+                throw Error(NOPT_ERROR_INVALID_ARGUMENT, "dtypes[%" PRId64 "] is %d; it must be a nopt_dtype, 1 to 3",
+                            i, static_cast<int>(dtypes[i]));
             }
         }
         std::vector<int64_t> counts;
         if (tensor_count > 0) {
             counts.assign(element_counts, element_counts + tensor_count);
         }
+        std::vector<nopt_dtype> types;
+        if (dtypes != nullptr) {
+            types.assign(dtypes, dtypes + tensor_count);
+        }
         auto handle = std::make_unique<nopt_param_set>();
-        handle->set = std::make_shared<ParamSet>(found, backend, device_index, std::move(counts));
+        handle->set = std::make_shared<ParamSet>(found, backend, device_index, std::move(counts), std::move(types));
         *set = handle.release();
     });
 }
@@ -85,14 +96,22 @@ nopt_status nopt_param_set_destroy(nopt_param_set* set) {
     return guarded([&] { delete set; });
 }
 
+nopt_status nopt_param_set_set_dtypes(nopt_param_set* set, nopt_role role, int64_t tensor_count,
+                                      const nopt_dtype* dtypes) {
+    return guarded([&] {
+        require_not_null(set, "set");
+        const UseGuard guard(*set->set);
+        check_role(role);
+        check_tensor_count(*set->set, tensor_count);
+        set->set->set_dtypes(role, dtypes);
+    });
+}
+
 nopt_status nopt_param_set_bind(nopt_param_set* set, nopt_role role, int64_t tensor_count, void* const* pointers) {
     return guarded([&] {
         require_not_null(set, "set");
         const UseGuard guard(*set->set);
-        if (static_cast<int>(role) < 0 || static_cast<int>(role) >= kRoleCount) {
-            throw Error(NOPT_ERROR_INVALID_ARGUMENT, "role is %d; it must be a nopt_role, 0 to %d",
-                        static_cast<int>(role), kRoleCount - 1);
-        }
+        check_role(role);
         check_tensor_count(*set->set, tensor_count);
         set->set->bind(role, pointers);
     });

@@ -7,11 +7,10 @@
 #include <iterator>
 
 #include "backend/error.h"
+#include "numerics/dtypes.h"
 
 namespace nopt {
 namespace {
-
-constexpr int64_t kElementBytes = 4;
 
 // Gradients are only read, so they may share memory with each other.
 constexpr nopt_role kReadOnly[] = {NOPT_ROLE_GRAD, NOPT_ROLE_GRAD_DISPLACED};
@@ -25,6 +24,14 @@ bool is_held_by_dimer(nopt_role role) {
     return role == NOPT_ROLE_DIRECTION || role == NOPT_ROLE_PARAM_BACKUP || role == NOPT_ROLE_GRAD_BACKUP ||
            role == NOPT_ROLE_ROTATION_DIRECTION;
 }
+
+bool is_state(nopt_role role) {
+    return role == NOPT_ROLE_EXP_AVG || role == NOPT_ROLE_EXP_AVG_SQ || role == NOPT_ROLE_MAX_EXP_AVG_SQ ||
+           role == NOPT_ROLE_MOMENTUM_BUFFER;
+}
+
+// Some tensors may have no such buffer.
+bool is_optional(nopt_role role) { return role == NOPT_ROLE_MASTER_PARAM || role == NOPT_ROLE_PARAM_REMAINDER; }
 
 uintptr_t address(const void* pointer) { return reinterpret_cast<uintptr_t>(pointer); }
 
@@ -61,16 +68,113 @@ const char* role_name(nopt_role role) {
             return "GRAD_BACKUP";
         case NOPT_ROLE_ROTATION_DIRECTION:
             return "ROTATION_DIRECTION";
+        case NOPT_ROLE_MASTER_PARAM:
+            return "MASTER_PARAM";
+        case NOPT_ROLE_PARAM_REMAINDER:
+            return "PARAM_REMAINDER";
     }
     return "unknown";
 }
 
-ParamSet::ParamSet(Backend& backend_, nopt_backend kind_, int device_, std::vector<int64_t> counts_)
+ParamSet::ParamSet(Backend& backend_, nopt_backend kind_, int device_, std::vector<int64_t> counts_,
+                   std::vector<nopt_dtype> param_dtypes)
     : backend(backend_), kind(kind_), device(device_), counts(std::move(counts_)) {
     for (const int64_t count : counts) {
         total += count;
     }
+    types[NOPT_ROLE_PARAM] = std::move(param_dtypes);
+    update_has_halves();
     data = backend.create_data(*this);
+}
+
+void ParamSet::update_has_halves() {
+    has_halves = false;
+    for (const std::vector<nopt_dtype>& role : types) {
+        has_halves = has_halves ||
+                     std::any_of(role.begin(), role.end(), [](nopt_dtype type) { return type != NOPT_DTYPE_FLOAT32; });
+    }
+}
+
+nopt_dtype ParamSet::dtype(nopt_role role, size_t tensor) const {
+    switch (role) {
+        case NOPT_ROLE_PARAM_REMAINDER:
+            return NOPT_DTYPE_BFLOAT16;
+        case NOPT_ROLE_PARAM_BACKUP:
+            role = NOPT_ROLE_PARAM;
+            break;
+        case NOPT_ROLE_GRAD:
+        case NOPT_ROLE_GRAD_DISPLACED:
+        case NOPT_ROLE_GRAD_BACKUP:
+            role = types[NOPT_ROLE_GRAD].empty() ? NOPT_ROLE_PARAM : NOPT_ROLE_GRAD;
+            break;
+        default:
+            break;
+    }
+    return types[role].empty() ? NOPT_DTYPE_FLOAT32 : types[role][tensor];
+}
+
+int64_t ParamSet::byte_count(nopt_role role, size_t tensor) const {
+    return counts[tensor] * bytes_of(dtype(role, tensor));
+}
+
+bool ParamSet::has_bare_bfloat16() const {
+    for (size_t i = 0; i < types[NOPT_ROLE_PARAM].size(); ++i) {
+        if (types[NOPT_ROLE_PARAM][i] == NOPT_DTYPE_BFLOAT16 && pointer(NOPT_ROLE_MASTER_PARAM, i) == nullptr &&
+            pointer(NOPT_ROLE_PARAM_REMAINDER, i) == nullptr) {
+            return true;
+        }
+    }
+    return false;
+}
+
+void ParamSet::set_dtypes(nopt_role role, const nopt_dtype* new_types) {
+    if (role != NOPT_ROLE_GRAD && !is_state(role)) {
+        throw Error(NOPT_ERROR_INVALID_ARGUMENT,
+                    "role is %s, whose element types cannot be chosen; see nopt_param_set_set_dtypes", role_name(role));
+    }
+    for (const nopt_role bound_role : {role, NOPT_ROLE_GRAD_DISPLACED, NOPT_ROLE_GRAD_BACKUP}) {
+        if ((bound_role == role || role == NOPT_ROLE_GRAD) && !pointers[bound_role].empty()) {
+            throw Error(NOPT_ERROR_INVALID_STATE,
+                        "role %s is bound; set its element types before nopt_param_set_bind, or unbind it first",
+                        role_name(bound_role));
+        }
+    }
+    for (size_t i = 0; new_types != nullptr && i < counts.size(); ++i) {
+        const int type = static_cast<int>(new_types[i]);
+        const bool known = type >= NOPT_DTYPE_FLOAT32 && type <= NOPT_DTYPE_FLOAT16;
+        if (!known || (type == NOPT_DTYPE_FLOAT16 && is_state(role))) {
+            throw Error(
+                known ? NOPT_ERROR_UNSUPPORTED : NOPT_ERROR_INVALID_ARGUMENT,
+                "dtypes[%zu] is %d; role %s may be NOPT_DTYPE_FLOAT32 (1)%s", i, type, role_name(role),
+                is_state(role) ? " or NOPT_DTYPE_BFLOAT16 (2)" : ", NOPT_DTYPE_BFLOAT16 (2) or NOPT_DTYPE_FLOAT16 (3)");
+        }
+    }
+    if (new_types == nullptr) {
+        types[role].clear();
+    } else {
+        types[role].assign(new_types, new_types + counts.size());
+    }
+    update_has_halves();
+    ++version;
+}
+
+// Throws if a tensor must not have a buffer of the role.
+void ParamSet::check_dtype(nopt_role role, size_t tensor) const {
+    if (!is_optional(role)) {
+        return;
+    }
+    const nopt_dtype type = dtype(NOPT_ROLE_PARAM, tensor);
+    const nopt_role other = role == NOPT_ROLE_MASTER_PARAM ? NOPT_ROLE_PARAM_REMAINDER : NOPT_ROLE_MASTER_PARAM;
+    if (type == NOPT_DTYPE_FLOAT32 || (type != NOPT_DTYPE_BFLOAT16 && role == NOPT_ROLE_PARAM_REMAINDER)) {
+        throw Error(NOPT_ERROR_INVALID_ARGUMENT,
+                    "pointers[%zu] of role %s is not null, but the tensor is %s; pass null for it", tensor,
+                    role_name(role), type == NOPT_DTYPE_FLOAT32 ? "float32" : "float16");
+    }
+    if (pointer(other, tensor) != nullptr) {
+        throw Error(NOPT_ERROR_INVALID_ARGUMENT,
+                    "pointers[%zu] of role %s is not null, but the tensor has a %s; a tensor has one of them", tensor,
+                    role_name(role), role_name(other));
+    }
 }
 
 // `read`: the addresses of a role that is only read, or null.
@@ -80,7 +184,7 @@ void ParamSet::check_reads(nopt_role role, void* const* read, const std::vector<
     uintptr_t gap_end = 0;
     for (size_t i = 0; read != nullptr && i < counts.size(); ++i) {
         const uintptr_t begin = address(read[i]);
-        const uintptr_t end = begin + static_cast<uintptr_t>(counts[i] * kElementBytes);
+        const uintptr_t end = begin + static_cast<uintptr_t>(byte_count(role, i));
         if (counts[i] == 0 || (begin >= gap_begin && end <= gap_end)) {
             continue;
         }
@@ -116,17 +220,22 @@ void ParamSet::bind(nopt_role role, void* const* new_pointers) {
             if (counts[i] == 0 || (!current.empty() && current[i] == new_pointers[i])) {
                 continue;
             }
+            if (begin == 0 && is_optional(role)) {
+                continue;
+            }
             if (begin == 0) {
                 throw Error(NOPT_ERROR_INVALID_ARGUMENT,
                             "pointers[%" PRId64 "] of role %s is null, but the tensor has %" PRId64 " elements", tensor,
                             role_name(role), counts[i]);
             }
-            if (begin % kElementBytes != 0) {
+            check_dtype(role, i);
+            const int64_t element_bytes = bytes_of(dtype(role, i));
+            if (begin % static_cast<uintptr_t>(element_bytes) != 0) {
                 throw Error(NOPT_ERROR_INVALID_ARGUMENT,
                             "pointers[%" PRId64 "] of role %s is not aligned to its element (%" PRId64 " bytes)",
-                            tensor, role_name(role), kElementBytes);
+                            tensor, role_name(role), element_bytes);
             }
-            if (begin > UINTPTR_MAX - static_cast<uintptr_t>(counts[i] * kElementBytes)) {
+            if (begin > UINTPTR_MAX - static_cast<uintptr_t>(byte_count(role, i))) {
                 throw Error(NOPT_ERROR_INVALID_ARGUMENT,
                             "pointers[%" PRId64 "] of role %s plus %" PRId64
                             " elements passes the end of the addresses",
@@ -148,10 +257,10 @@ void ParamSet::bind(nopt_role role, void* const* new_pointers) {
             }
         }
         for (size_t i = 0; new_pointers != nullptr && i < tensors; ++i) {
-            if (counts[i] != 0) {
+            if (counts[i] != 0 && new_pointers[i] != nullptr) {
                 const uintptr_t begin = address(new_pointers[i]);
                 new_written.push_back(
-                    {begin, begin + static_cast<uintptr_t>(counts[i] * kElementBytes), role, static_cast<int64_t>(i)});
+                    {begin, begin + static_cast<uintptr_t>(byte_count(role, i)), role, static_cast<int64_t>(i)});
             }
         }
         std::sort(new_written.begin(), new_written.end(),

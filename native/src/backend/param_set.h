@@ -20,7 +20,9 @@ struct WrittenRange {
 };
 
 struct ParamSet {
-    ParamSet(Backend& backend_, nopt_backend kind_, int device_, std::vector<int64_t> counts_);
+    // `param_dtypes`: one for each tensor, or none: all float32.
+    ParamSet(Backend& backend_, nopt_backend kind_, int device_, std::vector<int64_t> counts_,
+             std::vector<nopt_dtype> param_dtypes);
 
     // Checks and stores one role's addresses, or unbinds the role if `pointers` is null. Allocates only when a role
     // that steps write changes.
@@ -28,24 +30,43 @@ struct ParamSet {
 
     bool bound(nopt_role role) const { return !pointers[role].empty() || counts.empty(); }
 
+    // Checks and stores the element types of a role that is not bound; null: the default.
+    void set_dtypes(nopt_role role, const nopt_dtype* types);
+
+    // The type of a tensor's buffer. PARAM_REMAINDER's is BFLOAT16, as it is as large.
+    nopt_dtype dtype(nopt_role role, size_t tensor) const;
+
+    // The tensor's buffer; null if there is none.
+    void* pointer(nopt_role role, size_t tensor) const {
+        return pointers[role].empty() ? nullptr : pointers[role][tensor];
+    }
+
+    // Whether a tensor is bfloat16 and has neither MASTER_PARAM nor PARAM_REMAINDER.
+    bool has_bare_bfloat16() const;
+
     Backend& backend;
     const nopt_backend kind;
     const int device;
     const std::vector<int64_t> counts;
     int64_t total = 0;  // elements of all tensors
 
-    std::vector<void*> pointers[kRoleCount];  // per role and tensor; empty where not bound
-    uint64_t versions[kRoleCount] = {};       // counts the changes of each role's addresses
-    std::vector<double> lr_scale;             // per tensor; empty: all 1
-    std::vector<double> weight_decay;         // per tensor or NOPT_INHERIT; empty: all inherit
-    uint64_t tensor_options_version = 0;      // counts the changes of the two above
-    uint64_t version = 0;                     // counts all changes
+    std::vector<void*> pointers[kRoleCount];    // per role and tensor; empty where not bound
+    std::vector<nopt_dtype> types[kRoleCount];  // of PARAM, GRAD and states, per tensor; empty: the default
+    bool has_halves = false;                    // whether any of these has 16 bits
+    uint64_t versions[kRoleCount] = {};         // counts the changes of each role's addresses
+    std::vector<double> lr_scale;               // per tensor; empty: all 1
+    std::vector<double> weight_decay;           // per tensor or NOPT_INHERIT; empty: all inherit
+    uint64_t tensor_options_version = 0;        // counts the changes of the two above
+    uint64_t version = 0;                       // counts all changes
 
     std::unique_ptr<BackendData> data;
     std::atomic<bool> in_use{false};
     const void* displaced_by = nullptr;  // the dimer in an update, if any: PARAM is not theta then
 
 private:
+    void update_has_halves();
+    int64_t byte_count(nopt_role role, size_t tensor) const;
+    void check_dtype(nopt_role role, size_t tensor) const;
     void check_reads(nopt_role role, void* const* read, const std::vector<WrittenRange>& written) const;
 
     std::vector<WrittenRange> written_;  // of all bound roles that steps write, sorted, disjoint

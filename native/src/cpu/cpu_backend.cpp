@@ -14,6 +14,7 @@
 #include "backend/param_set.h"
 #include "cpu/isa.h"
 #include "cpu/thread_pool.h"
+#include "numerics/dtypes.h"
 #include "rules/registry.h"
 
 namespace nopt {
@@ -72,6 +73,92 @@ DimerArgs dimer_args(const ParamSet& set, nopt_role grad, nopt_role displaced, s
             elements(set, NOPT_ROLE_GRAD_BACKUP, tensor, begin),
             count};
 }
+
+// A tile of buffers of any type as float32: float32 ones in place, others converted into room of its own. What is
+// written is converted back.
+class Tile {
+public:
+    Tile(const ParamSet& set, const ConvertKernels& convert, size_t tensor, int64_t begin, int64_t count)
+        : set_(set), convert_(convert), tensor_(tensor), begin_(begin), count_(count) {}
+
+    // The role's elements; null if it is not bound.
+    float* read(nopt_role role, float (&room)[kTileElements]) const {
+        float* const values = written(role, room);
+        if (values == room) {
+            convert_.to_float[set_.dtype(role, tensor_)](half(role), count_, room);
+        }
+        return values;
+    }
+
+    // Where the role's elements are to be written, before write_back.
+    float* written(nopt_role role, float (&room)[kTileElements]) const {
+        if (set_.pointer(role, tensor_) == nullptr) {
+            return nullptr;
+        }
+        return set_.dtype(role, tensor_) == NOPT_DTYPE_FLOAT32 ? elements(set_, role, tensor_, begin_) : room;
+    }
+
+    void write_back(nopt_role role, const float* values, const float (&room)[kTileElements]) const {
+        if (values == room) {
+            convert_.from_float[set_.dtype(role, tensor_)](values, count_, half(role));
+        }
+    }
+
+    // Theta; `source` is PARAM, or its backup where PARAM is displaced.
+    float* read_theta(nopt_role source, float (&room)[kTileElements]) const {
+        if (set_.pointer(NOPT_ROLE_MASTER_PARAM, tensor_) != nullptr) {
+            return elements(set_, NOPT_ROLE_MASTER_PARAM, tensor_, begin_);
+        }
+        if (set_.pointer(NOPT_ROLE_PARAM_REMAINDER, tensor_) != nullptr) {
+            convert_.join(half(source), half(NOPT_ROLE_PARAM_REMAINDER), count_, room);
+            return room;
+        }
+        return read(source, room);
+    }
+
+    // Theta after a step, that began with `theta`.
+    float* written_theta(float* theta, float (&room)[kTileElements]) const {
+        return set_.pointer(NOPT_ROLE_MASTER_PARAM, tensor_) != nullptr ? theta : written(NOPT_ROLE_PARAM, room);
+    }
+
+    void write_back_theta(const float* theta, const StepInput& input) const {
+        uint16_t* const param = half(NOPT_ROLE_PARAM);
+        const nopt_dtype type = set_.dtype(NOPT_ROLE_PARAM, tensor_);
+        if (type == NOPT_DTYPE_FLOAT32) {
+            return;
+        }
+        if (set_.pointer(NOPT_ROLE_PARAM_REMAINDER, tensor_) != nullptr) {
+            convert_.split(theta, count_, param, half(NOPT_ROLE_PARAM_REMAINDER));
+        } else if (type != NOPT_DTYPE_BFLOAT16) {
+            convert_.from_float[type](theta, count_, param);
+        } else if (set_.pointer(NOPT_ROLE_MASTER_PARAM, tensor_) != nullptr) {
+            convert_.from_master(theta, count_, param);
+        } else if ((input.flags & NOPT_FLAG_STOCHASTIC_ROUNDING) != 0) {
+            convert_.from_float_stochastic(theta, count_, input.rounding_seed, static_cast<uint64_t>(input.step),
+                                           static_cast<uint32_t>(tensor_), begin_, param);
+        } else {
+            convert_.from_float[type](theta, count_, param);
+        }
+    }
+
+    uint16_t* half(nopt_role role) const { return static_cast<uint16_t*>(set_.pointer(role, tensor_)) + begin_; }
+
+private:
+    const ParamSet& set_;
+    const ConvertKernels& convert_;
+    const size_t tensor_;
+    const int64_t begin_;
+    const int64_t count_;
+};
+
+// Room for what a tile's kernels take.
+struct TileRooms {
+    float grad[kTileElements];
+    float displaced[kTileElements];
+    float theta[kTileElements];
+    float param[kTileElements];
+    float states[kMaxStates][kTileElements];
+};
 
 // Runs body(tensor, begin, end, chunk) for all elements of the set, on all threads: one tensor's elements of a block at
 // a time, beginning at the given chunk.
@@ -136,6 +223,7 @@ struct StepBody {
     const DimerPass* dimer;
     ElementwiseKernel kernel;
     const DimerKernels& dimer_kernels;
+    const ConvertKernels& convert;
 
     void operator()(PerBlock& own, size_t tensor, int64_t begin, int64_t end, int64_t) const {
         const double lr_scale = set.lr_scale.empty() ? 1.0 : set.lr_scale[tensor];
@@ -148,27 +236,75 @@ struct StepBody {
             own.weight_decay = weight_decay;
             rule.scalars(input, lr_scale, weight_decay, own.scalars);
         }
+        if (set.has_halves) {
+            update_tiles(own, tensor, begin, end);
+            return;
+        }
         if (dimer == nullptr) {
             update(own, tensor, begin, end - begin, elements(set, NOPT_ROLE_PARAM, tensor, begin),
                    elements(set, NOPT_ROLE_GRAD, tensor, begin));
             return;
         }
-        const CpuDimer& data = dimer_of(*dimer);
-        const DimerScope& scope = data.scopes[data.per_tensor ? tensor : 0];
+        const DimerScope& scope = scope_of(tensor);
         const bool turns = dimer->decision != kDecideProject;
         float corrected[kTileElements];
         for (int64_t at = begin; at < end; at += kTileElements) {
             const int64_t count = end - at < kTileElements ? end - at : kTileElements;
             const DimerArgs args = dimer_args(set, dimer->grad, dimer->displaced, tensor, at, count);
-            if (turns) {
-                dimer_kernels.turn(args, scope, dimer->decision);
-            }
-            const float* grad = args.grad;
-            if (scope.correction != 0.0f) {
-                dimer_kernels.project(args, scope.correction, corrected);
-                grad = corrected;
-            }
+            const float* const grad = turn_and_project(args, scope, turns, corrected);
             update(own, tensor, at, count, turns ? args.param_backup : args.param, grad);
+        }
+    }
+
+    const DimerScope& scope_of(size_t tensor) const {
+        const CpuDimer& data = dimer_of(*dimer);
+        return data.scopes[data.per_tensor ? tensor : 0];
+    }
+
+    // The gradient that the rule sees.
+    const float* turn_and_project(const DimerArgs& args, const DimerScope& scope, bool turns,
+                                  float (&corrected)[kTileElements]) const {
+        if (turns) {
+            dimer_kernels.turn(args, scope, dimer->decision);
+        }
+        if (scope.correction == 0.0f) {
+            return args.grad;
+        }
+        dimer_kernels.project(args, scope.correction, corrected);
+        return corrected;
+    }
+
+    // Where some elements have 16 bits.
+    void update_tiles(const PerBlock& own, size_t tensor, int64_t begin, int64_t end) const {
+        const StateRoles& states = rule.states[input.variant];
+        const bool turns = dimer != nullptr && dimer->decision != kDecideProject;
+        TileRooms rooms;
+        float corrected[kTileElements];
+        for (int64_t at = begin; at < end; at += kTileElements) {
+            const int64_t count = end - at < kTileElements ? end - at : kTileElements;
+            const Tile tile(set, convert, tensor, at, count);
+            const float* grad = tile.read(dimer == nullptr ? NOPT_ROLE_GRAD : dimer->grad, rooms.grad);
+            if (dimer != nullptr) {
+                DimerArgs args = dimer_args(set, dimer->grad, dimer->displaced, tensor, at, count);
+                args.grad = grad;
+                args.displaced = turns ? tile.read(dimer->displaced, rooms.displaced) : nullptr;
+                grad = turn_and_project(args, scope_of(tensor), turns, corrected);
+            }
+            ElementwiseArgs args;
+            float* const theta = tile.read_theta(turns ? NOPT_ROLE_PARAM_BACKUP : NOPT_ROLE_PARAM, rooms.theta);
+            args.param_source = theta;
+            args.param = tile.written_theta(theta, rooms.param);
+            args.grad = grad;
+            for (int s = 0; s < kMaxStates; ++s) {
+                args.states[s] = s < states.count ? tile.read(states.roles[s], rooms.states[s]) : nullptr;
+            }
+            args.count = count;
+            args.scalars = own.scalars;
+            kernel(args);
+            tile.write_back_theta(args.param, input);
+            for (int s = 0; s < states.count; ++s) {
+                tile.write_back(states.roles[s], args.states[s], rooms.states[s]);
+            }
         }
     }
 
@@ -188,6 +324,21 @@ struct StepBody {
     }
 };
 
+// The sums of a chunk whose gradients have 16 bits.
+void sum_halves(const ParamSet& set, const DimerPass& pass, const ConvertKernels& convert,
+                void (*kernel)(const DimerArgs&, Sums&), size_t tensor, int64_t begin, DimerArgs args, Sums& sums) {
+    float grad[kChunkElements];
+    float displaced[kChunkElements];
+    const auto to_float = convert.to_float[set.dtype(pass.grad, tensor)];
+    to_float(static_cast<const uint16_t*>(set.pointer(pass.grad, tensor)) + begin, args.count, grad);
+    args.grad = grad;
+    if (pass.decision != kDecideProject) {
+        to_float(static_cast<const uint16_t*>(set.pointer(pass.displaced, tensor)) + begin, args.count, displaced);
+        args.displaced = displaced;
+    }
+    kernel(args, sums);
+}
+
 // The binary tree of neighbours over chunks, in place.
 Sums tree(Sums* sums, int64_t count) {
     for (int64_t width = 1; width < count; width *= 2) {
@@ -198,6 +349,29 @@ Sums tree(Sums* sums, int64_t count) {
         }
     }
     return count > 0 ? sums[0] : Sums{};
+}
+
+// Between two roles of the same type.
+void copy_elements(const ParamSet& set, nopt_role from, nopt_role to, size_t tensor, int64_t begin, int64_t end) {
+    const int64_t bytes = bytes_of(set.dtype(from, tensor));
+    memcpy(static_cast<char*>(set.pointer(to, tensor)) + begin * bytes,
+           static_cast<const char*>(set.pointer(from, tensor)) + begin * bytes,
+           static_cast<size_t>((end - begin) * bytes));
+}
+
+// Writes displaced parameters where some elements have 16 bits.
+void displace_tiles(const ParamSet& set, const CpuIsa& isa, const DimerScope& scope, double displacement, size_t tensor,
+                    int64_t begin, int64_t end) {
+    for (int64_t at = begin; at < end; at += kTileElements) {
+        const int64_t count = end - at < kTileElements ? end - at : kTileElements;
+        const Tile tile(set, *isa.convert, tensor, at, count);
+        float theta[kTileElements], moved[kTileElements];
+        DimerArgs args = dimer_args(set, NOPT_ROLE_GRAD, NOPT_ROLE_GRAD_DISPLACED, tensor, at, count);
+        args.param_backup = tile.read_theta(NOPT_ROLE_PARAM_BACKUP, theta);
+        args.param = tile.written(NOPT_ROLE_PARAM, moved);
+        isa.dimer->displace_again(args, scope, static_cast<float>(displacement));
+        tile.write_back(NOPT_ROLE_PARAM, args.param, moved);
+    }
 }
 
 class CpuBackend final : public Backend {
@@ -278,8 +452,8 @@ public:
 
     void step(ParamSet& set, int rule, const StepInput& input, StepCounter*, const DimerPass* dimer, void*) override {
         const CpuIsa& isa = selected_cpu_isa();
-        for_each_part(
-            set, StepBody{set, rule_at(rule), input, dimer, isa.kernels->elementwise[rule][input.variant], *isa.dimer});
+        for_each_part(set, StepBody{set, rule_at(rule), input, dimer, isa.kernels->elementwise[rule][input.variant],
+                                    *isa.dimer, *isa.convert});
     }
 
     std::unique_ptr<DimerData> create_dimer(const ParamSet& set, nopt_dimer_scope scope) override {
@@ -298,11 +472,17 @@ public:
         CpuDimer& dimer = dimer_of(pass);
         const CpuData& data = static_cast<const CpuData&>(*set.data);
         const auto kernel = selected_cpu_isa().dimer->sums[sums_for(pass.decision)];
+        const ConvertKernels& convert = *selected_cpu_isa().convert;
         for_each_elements(set, [&](size_t tensor, int64_t begin, int64_t end, int64_t chunk) {
             for (int64_t at = begin; at < end; at += kChunkElements, ++chunk) {
                 const int64_t count = end - at < kChunkElements ? end - at : kChunkElements;
-                kernel(dimer_args(set, pass.grad, pass.displaced, tensor, at, count),
-                       dimer.chunk_sums[static_cast<size_t>(chunk)]);
+                DimerArgs args = dimer_args(set, pass.grad, pass.displaced, tensor, at, count);
+                Sums& sums = dimer.chunk_sums[static_cast<size_t>(chunk)];
+                if (set.dtype(pass.grad, tensor) == NOPT_DTYPE_FLOAT32 || pass.decision == kDecideNormalize) {
+                    kernel(args, sums);
+                } else {
+                    sum_halves(set, pass, convert, kernel, tensor, at, args, sums);
+                }
             }
         });
         Sums* const chunks = dimer.chunk_sums.data();
@@ -351,31 +531,49 @@ public:
     }
 
     void dimer_displace(ParamSet& set, double displacement, void*) override {
-        const auto kernel = selected_cpu_isa().dimer->displace;
+        const CpuIsa& isa = selected_cpu_isa();
         for_each_elements(set, [&](size_t tensor, int64_t begin, int64_t end, int64_t) {
-            kernel(dimer_args(set, NOPT_ROLE_GRAD, NOPT_ROLE_GRAD_DISPLACED, tensor, begin, end - begin),
-                   static_cast<float>(displacement));
+            if (!set.has_halves) {
+                isa.dimer->displace(
+                    dimer_args(set, NOPT_ROLE_GRAD, NOPT_ROLE_GRAD_DISPLACED, tensor, begin, end - begin),
+                    static_cast<float>(displacement));
+                return;
+            }
+            copy_elements(set, NOPT_ROLE_PARAM, NOPT_ROLE_PARAM_BACKUP, tensor, begin, end);
+            if (set.bound(NOPT_ROLE_GRAD_BACKUP)) {
+                copy_elements(set, NOPT_ROLE_GRAD, NOPT_ROLE_GRAD_BACKUP, tensor, begin, end);
+            }
+            DimerScope along_direction = {};
+            displace_tiles(set, isa, along_direction, displacement, tensor, begin, end);
         });
     }
 
     void dimer_turn(ParamSet& set, const DimerPass& pass, void*) override {
         const CpuDimer& dimer = dimer_of(pass);
-        const DimerKernels& kernels = *selected_cpu_isa().dimer;
+        const CpuIsa& isa = selected_cpu_isa();
         for_each_elements(set, [&](size_t tensor, int64_t begin, int64_t end, int64_t) {
             const DimerScope& scope = dimer.scopes[dimer.per_tensor ? tensor : 0];
             for (int64_t at = begin; at < end; at += kTileElements) {
                 const int64_t count = end - at < kTileElements ? end - at : kTileElements;
-                const DimerArgs args = dimer_args(set, pass.grad, pass.displaced, tensor, at, count);
-                kernels.turn(args, scope, pass.decision);
-                kernels.displace_again(args, scope, static_cast<float>(pass.input.displacement));
+                DimerArgs args = dimer_args(set, pass.grad, pass.displaced, tensor, at, count);
+                if (!set.has_halves) {
+                    isa.dimer->turn(args, scope, pass.decision);
+                    isa.dimer->displace_again(args, scope, static_cast<float>(pass.input.displacement));
+                    continue;
+                }
+                const Tile tile(set, *isa.convert, tensor, at, count);
+                float grad[kTileElements], displaced[kTileElements];
+                args.grad = tile.read(pass.grad, grad);
+                args.displaced = tile.read(pass.displaced, displaced);
+                isa.dimer->turn(args, scope, pass.decision);
+                displace_tiles(set, isa, scope, pass.input.displacement, tensor, at, at + count);
             }
         });
     }
 
     void dimer_restore(ParamSet& set, void*) override {
         for_each_elements(set, [&](size_t tensor, int64_t begin, int64_t end, int64_t) {
-            memcpy(elements(set, NOPT_ROLE_PARAM, tensor, begin), elements(set, NOPT_ROLE_PARAM_BACKUP, tensor, begin),
-                   static_cast<size_t>(end - begin) * sizeof(float));
+            copy_elements(set, NOPT_ROLE_PARAM_BACKUP, NOPT_ROLE_PARAM, tensor, begin, end);
         });
     }
 

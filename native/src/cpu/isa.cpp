@@ -9,9 +9,10 @@
 
 namespace nopt {
 
-#define NOPT_CPU_ISA(id, name)                \
-    extern const CpuKernels cpu_kernels_##id; \
-    extern const DimerKernels dimer_kernels_##id;
+#define NOPT_CPU_ISA(id, name)                    \
+    extern const CpuKernels cpu_kernels_##id;     \
+    extern const DimerKernels dimer_kernels_##id; \
+    extern const ConvertKernels convert_kernels_##id;
 #include "cpu/isas.def"
 #undef NOPT_CPU_ISA
 
@@ -36,7 +37,7 @@ namespace {
 #endif
 
 const CpuIsa kIsas[] = {
-#define NOPT_CPU_ISA(id, name) {name, &supports_##id, &cpu_kernels_##id, &dimer_kernels_##id},
+#define NOPT_CPU_ISA(id, name) {name, &supports_##id, &cpu_kernels_##id, &dimer_kernels_##id, &convert_kernels_##id},
 #include "cpu/isas.def"
 #undef NOPT_CPU_ISA
 };

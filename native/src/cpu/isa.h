@@ -1,6 +1,7 @@
 // The instruction sets that the CPU kernels were compiled for, and which one steps use.
 #pragma once
 
+#include "cpu/convert_kernels.h"
 #include "cpu/dimer_kernels.h"
 #include "cpu/kernels.h"
 
@@ -11,6 +12,7 @@ struct CpuIsa {
     bool (*supported)();
     const CpuKernels* kernels;
     const DimerKernels* dimer;
+    const ConvertKernels* convert;
 };
 
 int cpu_isa_count();

@@ -27,7 +27,8 @@ NOPT_HD Philox philox(Philox counter, uint32_t key0, uint32_t key1) {
 
 // What the counters are used for, so that two uses of one seed never draw the same numbers.
 enum RandomUse : uint32_t {
-    kRandomDirection = 1
+    kRandomDirection = 1,
+    kRandomRounding = 2
 };
 
 // A random number for the element, in (-1, 1), nearly normal and never 0: the sum of four uniform ones.

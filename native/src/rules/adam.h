@@ -9,7 +9,7 @@ struct Adam : MomentRule<Adam> {
     static constexpr RuleTraits traits = {"adam",
                                           kMomentFlags,
                                           NOPT_HYPERPARAM_BETAS_EPS,
-                                          {sizeof(nopt_hyperparams), 0, 1e-3, 0.9, 0.999, 1e-8, 0.0, 0.0, 0.0}};
+                                          {sizeof(nopt_hyperparams), 0, 1e-3, 0.9, 0.999, 1e-8, 0.0, 0.0, 0.0, 0}};
 
     struct Scalars {
         MomentScalars moments;

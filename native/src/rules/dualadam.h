@@ -10,7 +10,7 @@ struct DualAdam : MomentRule<DualAdam> {
     static constexpr RuleTraits traits = {"dualadam",
                                           kMomentFlags | NOPT_FLAG_INVERSE_EPSILON,
                                           NOPT_HYPERPARAM_BETAS_EPS | NOPT_HYPERPARAM_SWITCHING_RATE,
-                                          {sizeof(nopt_hyperparams), 0, 1e-3, 0.9, 0.999, 1e-8, 0.0, 0.0, 8e-5}};
+                                          {sizeof(nopt_hyperparams), 0, 1e-3, 0.9, 0.999, 1e-8, 0.0, 0.0, 8e-5, 0}};
 
     struct Scalars {
         MomentScalars moments;

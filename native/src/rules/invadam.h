@@ -9,7 +9,7 @@ struct InvAdam : MomentRule<InvAdam> {
     static constexpr RuleTraits traits = {"invadam",
                                           kMomentFlags | NOPT_FLAG_INVERSE_EPSILON,
                                           NOPT_HYPERPARAM_BETAS_EPS,
-                                          {sizeof(nopt_hyperparams), 0, 1e-3, 0.9, 0.999, 1e-8, 0.0, 0.0, 0.0}};
+                                          {sizeof(nopt_hyperparams), 0, 1e-3, 0.9, 0.999, 1e-8, 0.0, 0.0, 0.0, 0}};
 
     struct Scalars {
         MomentScalars moments;

@@ -30,7 +30,7 @@
 
 namespace nopt {
 
-constexpr int kRoleCount = 11;   // of nopt_role
+constexpr int kRoleCount = 13;   // of nopt_role
 constexpr int kMaxStates = 3;    // state buffers of one rule
 constexpr int kMaxVariants = 2;  // of one rule
 constexpr int kMaxScalars = 64;  // bytes of a rule's Scalars
@@ -61,6 +61,7 @@ struct StepInput {
     int64_t step;             // t, counted from 1
     uint32_t flags;           // nopt_flag values
     uint32_t variant;         // of the rule
+    uint64_t rounding_seed;   // of stochastic rounding
 };
 
 // Takes the step count and the products on by one step, and with them what the step sees. `reads_betas`: the rule does.

@@ -9,7 +9,7 @@ struct Sgd {
     static constexpr RuleTraits traits = {"sgd",
                                           NOPT_FLAG_MAXIMIZE | NOPT_FLAG_DECOUPLED_WEIGHT_DECAY | NOPT_FLAG_NESTEROV,
                                           NOPT_HYPERPARAM_MOMENTUM,
-                                          {sizeof(nopt_hyperparams), 0, 1e-3, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0}};
+                                          {sizeof(nopt_hyperparams), 0, 1e-3, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0}};
 
     NOPT_HD static constexpr StateRoles states(int variant) {
         return {variant == 1 ? 1 : 0, {NOPT_ROLE_MOMENTUM_BUFFER}};

@@ -33,7 +33,7 @@ constexpr nopt_role kRoles[] = {NOPT_ROLE_PARAM,      NOPT_ROLE_GRAD,           
 // What a dimer adds; see DimerModel.
 constexpr nopt_role kDimerRoles[] = {NOPT_ROLE_DIRECTION, NOPT_ROLE_GRAD_DISPLACED, NOPT_ROLE_PARAM_BACKUP,
                                      NOPT_ROLE_GRAD_BACKUP, NOPT_ROLE_ROTATION_DIRECTION};
-constexpr int kRoleCount = 11;
+constexpr int kRoleCount = 11;  // of models in float32 throughout
 
 // Reproducible floats; splitmix64.
 class Random {

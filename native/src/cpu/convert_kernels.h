@@ -1,0 +1,23 @@
+// The table of the CPU kernels that convert elements of 16 bits, filled once for each instruction set; see kernels.h.
+#pragma once
+
+#include <stdint.h>
+
+namespace nopt {
+
+struct ConvertKernels {
+    // By nopt_dtype; there is none of float32.
+    void (*to_float[4])(const uint16_t* from, int64_t count, float* to);
+    // To nearest, ties to even.
+    void (*from_float[4])(const float* from, int64_t count, uint16_t* to);
+    // bfloat16 beside a master: to nearest, ties away from zero.
+    void (*from_master)(const float* from, int64_t count, uint16_t* to);
+    // bfloat16 with its remainder.
+    void (*join)(const uint16_t* from, const uint16_t* remainder, int64_t count, float* to);
+    void (*split)(const float* from, int64_t count, uint16_t* to, uint16_t* remainder);
+    // bfloat16 by the random numbers of element `first` of the tensor, a multiple of 8, and those after it.
+    void (*from_float_stochastic)(const float* from, int64_t count, uint64_t seed, uint64_t step, uint32_t tensor,
+                                  int64_t first, uint16_t* to);
+};
+
+}  // namespace nopt

@@ -1,0 +1,112 @@
+// Elements of 16 bits and how they become float32 and back: by integers and exact float arithmetic, so that the host
+// and the device have the same bits. (Of NaNs, that they are one.)
+#pragma once
+
+#include <stdint.h>
+#include <string.h>
+
+#include "numerics/philox.h"
+#include "rules/rule.h"
+
+namespace nopt {
+
+NOPT_HD uint32_t bits_of(float value) {
+    uint32_t bits;
+    memcpy(&bits, &value, sizeof bits);
+    return bits;
+}
+
+NOPT_HD float float_of(uint32_t bits) {
+    float value;
+    memcpy(&value, &bits, sizeof value);
+    return value;
+}
+
+// ---- bfloat16: the upper half of a float32 ----
+
+NOPT_HD float from_bfloat16(uint16_t value) { return float_of(uint32_t{value} << 16); }
+
+NOPT_HD bool is_nan_bits(uint32_t bits) { return (bits & 0x7fffffffu) > 0x7f800000u; }
+
+// A quiet NaN; rounding one could carry it away.
+NOPT_HD uint32_t bfloat16_nan(uint32_t bits) { return bits >> 16 | 0x40u; }
+
+// To nearest, ties to even.
+NOPT_HD uint16_t to_bfloat16(float value) {
+    const uint32_t bits = bits_of(value);
+    const uint32_t rounded = (bits + 0x7fffu + (bits >> 16 & 1u)) >> 16;
+    return static_cast<uint16_t>(is_nan_bits(bits) ? bfloat16_nan(bits) : rounded);
+}
+
+// Up with the probability that makes it right on average; `random` is uniform in 16 bits. (Croci et al. 2022.)
+NOPT_HD uint16_t to_bfloat16_stochastic(float value, uint32_t random) {
+    const uint32_t bits = bits_of(value);
+    return static_cast<uint16_t>(is_nan_bits(bits) ? bfloat16_nan(bits) : (bits + random) >> 16);
+}
+
+// To nearest, ties away from zero: then the 16 bits that are lost tell which way it went, and with them (the remainder)
+// the float32 is there again. (With ties to even 65,537 floats would share a bfloat16.)
+NOPT_HD uint16_t to_bfloat16_away(float value) {
+    const uint32_t bits = bits_of(value);
+    return static_cast<uint16_t>(is_nan_bits(bits) ? bfloat16_nan(bits) : (bits + 0x8000u) >> 16);
+}
+
+NOPT_HD uint16_t remainder_of(float value) { return static_cast<uint16_t>(bits_of(value)); }
+
+NOPT_HD float join_bfloat16(uint16_t value, uint16_t remainder) {
+    return float_of(((uint32_t{value} - (uint32_t{remainder} >> 15)) << 16) | remainder);
+}
+
+// ---- float16: IEEE 754 binary16 ----
+
+NOPT_HD float from_float16(uint16_t value) {
+    const uint32_t sign = (value & 0x8000u) << 16;
+    const uint32_t magnitude = (value & 0x7fffu) << 13;
+    // The exponent is off by 112. Subnormal ones get a leading 1 that is taken away again, exactly.
+    const float normal = float_of(magnitude + (112u << 23));
+    const float subnormal = float_of(magnitude + (113u << 23)) - float_of(113u << 23);
+    const float special = float_of(magnitude + (224u << 23));
+    const float result = magnitude >= (31u << 23) ? special : magnitude < (1u << 23) ? subnormal : normal;
+    return float_of(bits_of(result) | sign);
+}
+
+// To nearest, ties to even; beyond the largest, infinity.
+NOPT_HD uint16_t to_float16(float value) {
+    const uint32_t bits = bits_of(value);
+    const uint32_t magnitude = bits & 0x7fffffffu;
+    const uint32_t normal = (magnitude - (112u << 23) + 0xfffu + (magnitude >> 13 & 1u)) >> 13;
+    // Beside 0.5, what is left of a float is a multiple of the smallest float16.
+    const uint32_t subnormal = bits_of(float_of(magnitude) + 0.5f) - bits_of(0.5f);
+    const uint32_t special = magnitude > 0x7f800000u ? 0x7e00u : 0x7c00u;
+    const uint32_t result = magnitude >= (143u << 23) ? special : magnitude < (113u << 23) ? subnormal : normal;
+    return static_cast<uint16_t>(result | (bits >> 16 & 0x8000u));
+}
+
+// ---- elements of any type ----
+
+NOPT_HD int64_t bytes_of(int32_t dtype) { return dtype == NOPT_DTYPE_FLOAT32 ? 4 : 2; }
+
+NOPT_HD float from_half(int32_t dtype, uint16_t value) {
+    return dtype == NOPT_DTYPE_BFLOAT16 ? from_bfloat16(value) : from_float16(value);
+}
+
+NOPT_HD uint16_t to_half(int32_t dtype, float value) {
+    return dtype == NOPT_DTYPE_BFLOAT16 ? to_bfloat16(value) : to_float16(value);
+}
+
+// ---- the numbers of stochastic rounding ----
+
+constexpr int kRandomsPerBlock = 8;  // elements that share a block of random bits
+
+// For eight elements of a tensor in a row, from 8 block on. The upper byte of a word tells this use from others.
+NOPT_HD Philox rounding_bits(uint64_t seed, uint64_t step, uint32_t tensor, uint64_t block) {
+    const Philox counter = {{static_cast<uint32_t>(block),
+                             (static_cast<uint32_t>(block >> 32) & 0xffffffu) | uint32_t{kRandomRounding} << 24, tensor,
+                             static_cast<uint32_t>(step)}};
+    return philox(counter, static_cast<uint32_t>(seed), static_cast<uint32_t>(seed >> 32));
+}
+
+// The 16 bits of element k of the eight.
+NOPT_HD uint32_t rounding_bits_of(const Philox& bits, int k) { return bits.word[k / 2] >> (k % 2 * 16) & 0xffffu; }
+
+}  // namespace nopt
