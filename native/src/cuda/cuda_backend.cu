@@ -51,8 +51,10 @@ const PrepareKernel kPrepareKernels[kRuleCount] = {
 };
 
 using SumsKernel = void (*)(DimerTable, SumTable, Sums*);
-const SumsKernel kSumsKernels[kDimerSumsCount] = {&sums_kernel<kSumsNorm>, &sums_kernel<kSumsProject>,
-                                                  &sums_kernel<kSumsRotate>, &sums_kernel<kSumsOptimize>};
+template <bool kHalves>
+const SumsKernel kSumsKernels[kDimerSumsCount] = {&sums_kernel<kSumsNorm, false>, &sums_kernel<kSumsProject, kHalves>,
+                                                  &sums_kernel<kSumsRotate, kHalves>,
+                                                  &sums_kernel<kSumsOptimize, kHalves>};
 
 int64_t blocks_for(int64_t count, int64_t per_block) { return (count + per_block - 1) / per_block; }
 
@@ -340,17 +342,19 @@ public:
 
         ElementwiseTable table = {};
         table.set = data.piece_table();
-        table.param = data.floats(set, NOPT_ROLE_PARAM);
-        table.grad = data.floats(set, NOPT_ROLE_GRAD);
+        table.theta = theta_table(set);
+        table.grad = data.table(set, NOPT_ROLE_GRAD);
         for (int s = 0; s < states.count; ++s) {
-            table.states[s] = data.floats(set, states.roles[s]);
+            table.states[s] = data.table(set, states.roles[s]);
         }
-        if (dimer == nullptr) {
-            const auto kernel = kUpdateKernels<PlainSource>[rule][input.variant];
-            launch_pieces(name, data, kernel, stream, table, PlainSource::Table{}, scalars);
+        table.theta.stochastic = (input.flags & NOPT_FLAG_STOCHASTIC_ROUNDING) != 0 ? 1 : 0;
+        table.theta.rounding_seed = input.rounding_seed;
+        table.theta.host_step = input.step;
+        table.theta.device_step = counter == nullptr ? nullptr : cuda_counter(counter)->step();
+        if (set.has_halves) {
+            update<true>(name, set, rule, input.variant, dimer, stream, table, scalars);
         } else {
-            const auto kernel = kUpdateKernels<DimerSource>[rule][input.variant];
-            launch_pieces(name, data, kernel, stream, table, dimer_table(set, dimer), scalars);
+            update<false>(name, set, rule, input.variant, dimer, stream, table, scalars);
         }
     }
 
@@ -367,7 +371,8 @@ public:
         CudaDimer& dimer = dimer_of(pass);
         const cudaStream_t stream = static_cast<cudaStream_t>(stream_pointer);
         if (data.sum_task_count > 0) {
-            const SumsKernel kernel = kSumsKernels[sums_for(pass.decision)];
+            const DimerSums kind = sums_for(pass.decision);
+            const SumsKernel kernel = set.has_halves ? kSumsKernels<true>[kind] : kSumsKernels<false>[kind];
             launch("summing up", kernel, data.grid(kernel, data.sum_task_count), kThreadsPerBlock, stream,
                    dimer_table(set, &pass), data.sum_table(), dimer.chunk_sums.get());
         }
@@ -406,15 +411,27 @@ public:
     }
 
     void dimer_displace(ParamSet& set, double displacement, void* stream) override {
-        run_elements<DisplaceElements>(set, nullptr, displacement, "displacing", stream);
+        if (set.has_halves) {
+            run_elements<DisplaceElements<true>>(set, nullptr, displacement, "displacing", stream);
+        } else {
+            run_elements<DisplaceElements<false>>(set, nullptr, displacement, "displacing", stream);
+        }
     }
 
     void dimer_turn(ParamSet& set, const DimerPass& pass, void* stream) override {
-        run_elements<TurnElements>(set, &pass, pass.input.displacement, "rotating", stream);
+        if (set.has_halves) {
+            run_elements<TurnElements<true>>(set, &pass, pass.input.displacement, "rotating", stream);
+        } else {
+            run_elements<TurnElements<false>>(set, &pass, pass.input.displacement, "rotating", stream);
+        }
     }
 
     void dimer_restore(ParamSet& set, void* stream) override {
-        run_elements<RestoreElements>(set, nullptr, 0.0, "restoring", stream);
+        if (set.has_halves) {
+            run_elements<RestoreElements<true>>(set, nullptr, 0.0, "restoring", stream);
+        } else {
+            run_elements<RestoreElements<false>>(set, nullptr, 0.0, "restoring", stream);
+        }
     }
 
     DimerReading dimer_read(DimerData& data, int64_t scope) override {
@@ -451,9 +468,33 @@ private:
     // A kernel over all pieces of a set that has some.
     template <class... Parameters>
     static void launch_pieces(const char* name, CudaSet& data, void (*kernel)(Parameters...), cudaStream_t stream,
-                              Parameters... arguments) {
+                              std::common_type_t<Parameters>... arguments) {
         launch(name, kernel, data.grid(kernel, blocks_for(data.piece_count, kWarpsPerBlock)), kThreadsPerBlock, stream,
                arguments...);
+    }
+
+    template <bool kHalves>
+    static void update(const char* name, const ParamSet& set, int rule, uint32_t variant, const DimerPass* dimer,
+                       cudaStream_t stream, const ElementwiseTable& table, const GroupScalars& scalars) {
+        if (dimer == nullptr) {
+            using Source = PlainSource<kHalves>;
+            launch_pieces(
+                name, set_data(set), kUpdateKernels<Source>[rule][variant], stream, table, typename Source::Table {},
+                scalars);
+        } else {
+            launch_pieces(name, set_data(set), kUpdateKernels<DimerSource<kHalves>>[rule][variant], stream, table,
+                          dimer_table(set, dimer), scalars);
+        }
+    }
+
+    static ThetaTable theta_table(const ParamSet& set) {
+        const CudaSet& data = set_data(set);
+        ThetaTable table = {};
+        table.types = data.types.get();
+        table.param = data.table(set, NOPT_ROLE_PARAM);
+        table.master = data.table(set, NOPT_ROLE_MASTER_PARAM);
+        table.remainder = data.table(set, NOPT_ROLE_PARAM_REMAINDER);
+        return table;
     }
 
     // `pass` may be null for what needs no scopes.
@@ -461,13 +502,13 @@ private:
         const CudaSet& data = set_data(set);
         DimerTable table = {};
         table.set = data.piece_table();
-        table.grad = data.floats(set, pass != nullptr ? pass->grad : NOPT_ROLE_GRAD);
-        table.displaced = data.floats(set, pass != nullptr ? pass->displaced : NOPT_ROLE_GRAD_DISPLACED);
-        table.direction = data.floats(set, NOPT_ROLE_DIRECTION);
-        table.rotation_direction = data.floats(set, NOPT_ROLE_ROTATION_DIRECTION);
-        table.param = data.floats(set, NOPT_ROLE_PARAM);
-        table.param_backup = data.floats(set, NOPT_ROLE_PARAM_BACKUP);
-        table.grad_backup = data.floats(set, NOPT_ROLE_GRAD_BACKUP);
+        table.grad = data.table(set, pass != nullptr ? pass->grad : NOPT_ROLE_GRAD);
+        table.displaced = data.table(set, pass != nullptr ? pass->displaced : NOPT_ROLE_GRAD_DISPLACED);
+        table.direction = data.table(set, NOPT_ROLE_DIRECTION);
+        table.rotation_direction = data.table(set, NOPT_ROLE_ROTATION_DIRECTION);
+        table.theta = theta_table(set);
+        table.param_backup = data.table(set, NOPT_ROLE_PARAM_BACKUP);
+        table.grad_backup = data.table(set, NOPT_ROLE_GRAD_BACKUP);
         if (pass != nullptr) {
             const CudaDimer& dimer = dimer_of(*pass);
             table.scopes = dimer.scopes.get();

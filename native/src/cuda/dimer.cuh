@@ -6,6 +6,7 @@
 #include "cuda/pieces.cuh"
 #include "cuda/published.cuh"
 #include "cuda/scalars.cuh"
+#include "cuda/theta.cuh"
 #include "dimer/dimer.h"
 #include "numerics/philox.h"
 
@@ -14,13 +15,13 @@ namespace nopt {
 // A dimer's pass; all in device memory, passed by value. A role that is not bound is null.
 struct DimerTable {
     PieceTable set;
-    const float* const* grad;
-    const float* const* displaced;
-    float* const* direction;
-    float* const* rotation_direction;
-    float* const* param;
-    float* const* param_backup;
-    float* const* grad_backup;
+    ThetaTable theta;
+    RoleTable grad;
+    RoleTable displaced;
+    RoleTable direction;
+    RoleTable rotation_direction;
+    RoleTable param_backup;
+    RoleTable grad_backup;
     DimerScope* scopes;
     int32_t per_tensor;
     int32_t decision;  // a DimerDecision
@@ -64,7 +65,7 @@ __global__ void __launch_bounds__(kThreadsPerBlock)
     randomize_kernel(const __grid_constant__ DimerTable table, const int64_t* first_element, uint64_t seed,
                      uint64_t offset) {
     for_each_piece(table.set, [&](const Piece& piece) {
-        float* const direction = table.direction[piece.tensor] + piece.begin;
+        float* const direction = Cells<false>(table.direction, nullptr, NOPT_ROLE_DIRECTION, piece).at;
         const uint64_t first = offset + static_cast<uint64_t>(first_element[piece.tensor] + piece.begin);
         for (int i = lane_of_warp(); i < piece.count; i += kWarpThreads) {
             direction[i] = random_component(seed, first + static_cast<uint64_t>(i));
@@ -73,14 +74,15 @@ __global__ void __launch_bounds__(kThreadsPerBlock)
 }
 
 // Runs Elements over every piece. It is made from (table, piece, value), says whether its buffers are aligned alike,
-// and does one or four elements.
+// and does one or some elements.
 template <class Elements>
 __global__ void __launch_bounds__(kThreadsPerBlock)
     dimer_kernel(const __grid_constant__ DimerTable table, double value) {
+    using Wide = typename Elements::Wide;
     for_each_piece(table.set, [&](const Piece& piece) {
         Elements elements(table, piece, value);
         const int off = elements.offset();
-        for_each_element(piece.count, off, elements.aligned_like(off), elements);
+        for_each_element<Wide>(piece.count, off, elements.aligned_like(off), elements);
     });
 }
 
@@ -89,126 +91,131 @@ __device__ inline const DimerScope& scope_of(const DimerTable& table, const Piec
 }
 
 struct ScaleElements {
-    float* direction;
+    using Wide = Pack;
+
+    Cells<false> direction;
     double factor;
+    bool scales;
 
     __device__ ScaleElements(const DimerTable& table, const Piece& piece, double)
-        : direction(table.direction[piece.tensor] + piece.begin), factor(scope_of(table, piece).along) {
-        if (scope_of(table, piece).turns == 0) {
-            direction = nullptr;
-        }
-    }
-    __device__ int offset() const { return misalignment(direction); }
+        : direction(table.direction, nullptr, NOPT_ROLE_DIRECTION, piece),
+          factor(scope_of(table, piece).along),
+          scales(scope_of(table, piece).turns != 0) {}
+    __device__ int offset() const { return direction.misalignment<Wide>(); }
     __device__ bool aligned_like(int) const { return true; }
 
     template <class Values>
     __device__ void operator()(int i) {
-        if (direction == nullptr) {
+        if (!scales) {
             return;
         }
-        Values n = values_at<Values>(direction, i);
+        Values n = direction.load<Values>(i);
 #pragma unroll
         for (int k = 0; k < Values::kCount; ++k) {
             n.v[k] = scaled(n.v[k], factor);
         }
-        values_at<Values>(direction, i) = n;
+        direction.store(i, n);
     }
 };
 
+// theta + displacement N, to PARAM.
+template <class Values>
+__device__ inline Values displaced_values(Values theta, float displacement, const Values& n) {
+#pragma unroll
+    for (int k = 0; k < Values::kCount; ++k) {
+        theta.v[k] = displaced_param(theta.v[k], displacement, n.v[k]);
+    }
+    return theta;
+}
+
+template <bool kHalves>
 struct DisplaceElements {
-    float* param;
-    float* param_backup;
-    const float* direction;
-    const float* grad;
-    float* grad_backup;  // null: g stays where it is
+    using Wide = WideOf<kHalves>;
+
+    Theta<kHalves> theta;
+    Cells<kHalves> param_backup;
+    Cells<false> direction;
+    Cells<kHalves> grad;
+    Cells<kHalves> grad_backup;  // null: g stays where it is
     float displacement;
 
     __device__ DisplaceElements(const DimerTable& table, const Piece& piece, double value)
-        : param(table.param[piece.tensor] + piece.begin),
-          param_backup(table.param_backup[piece.tensor] + piece.begin),
-          direction(table.direction[piece.tensor] + piece.begin),
-          grad(nullptr),
-          grad_backup(nullptr),
+        : theta(table.theta, table.theta.param, piece),
+          param_backup(table.param_backup, table.theta.types, NOPT_ROLE_PARAM, piece),
+          direction(table.direction, nullptr, NOPT_ROLE_DIRECTION, piece),
           displacement(static_cast<float>(value)) {
         if (table.grad_backup != nullptr) {
-            grad = table.grad[piece.tensor] + piece.begin;
-            grad_backup = table.grad_backup[piece.tensor] + piece.begin;
+            grad = Cells<kHalves>(table.grad, table.theta.types, NOPT_ROLE_GRAD, piece);
+            grad_backup = Cells<kHalves>(table.grad_backup, table.theta.types, NOPT_ROLE_GRAD, piece);
         }
     }
-    __device__ int offset() const { return misalignment(param); }
+    __device__ int offset() const { return theta.template offset<Wide>(); }
     __device__ bool aligned_like(int off) const {
-        return misalignment(param_backup) == off && misalignment(direction) == off &&
-               (grad_backup == nullptr || (misalignment(grad) == off && misalignment(grad_backup) == off));
+        return theta.template aligned_like<Wide>(off) && param_backup.template misalignment<Wide>() == off &&
+               direction.misalignment<Wide>() == off &&
+               (grad_backup.at == nullptr ||
+                (grad.template misalignment<Wide>() == off && grad_backup.template misalignment<Wide>() == off));
     }
 
     template <class Values>
     __device__ void operator()(int i) {
-        const Values p = values_at<Values>(param, i);
-        const Values n = values_at<Values>(direction, i);
-        Values g = {};
-        if (grad_backup != nullptr) {
-            g = values_at<Values>(grad, i);
-        }
-        Values moved;
-#pragma unroll
-        for (int k = 0; k < Values::kCount; ++k) {
-            moved.v[k] = displaced_param(p.v[k], displacement, n.v[k]);
-        }
-        values_at<Values>(param_backup, i) = p;
-        values_at<Values>(param, i) = moved;
-        if (grad_backup != nullptr) {
-            values_at<Values>(grad_backup, i) = g;
+        const Values p = theta.template load<Values>(i);
+        const Values n = direction.load<Values>(i);
+        param_backup.template copy<Values>(i, theta.param);
+        theta.param.store(i, displaced_values(p, displacement, n));
+        if (grad_backup.at != nullptr) {
+            grad_backup.template copy<Values>(i, grad);
         }
     }
 };
 
 // Turns N or T, or both, and displaces theta anew along one of them.
+template <bool kHalves>
 struct TurnElements {
+    using Wide = WideOf<kHalves>;
+
     DimerScope scope;
     int decision;
     bool turns;
     float displacement;
-    const float* grad;
-    const float* displaced;
-    float* direction;
-    float* rotation_direction;  // null for a fixed rate
-    float* param;
-    const float* param_backup;
+    Theta<kHalves> theta;
+    Cells<kHalves> grad;
+    Cells<kHalves> displaced;
+    Cells<false> direction;
+    Cells<false> rotation_direction;  // null for a fixed rate
 
     __device__ TurnElements(const DimerTable& table, const Piece& piece, double value)
         : scope(scope_of(table, piece)),
           decision(table.decision),
           displacement(static_cast<float>(value)),
-          grad(table.grad[piece.tensor] + piece.begin),
-          displaced(table.displaced[piece.tensor] + piece.begin),
-          direction(table.direction[piece.tensor] + piece.begin),
-          rotation_direction(nullptr),
-          param(table.param[piece.tensor] + piece.begin),
-          param_backup(table.param_backup[piece.tensor] + piece.begin) {
+          theta(table.theta, table.param_backup, piece),
+          grad(table.grad, table.theta.types, NOPT_ROLE_GRAD, piece),
+          displaced(table.displaced, table.theta.types, NOPT_ROLE_GRAD, piece),
+          direction(table.direction, nullptr, NOPT_ROLE_DIRECTION, piece) {
         turns = decision == kDecidePlane ? scope.displaces != 0 : scope.turns != 0;
         if (decision != kDecideRotate) {
-            rotation_direction = table.rotation_direction[piece.tensor] + piece.begin;
+            rotation_direction = Cells<false>(table.rotation_direction, nullptr, NOPT_ROLE_ROTATION_DIRECTION, piece);
         }
     }
-    __device__ int offset() const { return misalignment(param); }
+    __device__ int offset() const { return theta.template offset<Wide>(); }
     __device__ bool aligned_like(int off) const {
-        return misalignment(grad) == off && misalignment(displaced) == off && misalignment(direction) == off &&
-               misalignment(param_backup) == off &&
-               (rotation_direction == nullptr || misalignment(rotation_direction) == off);
+        return theta.template aligned_like<Wide>(off) && grad.template misalignment<Wide>() == off &&
+               displaced.template misalignment<Wide>() == off && direction.misalignment<Wide>() == off &&
+               (rotation_direction.at == nullptr || rotation_direction.misalignment<Wide>() == off);
     }
 
     template <class Values>
     __device__ void operator()(int i) {
-        Values n = values_at<Values>(direction, i);
-        Values p = values_at<Values>(param_backup, i);
+        Values n = direction.load<Values>(i);
+        const Values p = theta.template load<Values>(i);
         Values along = n;
         if (turns) {
             Values t = {};
             if (decision == kDecideOptimizeAgain) {
-                t = values_at<Values>(rotation_direction, i);
+                t = rotation_direction.load<Values>(i);
             }
-            const Values g = values_at<Values>(grad, i);
-            const Values g2 = values_at<Values>(displaced, i);
+            const Values g = grad.template load<Values>(i);
+            const Values g2 = displaced.template load<Values>(i);
 #pragma unroll
             for (int k = 0; k < Values::kCount; ++k) {
                 const float d = gradient_difference(g2.v[k], g.v[k]);
@@ -224,33 +231,32 @@ struct TurnElements {
                 }
             }
             if (decision != kDecidePlane) {
-                values_at<Values>(direction, i) = n;
+                direction.store(i, n);
             }
             if (decision != kDecideRotate) {
-                values_at<Values>(rotation_direction, i) = along;
+                rotation_direction.store(i, along);
             }
         }
-#pragma unroll
-        for (int k = 0; k < Values::kCount; ++k) {
-            p.v[k] = displaced_param(p.v[k], displacement, along.v[k]);
-        }
-        values_at<Values>(param, i) = p;
+        theta.param.store(i, displaced_values(p, displacement, along));
     }
 };
 
+template <bool kHalves>
 struct RestoreElements {
-    float* param;
-    const float* param_backup;
+    using Wide = WideOf<kHalves>;
+
+    Cells<kHalves> param;
+    Cells<kHalves> param_backup;
 
     __device__ RestoreElements(const DimerTable& table, const Piece& piece, double)
-        : param(table.param[piece.tensor] + piece.begin),
-          param_backup(table.param_backup[piece.tensor] + piece.begin) {}
-    __device__ int offset() const { return misalignment(param); }
-    __device__ bool aligned_like(int off) const { return misalignment(param_backup) == off; }
+        : param(table.theta.param, table.theta.types, NOPT_ROLE_PARAM, piece),
+          param_backup(table.param_backup, table.theta.types, NOPT_ROLE_PARAM, piece) {}
+    __device__ int offset() const { return param.template misalignment<Wide>(); }
+    __device__ bool aligned_like(int off) const { return param_backup.template misalignment<Wide>() == off; }
 
     template <class Values>
     __device__ void operator()(int i) {
-        values_at<Values>(param, i) = values_at<Values>(param_backup, i);
+        param.template copy<Values>(i, param_backup);
     }
 };
 

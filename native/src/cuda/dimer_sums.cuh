@@ -27,40 +27,47 @@ constexpr int kWarpLeaves = kChunkLeaves / kWarpsPerBlock;
 constexpr int64_t kWarpSumElements = kWarpLeaves * kLeafElements;
 
 // The values at one place of the buffers that the kind of sum reads; the rest is 0 and costs nothing.
-template <int Kind>
+template <int Kind, bool kHalves>
 struct SumSource {
     static constexpr int kSums = Kind == kSumsRotate ? 5 : Kind == kSumsOptimize ? 6 : 1;
     static constexpr bool kGrad = Kind != kSumsNorm;
     static constexpr bool kDisplaced = Kind == kSumsRotate || Kind == kSumsOptimize;
     static constexpr bool kRotation = Kind == kSumsOptimize;
 
-    const float* grad;
-    const float* displaced;
-    const float* direction;
-    const float* rotation_direction;
+    Cells<kHalves> grad;
+    Cells<kHalves> displaced;
+    Cells<false> direction;
+    Cells<false> rotation_direction;
 
     __device__ SumSource(const DimerTable& table, const Piece& piece)
-        : grad(kGrad ? table.grad[piece.tensor] + piece.begin : nullptr),
-          displaced(kDisplaced ? table.displaced[piece.tensor] + piece.begin : nullptr),
-          direction(table.direction[piece.tensor] + piece.begin),
-          rotation_direction(kRotation ? table.rotation_direction[piece.tensor] + piece.begin : nullptr) {}
+        : direction(table.direction, nullptr, NOPT_ROLE_DIRECTION, piece) {
+        if (kGrad) {
+            grad = Cells<kHalves>(table.grad, table.theta.types, NOPT_ROLE_GRAD, piece);
+        }
+        if (kDisplaced) {
+            displaced = Cells<kHalves>(table.displaced, table.theta.types, NOPT_ROLE_GRAD, piece);
+        }
+        if (kRotation) {
+            rotation_direction = Cells<false>(table.rotation_direction, nullptr, NOPT_ROLE_ROTATION_DIRECTION, piece);
+        }
+    }
 
     __device__ bool aligned() const {
-        return misalignment(grad) == 0 && misalignment(displaced) == 0 && misalignment(direction) == 0 &&
-               misalignment(rotation_direction) == 0;
+        return grad.template misalignment<Pack>() == 0 && displaced.template misalignment<Pack>() == 0 &&
+               direction.misalignment<Pack>() == 0 && rotation_direction.misalignment<Pack>() == 0;
     }
 
     // The elements from i on; 0 from `count` on, which adds nothing.
-    template <bool kWhole>
-    __device__ Pack load(const float* buffer, int i, int count) const {
+    template <bool kWhole, class AnyCells>
+    __device__ Pack load(const AnyCells& cells, int i, int count) const {
         Pack values = {};
         if (kWhole || i + 4 <= count) {
-            values = values_at<Pack>(buffer, i);
+            values = cells.template load<Pack>(i);
         } else {
 #pragma unroll
             for (int k = 0; k < 4; ++k) {
                 if (i + k < count) {
-                    values.v[k] = buffer[i + k];
+                    values.v[k] = cells.template load<Single>(i + k).v[0];
                 }
             }
         }
@@ -82,8 +89,13 @@ struct SumSource {
 
     // Adds one element to one lane.
     __device__ void add_one(int i, double (&sum)[kSums]) const {
-        add(kGrad ? grad[i] : 0.0f, kDisplaced ? displaced[i] : 0.0f, direction[i],
-            kRotation ? rotation_direction[i] : 0.0f, sum);
+        add(kGrad ? one(grad, i) : 0.0f, kDisplaced ? one(displaced, i) : 0.0f, one(direction, i),
+            kRotation ? one(rotation_direction, i) : 0.0f, sum);
+    }
+
+    template <class AnyCells>
+    __device__ static float one(const AnyCells& cells, int i) {
+        return cells.template load<Single>(i).v[0];
     }
 
     // A product of two floats is exact in double: fused or not, each addition rounds once.
@@ -124,9 +136,9 @@ __device__ inline double tree_of_threads(double value) {
 }
 
 // Of the elements of a piece, in the first thread of the warp.
-template <int Kind>
-__device__ inline void sum_piece(const SumSource<Kind>& source, int count, double (&sums)[SumSource<Kind>::kSums]) {
-    constexpr int kSums = SumSource<Kind>::kSums;
+template <class Source>
+__device__ inline void sum_piece(const Source& source, int count, double (&sums)[Source::kSums]) {
+    constexpr int kSums = Source::kSums;
     constexpr int kLeafThreads = kLanes / 4;  // that share a leaf where accesses are wide: four lanes each
     constexpr int kRows = static_cast<int>(kLeafElements) / kLanes;
     [[maybe_unused]] constexpr int kUnrolled =
@@ -176,11 +188,12 @@ __device__ inline void sum_piece(const SumSource<Kind>& source, int count, doubl
     }
 }
 
-template <int Kind>
+template <int Kind, bool kHalves>
 __global__ void __launch_bounds__(kThreadsPerBlock)
     sums_kernel(const __grid_constant__ DimerTable table, const __grid_constant__ SumTable sum_table,
                 Sums* chunk_sums) {
-    constexpr int kSums = SumSource<Kind>::kSums;
+    using Source = SumSource<Kind, kHalves>;
+    constexpr int kSums = Source::kSums;
     __shared__ double shares[kSums][kWarpsPerBlock];
     const int warp = warp_of_block();
     const int lane = lane_of_warp();
@@ -190,7 +203,7 @@ __global__ void __launch_bounds__(kThreadsPerBlock)
         const Piece piece = sum_table.pieces[t * kWarpsPerBlock + warp];
         double sums[kSums] = {};
         if (piece.count > 0) {
-            sum_piece<Kind>(SumSource<Kind>(table, piece), piece.count, sums);
+            sum_piece(Source(table, piece), piece.count, sums);
         }
         if (task.chunk_count > 1) {
             if (lane == 0 && piece.count > 0) {

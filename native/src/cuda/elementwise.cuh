@@ -3,8 +3,10 @@
 
 #include <stdint.h>
 
+#include "cuda/dimer.cuh"
 #include "cuda/pieces.cuh"
 #include "cuda/scalars.cuh"
+#include "cuda/theta.cuh"
 #include "dimer/dimer.h"
 #include "rules/registry.h"
 
@@ -13,27 +15,32 @@ namespace nopt {
 // What an update needs beside the scalars; all in device memory, passed by value.
 struct ElementwiseTable {
     PieceTable set;
-    float* const* param;               // per tensor
-    const float* const* grad;          // per tensor
-    float* const* states[kMaxStates];  // per tensor, in the rule's order
+    ThetaTable theta;
+    RoleTable grad;
+    RoleTable states[kMaxStates];  // in the rule's order
 };
 
 // Where theta and the gradient that the rule sees come from: a piece of the buffers themselves.
+template <bool kHalves>
 struct PlainSource {
     struct Table {};
+    static constexpr bool kHasHalves = kHalves;
 
-    const float* param;
-    const float* grad;
+    Theta<kHalves> theta;
+    Cells<kHalves> grad;
 
     __device__ PlainSource(const ElementwiseTable& table, const Table&, const Piece& piece)
-        : param(table.param[piece.tensor] + piece.begin), grad(table.grad[piece.tensor] + piece.begin) {}
+        : theta(table.theta, table.theta.param, piece), grad(table.grad, table.theta.types, NOPT_ROLE_GRAD, piece) {}
 
-    __device__ bool aligned_like(int off) const { return misalignment(grad) == off; }
+    template <class Wide>
+    __device__ bool aligned_like(int off) const {
+        return theta.template aligned_like<Wide>(off) && grad.template misalignment<Wide>() == off;
+    }
 
     template <class Values>
     __device__ void load(int i, Values& p, Values& g) {
-        p = values_at<Values>(param, i);
-        g = values_at<Values>(grad, i);
+        p = theta.template load<Values>(i);
+        g = grad.template load<Values>(i);
     }
 
     template <class Values>
@@ -41,53 +48,70 @@ struct PlainSource {
 };
 
 // ... or what a dimer makes of them. Which of its buffers are read is the same for a whole piece.
+template <bool kHalves>
 struct DimerSource {
     using Table = DimerTable;
+    static constexpr bool kHasHalves = kHalves;
 
-    const float* param;
-    const float* grad;
-    const float* other;  // what N turns with: the displaced gradient, or T; null if it stays
-    float* direction;
-    bool difference;
+    Theta<kHalves> theta;
+    Cells<kHalves> grad;
+    Cells<kHalves> displaced;  // null if N stays, or turns with T
+    Cells<false> rotation;     // T; null if N stays, or turns with the difference of the gradients
+    Cells<false> direction;
     double along;
     double across;
     float correction;
-    Pack turned_direction;
+    Pack8 turned_direction;
 
-    __device__ DimerSource(const ElementwiseTable& table, const DimerTable& dimer, const Piece& piece) {
+    __device__ DimerSource(const ElementwiseTable& table, const DimerTable& dimer, const Piece& piece)
+        : theta(table.theta, dimer.decision == kDecideProject ? table.theta.param : dimer.param_backup, piece),
+          grad(dimer.grad, table.theta.types, NOPT_ROLE_GRAD, piece),
+          direction(dimer.direction, nullptr, NOPT_ROLE_DIRECTION, piece) {
         const DimerScope& scope = dimer.scopes[dimer.per_tensor != 0 ? piece.tensor : 0];
-        const bool projects = dimer.decision == kDecideProject;
-        difference = dimer.decision == kDecideRotate;
         along = scope.along;
         across = scope.across;
         correction = scope.correction;
-        param = (projects ? table.param : dimer.param_backup)[piece.tensor] + piece.begin;
-        grad = dimer.grad[piece.tensor] + piece.begin;
-        direction = dimer.direction[piece.tensor] + piece.begin;
-        other = nullptr;
-        if (!projects && scope.turns != 0) {
-            other = (difference ? dimer.displaced : dimer.rotation_direction)[piece.tensor] + piece.begin;
+        if (dimer.decision != kDecideProject && scope.turns != 0) {
+            if (dimer.decision == kDecideRotate) {
+                displaced = Cells<kHalves>(dimer.displaced, table.theta.types, NOPT_ROLE_GRAD, piece);
+            } else {
+                rotation = Cells<false>(dimer.rotation_direction, nullptr, NOPT_ROLE_ROTATION_DIRECTION, piece);
+            }
         }
     }
 
+    __device__ bool turns() const { return displaced.at != nullptr || rotation.at != nullptr; }
+
+    template <class Wide>
     __device__ bool aligned_like(int off) const {
-        return misalignment(param) == off && misalignment(grad) == off && misalignment(direction) == off &&
-               (other == nullptr || misalignment(other) == off);
+        return theta.template aligned_like<Wide>(off) && grad.template misalignment<Wide>() == off &&
+               direction.misalignment<Wide>() == off &&
+               (displaced.at == nullptr || displaced.template misalignment<Wide>() == off) &&
+               (rotation.at == nullptr || rotation.misalignment<Wide>() == off);
     }
 
     template <class Values>
     __device__ void load(int i, Values& p, Values& g) {
-        p = values_at<Values>(param, i);
-        g = values_at<Values>(grad, i);
-        if (other == nullptr && correction == 0.0f) {
+        p = theta.template load<Values>(i);
+        g = grad.template load<Values>(i);
+        if (!turns() && correction == 0.0f) {
             return;
         }
-        Values n = values_at<Values>(direction, i);
-        if (other != nullptr) {
-            const Values x = values_at<Values>(other, i);
+        Values n = direction.load<Values>(i);
+        if (turns()) {
+            Values x;
+            if (rotation.at != nullptr) {
+                x = rotation.load<Values>(i);
+            } else {
+                x = displaced.template load<Values>(i);
+#pragma unroll
+                for (int k = 0; k < Values::kCount; ++k) {
+                    x.v[k] = gradient_difference(x.v[k], g.v[k]);
+                }
+            }
 #pragma unroll
             for (int k = 0; k < Values::kCount; ++k) {
-                n.v[k] = turned(along, n.v[k], across, difference ? gradient_difference(x.v[k], g.v[k]) : x.v[k]);
+                n.v[k] = turned(along, n.v[k], across, x.v[k]);
                 turned_direction.v[k] = n.v[k];
             }
         }
@@ -102,25 +126,24 @@ struct DimerSource {
     // After all loads of the element, so that none of them has to wait for it.
     template <class Values>
     __device__ void store(int i) {
-        if (other != nullptr) {
+        if (turns()) {
             Values n;
 #pragma unroll
             for (int k = 0; k < Values::kCount; ++k) {
                 n.v[k] = turned_direction.v[k];
             }
-            values_at<Values>(direction, i) = n;
+            direction.store<Values>(i, n);
         }
     }
 };
 
-// The elements of a piece, one or four at a time.
+// The elements of a piece, one or some at a time.
 template <class Rule, int Variant, class Source>
 struct Update {
     static constexpr int kStates = Rule::states(Variant).count;
 
     Source source;
-    float* param;
-    float* states[kMaxStates];
+    Cells<Source::kHasHalves> states[kMaxStates];
     typename Rule::Scalars scalars;
 
     template <class Values>
@@ -131,7 +154,7 @@ struct Update {
         Values own[kMaxStates];
 #pragma unroll
         for (int s = 0; s < kStates; ++s) {
-            own[s] = values_at<Values>(states[s], i);
+            own[s] = states[s].template load<Values>(i);
         }
 #pragma unroll
         for (int k = 0; k < Values::kCount; ++k) {
@@ -146,10 +169,10 @@ struct Update {
                 own[s].v[k] = state[s];
             }
         }
-        values_at<Values>(param, i) = p;
+        source.theta.store(i, p);
 #pragma unroll
         for (int s = 0; s < kStates; ++s) {
-            values_at<Values>(states[s], i) = own[s];
+            states[s].store(i, own[s]);
         }
         source.template store<Values>(i);
     }
@@ -160,18 +183,19 @@ __global__ void __launch_bounds__(kThreadsPerBlock)
     update_kernel(const __grid_constant__ ElementwiseTable table,
                   const __grid_constant__ typename Source::Table source_table,
                   const __grid_constant__ GroupScalars groups) {
+    using Wide = WideOf<Source::kHasHalves>;
     using Elements = Update<Rule, Variant, Source>;
     for_each_piece(table.set, [&](const Piece& piece) {
-        float* const param = table.param[piece.tensor] + piece.begin;
-        Elements elements = {Source(table, source_table, piece), param, {}, scalars_of<Rule>(groups, piece.tensor)};
-        const int off = misalignment(param);
-        bool wide = elements.source.aligned_like(off);
+        Elements elements = {Source(table, source_table, piece), {}, scalars_of<Rule>(groups, piece.tensor)};
+        const int off = elements.source.theta.template offset<Wide>();
+        bool wide = elements.source.template aligned_like<Wide>(off);
 #pragma unroll
         for (int s = 0; s < Elements::kStates; ++s) {
-            elements.states[s] = table.states[s][piece.tensor] + piece.begin;
-            wide = wide && misalignment(elements.states[s]) == off;
+            elements.states[s] =
+                Cells<Source::kHasHalves>(table.states[s], table.theta.types, Rule::states(Variant).roles[s], piece);
+            wide = wide && elements.states[s].template misalignment<Wide>() == off;
         }
-        for_each_element(piece.count, off, wide, elements);
+        for_each_element<Wide>(piece.count, off, wide, elements);
     });
 }
 

@@ -134,6 +134,7 @@ struct CudaData : BackendData {
           group_scalars(device_array<unsigned char>(std::max<size_t>(set.counts.size(), 1) * kMaxScalars)) {
         tuning = &tuning_for(10 * device_attribute(cudaDevAttrComputeCapabilityMajor, set.device) +
                              device_attribute(cudaDevAttrComputeCapabilityMinor, set.device));
+        types = device_array<uint32_t>(set.counts.size());
         for (DeviceArray<void*>& role : pointers) {
             role = device_array<void*>(set.counts.size());
         }
@@ -168,6 +169,15 @@ struct CudaData : BackendData {
             }
             role_versions[role] = set.versions[role];
         }
+        if (set.has_halves) {
+            std::vector<uint32_t> all(set.counts.size(), 0);
+            for (size_t t = 0; t < all.size(); ++t) {
+                for (int role = 0; role < kRoleCount; ++role) {
+                    all[t] |= static_cast<uint32_t>(set.dtype(static_cast<nopt_role>(role), t)) << (2 * role);
+                }
+            }
+            staging.upload(types.get(), all.data(), all.size() * sizeof(uint32_t), stream);
+        }
         if (!has_groups || tensor_options_version != set.tensor_options_version) {
             upload_groups(set, stream);
             tensor_options_version = set.tensor_options_version;
@@ -177,9 +187,9 @@ struct CudaData : BackendData {
 
     bool is_current(const ParamSet& set) const { return has_groups && version == set.version; }
 
-    // The role's addresses, of float buffers; null if it is not bound.
-    float* const* floats(const ParamSet& set, nopt_role role) const {
-        return set.bound(role) ? reinterpret_cast<float* const*>(pointers[role].get()) : nullptr;
+    // The role's addresses; null if it is not bound.
+    RoleTable table(const ParamSet& set, nopt_role role) const {
+        return set.bound(role) ? reinterpret_cast<RoleTable>(pointers[role].get()) : nullptr;
     }
 
     PieceTable piece_table() const { return {pieces.get(), piece_count}; }
@@ -200,6 +210,7 @@ struct CudaData : BackendData {
     std::vector<int64_t> first_chunk;    // of each tensor, and the number of all
     DeviceArray<int64_t> first_element;  // of each tensor, among those of all
     DeviceArray<void*> pointers[kRoleCount];
+    DeviceArray<uint32_t> types;  // see TypeTable
     std::vector<Group> groups;
     DeviceArray<double> group_lr_scale;
     DeviceArray<double> group_weight_decay;

@@ -106,7 +106,11 @@ NOPT_HD Philox rounding_bits(uint64_t seed, uint64_t step, uint32_t tensor, uint
     return philox(counter, static_cast<uint32_t>(seed), static_cast<uint32_t>(seed >> 32));
 }
 
-// The 16 bits of element k of the eight.
-NOPT_HD uint32_t rounding_bits_of(const Philox& bits, int k) { return bits.word[k / 2] >> (k % 2 * 16) & 0xffffu; }
+// The 16 bits of element k of the eight. (No index into the words: on the device that would take local memory.)
+NOPT_HD uint32_t rounding_bits_of(const Philox& bits, int k) {
+    const uint32_t first = (k & 2) == 0 ? bits.word[0] : bits.word[1];
+    const uint32_t second = (k & 2) == 0 ? bits.word[2] : bits.word[3];
+    return ((k & 4) == 0 ? first : second) >> (k % 2 * 16) & 0xffffu;
+}
 
 }  // namespace nopt

@@ -1,0 +1,349 @@
+// Models whose tensors have elements of several types, beside a float32 model that says what must come out: each step
+// of the one is a step of the other on the widened values, with the results rounded as the header says.
+#pragma once
+
+#include <math.h>
+
+#include <memory>
+
+#include "support/dimer_model.h"
+
+namespace nopt_test {
+
+// ---- rounding, by arithmetic in double, where the library works on bits ----
+
+enum class Ties {
+    kEven,
+    kAway
+};
+
+inline int significant_bits(nopt_dtype type) { return type == NOPT_DTYPE_BFLOAT16 ? 8 : 11; }
+inline int smallest_exponent(nopt_dtype type) { return type == NOPT_DTYPE_BFLOAT16 ? -126 : -14; }
+
+// The float nearest to `value` that the type can hold.
+inline float rounded(float value, nopt_dtype type, Ties ties = Ties::kEven) {
+    if (type == NOPT_DTYPE_FLOAT32 || value == 0.0f || !isfinite(value)) {
+        return value;
+    }
+    const int exponent = std::max(ilogb(value), smallest_exponent(type));
+    const double quantum = ldexp(1.0, exponent - significant_bits(type) + 1);
+    const double scaled = static_cast<double>(value) / quantum;
+    const double result = (ties == Ties::kEven ? nearbyint(scaled) : round(scaled)) * quantum;
+    const double limit = type == NOPT_DTYPE_BFLOAT16 ? ldexp(1.0, 128) : ldexp(1.0, 16);
+    return fabs(result) >= limit ? copysignf(INFINITY, value) : static_cast<float>(result);
+}
+
+// The bits of a float that the type can hold.
+inline uint32_t encoded(float value, nopt_dtype type) {
+    uint32_t bits;
+    memcpy(&bits, &value, sizeof bits);
+    if (type == NOPT_DTYPE_FLOAT32) {
+        return bits;
+    }
+    if (type == NOPT_DTYPE_BFLOAT16) {
+        return isnan(value) ? 0x7fc0 : bits >> 16;
+    }
+    const uint32_t sign = bits >> 31 << 15;
+    if (isnan(value)) {
+        return 0x7e00;
+    }
+    if (isinf(value)) {
+        return sign | 0x7c00;
+    }
+    const float magnitude = fabsf(value);
+    if (magnitude < 0x1p-14f) {
+        return sign | static_cast<uint32_t>(magnitude / 0x1p-24f);
+    }
+    const int exponent = ilogb(magnitude);
+    return sign | static_cast<uint32_t>(exponent + 15) << 10 |
+           (static_cast<uint32_t>(ldexp(static_cast<double>(magnitude), 10 - exponent)) & 0x3ff);
+}
+
+inline float decoded(uint32_t bits, nopt_dtype type) {
+    if (type != NOPT_DTYPE_FLOAT16) {
+        bits = type == NOPT_DTYPE_BFLOAT16 ? bits << 16 : bits;
+        float value;
+        memcpy(&value, &bits, sizeof value);
+        return value;
+    }
+    const int exponent = static_cast<int>(bits >> 10 & 31);
+    const double fraction = static_cast<double>(bits & 0x3ff) / 1024;
+    const double magnitude = exponent == 31  ? static_cast<double>(fraction == 0.0 ? INFINITY : NAN)
+                             : exponent == 0 ? ldexp(fraction, -14)
+                                             : ldexp(1.0 + fraction, exponent - 15);
+    return static_cast<float>((bits & 0x8000) != 0 ? -magnitude : magnitude);
+}
+
+// Where bfloat16 and its remainder mean this float.
+inline uint32_t lower_bits(float value) { return encoded(value, NOPT_DTYPE_FLOAT32) & 0xffff; }
+
+// ---- buffers and models ----
+
+// Memory for one role of tensors of any type, with canaries around each.
+class TypedBuffer {
+public:
+    TypedBuffer(const std::vector<int64_t>& counts, std::vector<nopt_dtype> types, std::vector<bool> present,
+                int64_t misalign, nopt_backend backend)
+        : counts_(counts), types_(std::move(types)), present_(std::move(present)), backend_(backend) {
+        size_t at = kGuard;
+        for (size_t i = 0; i < counts_.size(); ++i) {
+            at = (at + 63) / 64 * 64 + static_cast<size_t>(misalign) * size_of(i);
+            begins_.push_back(at);
+            at += static_cast<size_t>(counts_[i]) * size_of(i) + kGuard;
+        }
+        bytes_.assign(at, kCanary);
+        void* memory = nullptr;
+        NOPT_EXPECT_OK(nopt_memory_alloc(backend_, 0, static_cast<int64_t>(at), &memory));
+        memory_ = memory;
+        for (size_t i = 0; i < counts_.size(); ++i) {
+            std::fill_n(bytes_.begin() + static_cast<std::ptrdiff_t>(begins_[i]),
+                        static_cast<size_t>(counts_[i]) * size_of(i), uint8_t{0});
+        }
+        write();
+    }
+    ~TypedBuffer() { nopt_memory_free(backend_, 0, memory_); }
+    TypedBuffer(const TypedBuffer&) = delete;
+    TypedBuffer& operator=(const TypedBuffer&) = delete;
+
+    nopt_dtype type(size_t i) const { return types_[i]; }
+    bool present(size_t i) const { return present_[i]; }
+    size_t size_of(size_t i) const { return types_[i] == NOPT_DTYPE_FLOAT32 ? 4 : 2; }
+
+    std::vector<void*> pointers() const {
+        std::vector<void*> result;
+        for (size_t i = 0; i < counts_.size(); ++i) {
+            result.push_back(present_[i] ? static_cast<char*>(memory_) + begins_[i] : nullptr);
+        }
+        return result;
+    }
+
+    uint32_t bits(size_t tensor, int64_t i) const {
+        uint32_t value = 0;
+        memcpy(&value, &bytes_[begins_[tensor] + static_cast<size_t>(i) * size_of(tensor)], size_of(tensor));
+        return value;
+    }
+    void set_bits(size_t tensor, int64_t i, uint32_t value) {
+        memcpy(&bytes_[begins_[tensor] + static_cast<size_t>(i) * size_of(tensor)], &value, size_of(tensor));
+    }
+
+    // Between the tests' copy and the library's.
+    void write() { copy(memory_, bytes_.data()); }
+    void read() { copy(bytes_.data(), memory_); }
+
+    const std::vector<uint8_t>& bytes() const { return bytes_; }
+
+    bool intact() const {
+        size_t at = 0;
+        for (size_t i = 0; i <= counts_.size(); ++i) {
+            const size_t end = i < counts_.size() ? begins_[i] : bytes_.size();
+            for (; at < end; ++at) {
+                if (bytes_[at] != kCanary) {
+                    return false;
+                }
+            }
+            at = i < counts_.size() ? begins_[i] + static_cast<size_t>(counts_[i]) * size_of(i) : at;
+        }
+        return true;
+    }
+
+private:
+    void copy(void* destination, const void* source) const {
+        NOPT_EXPECT_OK(
+            nopt_memory_copy(backend_, 0, destination, source, static_cast<int64_t>(bytes_.size()), nullptr));
+        NOPT_EXPECT_OK(nopt_stream_synchronize(backend_, 0, nullptr));
+    }
+
+    static constexpr size_t kGuard = 64;
+    static constexpr uint8_t kCanary = 0xa5;
+
+    std::vector<int64_t> counts_;
+    std::vector<nopt_dtype> types_;
+    std::vector<bool> present_;
+    nopt_backend backend_;
+    std::vector<size_t> begins_;
+    std::vector<uint8_t> bytes_;
+    void* memory_ = nullptr;
+};
+
+enum class Extra {
+    kNone,
+    kMaster,
+    kRemainder
+};
+
+// One tensor's types.
+struct Mix {
+    int64_t count;
+    nopt_dtype param;
+    nopt_dtype grad;
+    nopt_dtype state;
+    Extra extra = Extra::kNone;
+};
+
+// Every mix, with sizes around what is handled at one time; empties first, in the middle and last.
+inline std::vector<Mix> all_mixes() {
+    constexpr nopt_dtype kTypes[] = {NOPT_DTYPE_FLOAT32, NOPT_DTYPE_BFLOAT16, NOPT_DTYPE_FLOAT16};
+    const int64_t sizes[] = {1, 3, 7, 9, 55, 255, 257, 513, 1025, 8, 16};
+    std::vector<Mix> mixes = {{0, NOPT_DTYPE_BFLOAT16, NOPT_DTYPE_BFLOAT16, NOPT_DTYPE_FLOAT32}};
+    for (const nopt_dtype param : kTypes) {
+        for (const nopt_dtype grad : kTypes) {
+            for (const Extra extra : {Extra::kNone, Extra::kMaster, Extra::kRemainder}) {
+                const bool fits = extra == Extra::kNone || param == NOPT_DTYPE_BFLOAT16 ||
+                                  (param == NOPT_DTYPE_FLOAT16 && extra == Extra::kMaster);
+                if (fits) {
+                    const size_t i = mixes.size();
+                    mixes.push_back({sizes[i % std::size(sizes)], param, grad,
+                                     i % 2 == 0 ? NOPT_DTYPE_FLOAT32 : NOPT_DTYPE_BFLOAT16, extra});
+                }
+            }
+        }
+        mixes.push_back({0, param, param, NOPT_DTYPE_FLOAT32});
+    }
+    return mixes;
+}
+
+inline constexpr nopt_role kStateRoles[] = {NOPT_ROLE_EXP_AVG, NOPT_ROLE_EXP_AVG_SQ, NOPT_ROLE_MAX_EXP_AVG_SQ,
+                                            NOPT_ROLE_MOMENTUM_BUFFER};
+
+// A model of such tensors, with a dimer if `scope` is not negative.
+class HalfModel {
+public:
+    HalfModel(const std::string& rule, std::vector<Mix> mixes, int64_t misalign = 0, int scope = -1)
+        : backend_(test_backend), mixes_(std::move(mixes)) {
+        std::vector<int64_t> counts;
+        std::vector<nopt_dtype> params, grads, states, floats(mixes_.size(), NOPT_DTYPE_FLOAT32),
+            halves(mixes_.size(), NOPT_DTYPE_BFLOAT16);
+        std::vector<bool> all(mixes_.size(), true), masters, remainders;
+        for (const Mix& mix : mixes_) {
+            counts.push_back(mix.count);
+            params.push_back(mix.param);
+            grads.push_back(mix.grad);
+            states.push_back(mix.state);
+            masters.push_back(mix.extra == Extra::kMaster);
+            remainders.push_back(mix.extra == Extra::kRemainder);
+        }
+        counts_ = counts;
+        const int64_t count = static_cast<int64_t>(counts.size());
+        NOPT_EXPECT_OK(nopt_param_set_create(backend_, 0, count, counts.data(), params.data(), &set));
+        NOPT_EXPECT_OK(nopt_param_set_set_dtypes(set, NOPT_ROLE_GRAD, count, grads.data()));
+        const auto add = [&](nopt_role role, const std::vector<nopt_dtype>& types, const std::vector<bool>& present) {
+            buffers_[role] = std::make_unique<TypedBuffer>(counts, types, present, misalign, backend_);
+            const std::vector<void*> pointers = buffers_[role]->pointers();
+            NOPT_EXPECT_OK(nopt_param_set_bind(set, role, count, pointers.data()));
+        };
+        add(NOPT_ROLE_PARAM, params, all);
+        add(NOPT_ROLE_GRAD, grads, all);
+        for (const nopt_role role : kStateRoles) {
+            NOPT_EXPECT_OK(nopt_param_set_set_dtypes(set, role, count, states.data()));
+            add(role, states, all);
+        }
+        add(NOPT_ROLE_MASTER_PARAM, floats, masters);
+        add(NOPT_ROLE_PARAM_REMAINDER, halves, remainders);
+        NOPT_EXPECT_OK(nopt_optimizer_create(set, rule.c_str(), &optimizer));
+        if (scope >= 0) {
+            add(NOPT_ROLE_DIRECTION, floats, all);
+            add(NOPT_ROLE_PARAM_BACKUP, params, all);
+            add(NOPT_ROLE_GRAD_BACKUP, grads, all);
+            add(NOPT_ROLE_ROTATION_DIRECTION, floats, all);
+            NOPT_EXPECT_OK(nopt_dimer_create(optimizer, static_cast<nopt_dimer_scope>(scope), &dimer));
+        }
+    }
+    ~HalfModel() {
+        nopt_dimer_destroy(dimer);
+        nopt_optimizer_destroy(optimizer);
+        nopt_param_set_destroy(set);
+    }
+    HalfModel(const HalfModel&) = delete;
+    HalfModel& operator=(const HalfModel&) = delete;
+
+    TypedBuffer& buffer(nopt_role role) { return *buffers_[role]; }
+    bool has(nopt_role role) const { return buffers_[role] != nullptr; }
+    const std::vector<Mix>& mixes() const { return mixes_; }
+    const std::vector<int64_t>& counts() const { return counts_; }
+
+    // Random values that the role's type can hold.
+    void fill(nopt_role role, Random& random) {
+        for_all([&](size_t t, int64_t i) {
+            const nopt_dtype type = buffer(role).type(t);
+            buffer(role).set_bits(t, i, encoded(rounded(random.value(), type), type));
+        });
+        buffer(role).write();
+    }
+
+    // Random parameters, and what goes with them: masters are not what the parameters are rounded to already.
+    void fill_params(Random& random) {
+        for_all([&](size_t t, int64_t i) {
+            const float value = random.value();
+            set_theta(t, i, value);
+        });
+        for (const nopt_role role : {NOPT_ROLE_PARAM, NOPT_ROLE_MASTER_PARAM, NOPT_ROLE_PARAM_REMAINDER}) {
+            buffer(role).write();
+        }
+    }
+
+    void set_theta(size_t t, int64_t i, float value) {
+        const Mix& mix = mixes_[t];
+        const Ties ties = mix.extra != Extra::kNone && mix.param == NOPT_DTYPE_BFLOAT16 ? Ties::kAway : Ties::kEven;
+        buffer(NOPT_ROLE_PARAM).set_bits(t, i, encoded(rounded(value, mix.param, ties), mix.param));
+        if (mix.extra == Extra::kMaster) {
+            buffer(NOPT_ROLE_MASTER_PARAM).set_bits(t, i, encoded(value, NOPT_DTYPE_FLOAT32));
+        } else if (mix.extra == Extra::kRemainder) {
+            buffer(NOPT_ROLE_PARAM_REMAINDER).set_bits(t, i, lower_bits(value));
+        }
+    }
+
+    // The float that the rule sees.
+    float theta(size_t t, int64_t i) {
+        if (mixes_[t].extra == Extra::kMaster) {
+            return decoded(buffer(NOPT_ROLE_MASTER_PARAM).bits(t, i), NOPT_DTYPE_FLOAT32);
+        }
+        const uint32_t param = buffer(NOPT_ROLE_PARAM).bits(t, i);
+        if (mixes_[t].extra == Extra::kNone) {
+            return decoded(param, mixes_[t].param);
+        }
+        const uint32_t lower = buffer(NOPT_ROLE_PARAM_REMAINDER).bits(t, i);
+        return decoded(((param - (lower >= 0x8000 ? 1 : 0)) << 16) + lower, NOPT_DTYPE_FLOAT32);
+    }
+
+    template <class Body>
+    void for_all(Body&& body) {
+        for (size_t t = 0; t < mixes_.size(); ++t) {
+            for (int64_t i = 0; i < mixes_[t].count; ++i) {
+                body(t, i);
+            }
+        }
+    }
+
+    void read() {
+        for (const std::unique_ptr<TypedBuffer>& one : buffers_) {
+            if (one != nullptr) {
+                one->read();
+                EXPECT_TRUE(one->intact());
+            }
+        }
+    }
+
+    // Everything, role after role.
+    std::vector<uint8_t> all_bytes() {
+        read();
+        std::vector<uint8_t> all;
+        for (const std::unique_ptr<TypedBuffer>& one : buffers_) {
+            if (one != nullptr) {
+                all.insert(all.end(), one->bytes().begin(), one->bytes().end());
+            }
+        }
+        return all;
+    }
+
+    nopt_param_set* set = nullptr;
+    nopt_optimizer* optimizer = nullptr;
+    nopt_dimer* dimer = nullptr;
+
+private:
+    const nopt_backend backend_;
+    std::vector<Mix> mixes_;
+    std::vector<int64_t> counts_;
+    std::unique_ptr<TypedBuffer> buffers_[13];
+};
+
+}  // namespace nopt_test
