@@ -43,8 +43,8 @@ TEST(ParamSet, RefusesBadSizes) {
 }
 
 TEST(ParamSet, RefusesNull) {
-    expect_refused({4, 0, 4}, NOPT_ERROR_INVALID_ARGUMENT, "pointers[2] of role GRAD is null", [](Model& model) {
-        return bind(model, NOPT_ROLE_GRAD, {model.buffer(NOPT_ROLE_GRAD).tensor(0), nullptr, nullptr});
+    expect_refused({4, 0, 4}, NOPT_ERROR_INVALID_ARGUMENT, "pointers[2] of role EXP_AVG is null", [](Model& model) {
+        return bind(model, NOPT_ROLE_EXP_AVG, {model.buffer(NOPT_ROLE_EXP_AVG).tensor(0), nullptr, nullptr});
     });
 }
 

@@ -221,7 +221,10 @@ NOPT_API nopt_status nopt_stream_synchronize(nopt_backend backend, int32_t devic
 typedef enum nopt_role NOPT_INT32 {
     /** The parameter, theta. Read and written. */
     NOPT_ROLE_PARAM = 0,
-    /** The gradient of the loss, g. Only read; two tensors' gradients may share memory. */
+    /**
+     * The gradient of the loss, g. Only read; two tensors' gradients may share memory. An address may be null: that tensor
+     * is frozen, and neither it nor its states move. (Dimers need all gradients.)
+     */
     NOPT_ROLE_GRAD = 1,
     /** First moment, m. State: zero before the first step. */
     NOPT_ROLE_EXP_AVG = 2,
@@ -286,8 +289,8 @@ NOPT_API nopt_status nopt_param_set_set_dtypes(nopt_param_set* set, nopt_role ro
 /**
  * Binds one role's buffers. Call it again whenever an address changed; unchanged addresses cost a comparison.
  * @param tensor_count As at creation, for safety.
- * @param pointers     One address for each tensor, copied; may be null for a tensor of no elements. Null instead of
- *                     the array unbinds the role.
+ * @param pointers     One address for each tensor, copied; may be null for a tensor of no elements, and where the role
+ *                     says so. Null instead of the array unbinds the role.
  */
 NOPT_API nopt_status nopt_param_set_bind(nopt_param_set* set, nopt_role role, int64_t tensor_count,
                                          void* const* pointers);

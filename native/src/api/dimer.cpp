@@ -141,10 +141,21 @@ DimerPass make_pass(const nopt_dimer& dimer, DimerDecision decision, const nopt_
     return pass;
 }
 
+void require_all_gradients(const ParamSet& set) {
+    for (size_t i = 0; set.has_frozen && i < set.counts.size(); ++i) {
+        if (set.counts[i] > 0 && set.pointer(NOPT_ROLE_GRAD, i) == nullptr) {
+            throw Error(NOPT_ERROR_UNSUPPORTED,
+                        "tensor %zu has no GRAD, and a dimer needs the gradients of all; bind one, of zeros if need be",
+                        i);
+        }
+    }
+}
+
 void require_roles(const ParamSet& set, const DimerPass& pass) {
     const char* const why = "the dimer";
     require_role(set, NOPT_ROLE_DIRECTION, why);
     require_role(set, pass.grad, why);
+    require_all_gradients(set);
     if (pass.decision != kDecideProject) {
         require_role(set, NOPT_ROLE_PARAM, why);
         require_role(set, NOPT_ROLE_PARAM_BACKUP, why);
@@ -271,6 +282,7 @@ nopt_status nopt_dimer_displace(nopt_dimer* dimer, const nopt_dimer_options* opt
         const bool backs_up_grad = set.bound(NOPT_ROLE_GRAD_BACKUP);
         if (backs_up_grad) {
             require_role(set, NOPT_ROLE_GRAD, "the dimer");
+            require_all_gradients(set);
         }
         call.begin();
         dimer->summed_pass = -1;

@@ -30,8 +30,10 @@ bool is_state(nopt_role role) {
            role == NOPT_ROLE_MOMENTUM_BUFFER;
 }
 
+bool is_beside_param(nopt_role role) { return role == NOPT_ROLE_MASTER_PARAM || role == NOPT_ROLE_PARAM_REMAINDER; }
+
 // Some tensors may have no such buffer.
-bool is_optional(nopt_role role) { return role == NOPT_ROLE_MASTER_PARAM || role == NOPT_ROLE_PARAM_REMAINDER; }
+bool is_optional(nopt_role role) { return role == NOPT_ROLE_GRAD || is_beside_param(role); }
 
 uintptr_t address(const void* pointer) { return reinterpret_cast<uintptr_t>(pointer); }
 
@@ -160,7 +162,7 @@ void ParamSet::set_dtypes(nopt_role role, const nopt_dtype* new_types) {
 
 // Throws if a tensor must not have a buffer of the role.
 void ParamSet::check_dtype(nopt_role role, size_t tensor) const {
-    if (!is_optional(role)) {
+    if (!is_beside_param(role)) {
         return;
     }
     const nopt_dtype type = dtype(NOPT_ROLE_PARAM, tensor);
@@ -185,7 +187,7 @@ void ParamSet::check_reads(nopt_role role, void* const* read, const std::vector<
     for (size_t i = 0; read != nullptr && i < counts.size(); ++i) {
         const uintptr_t begin = address(read[i]);
         const uintptr_t end = begin + static_cast<uintptr_t>(byte_count(role, i));
-        if (counts[i] == 0 || (begin >= gap_begin && end <= gap_end)) {
+        if (counts[i] == 0 || read[i] == nullptr || (begin >= gap_begin && end <= gap_end)) {
             continue;
         }
         const auto after =
@@ -293,6 +295,12 @@ void ParamSet::bind(nopt_role role, void* const* new_pointers) {
     }
     if (written_changes) {
         written_.swap(new_written);
+    }
+    if (role == NOPT_ROLE_GRAD) {
+        has_frozen = false;
+        for (size_t i = 0; i < current.size(); ++i) {
+            has_frozen = has_frozen || (counts[i] != 0 && current[i] == nullptr);
+        }
     }
     ++versions[role];
     ++version;

@@ -226,6 +226,9 @@ struct StepBody {
     const ConvertKernels& convert;
 
     void operator()(PerBlock& own, size_t tensor, int64_t begin, int64_t end, int64_t) const {
+        if (set.pointers[NOPT_ROLE_GRAD][tensor] == nullptr) {
+            return;  // frozen
+        }
         const double lr_scale = set.lr_scale.empty() ? 1.0 : set.lr_scale[tensor];
         double weight_decay = set.weight_decay.empty() ? NOPT_INHERIT : set.weight_decay[tensor];
         if (weight_decay == NOPT_INHERIT) {

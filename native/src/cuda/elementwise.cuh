@@ -186,6 +186,9 @@ __global__ void __launch_bounds__(kThreadsPerBlock)
     using Wide = WideOf<Source::kHasHalves>;
     using Elements = Update<Rule, Variant, Source>;
     for_each_piece(table.set, [&](const Piece& piece) {
+        if (table.grad[piece.tensor] == nullptr) {
+            return;  // frozen
+        }
         Elements elements = {Source(table, source_table, piece), {}, scalars_of<Rule>(groups, piece.tensor)};
         const int off = elements.source.theta.template offset<Wide>();
         bool wide = elements.source.template aligned_like<Wide>(off);
