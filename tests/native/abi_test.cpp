@@ -17,9 +17,10 @@ TEST(Abi, VersionsAreThoseOfTheHeader) {
 // The report has every byte of every struct: a field that it forgot would leave a gap.
 TEST(Abi, LayoutReportCoversEveryStruct) {
     const std::map<std::string, size_t> expected = {
-        {"nopt_device_info", sizeof(nopt_device_info)},  {"nopt_cpu_isa_info", sizeof(nopt_cpu_isa_info)},
-        {"nopt_hyperparams", sizeof(nopt_hyperparams)},  {"nopt_rule_info", sizeof(nopt_rule_info)},
-        {"nopt_step_state", sizeof(nopt_step_state)},    {"nopt_dimer_options", sizeof(nopt_dimer_options)},
+        {"nopt_device_info", sizeof(nopt_device_info)},   {"nopt_cpu_isa_info", sizeof(nopt_cpu_isa_info)},
+        {"nopt_hyperparams", sizeof(nopt_hyperparams)},   {"nopt_rule_info", sizeof(nopt_rule_info)},
+        {"nopt_step_state", sizeof(nopt_step_state)},     {"nopt_dimer_options", sizeof(nopt_dimer_options)},
+        {"nopt_grad_options", sizeof(nopt_grad_options)}, {"nopt_grad_status", sizeof(nopt_grad_status)},
         {"nopt_dimer_status", sizeof(nopt_dimer_status)}};
     std::istringstream report(nopt_abi_layout());
     std::map<std::string, size_t> got;

@@ -126,6 +126,18 @@ public static unsafe partial class NativeMethods
     public static extern nopt_status nopt_optimizer_step(nopt_optimizer* optimizer, [NativeTypeName("const nopt_hyperparams *")] nopt_hyperparams* hyperparams, void* stream);
 
     [DllImport("nativeopt", CallingConvention = CallingConvention.Cdecl, ExactSpelling = true)]
+    public static extern nopt_status nopt_optimizer_set_grad_options(nopt_optimizer* optimizer, [NativeTypeName("const nopt_grad_options *")] nopt_grad_options* options);
+
+    [DllImport("nativeopt", CallingConvention = CallingConvention.Cdecl, ExactSpelling = true)]
+    public static extern nopt_status nopt_optimizer_sum_grads(nopt_optimizer* optimizer, void* stream);
+
+    [DllImport("nativeopt", CallingConvention = CallingConvention.Cdecl, ExactSpelling = true)]
+    public static extern nopt_status nopt_optimizer_get_grad_sum(nopt_optimizer* optimizer, double** sum);
+
+    [DllImport("nativeopt", CallingConvention = CallingConvention.Cdecl, ExactSpelling = true)]
+    public static extern nopt_status nopt_optimizer_get_grad_status([NativeTypeName("const nopt_optimizer *")] nopt_optimizer* optimizer, nopt_grad_status* status);
+
+    [DllImport("nativeopt", CallingConvention = CallingConvention.Cdecl, ExactSpelling = true)]
     public static extern nopt_status nopt_dimer_create(nopt_optimizer* optimizer, nopt_dimer_scope scope, nopt_dimer** dimer);
 
     [DllImport("nativeopt", CallingConvention = CallingConvention.Cdecl, ExactSpelling = true)]

@@ -222,8 +222,8 @@ typedef enum nopt_role NOPT_INT32 {
     /** The parameter, theta. Read and written. */
     NOPT_ROLE_PARAM = 0,
     /**
-     * The gradient of the loss, g. Only read; two tensors' gradients may share memory. An address may be null: that tensor
-     * is frozen, and neither it nor its states move. (Dimers need all gradients.)
+     * The gradient of the loss, g. Only read; two tensors' gradients may share memory. An address may be null: that
+     * tensor is frozen, and neither it nor its states move. (Dimers need all gradients.)
      */
     NOPT_ROLE_GRAD = 1,
     /** First moment, m. State: zero before the first step. */
@@ -470,6 +470,75 @@ NOPT_API nopt_status nopt_optimizer_set_lr(nopt_optimizer* optimizer, double lr,
  *  - sgd:       b = momentum * b + g; theta -= lr * (NESTEROV ? g + momentum * b : b), or lr * g without momentum.
  */
 NOPT_API nopt_status nopt_optimizer_step(nopt_optimizer* optimizer, const nopt_hyperparams* hyperparams, void* stream);
+
+/* ---- gradients ---- */
+
+/** What a step makes of the gradients before anything else. */
+typedef enum nopt_grad_flag NOPT_INT32 {
+    /** Multiply all gradients with min(1, max_norm / (norm + 1e-6)), norm being that of all of them together; as
+     * torch.nn.utils.clip_grad_norm_ (Pascanu et al. 2013). */
+    NOPT_GRAD_CLIP_NORM = 1,
+    /** Then clip each element to -max_value .. max_value; as torch.nn.utils.clip_grad_value_. */
+    NOPT_GRAD_CLIP_VALUE = 2,
+    /**
+     * Skip the step if any gradient is not finite: nothing is written and the step is not counted. Decided on the
+     * device, so that on CUDA the device has to count: see nopt_optimizer_set_capturable.
+     */
+    NOPT_GRAD_SKIP_NONFINITE = 4
+} nopt_grad_flag;
+
+/** Options of the gradients; see nopt_grad_flag. A field whose flag is not set must be 0. */
+typedef struct nopt_grad_options {
+    uint32_t struct_size;
+    /** Sum of nopt_grad_flag values. */
+    uint32_t flags;
+    /** > 0 and finite. */
+    double max_norm;
+    /** > 0 and finite as a float. */
+    double max_value;
+    /**
+     * The gradients are those of the loss times this number: they are divided by it first (in one multiplication with
+     * the clip coefficient, rounded once; the norm is that of divided ones). > 0 and finite; 0 stands for 1.
+     */
+    double loss_scale;
+} nopt_grad_options;
+
+/** What became of the gradients in the last step. */
+typedef struct nopt_grad_status {
+    uint32_t struct_size;
+    /** 1 if the last step was skipped. */
+    uint32_t skipped;
+    /** All skipped steps so far. */
+    int64_t skipped_steps;
+    /** The norm of all gradients, after division by the loss scale and before clipping; 0 where it was not needed. */
+    double norm;
+    /** What CLIP_NORM multiplied with; 1 without it. */
+    double clip_coefficient;
+} nopt_grad_status;
+
+/**
+ * Sets what later steps make of the gradients. With CLIP_NORM or SKIP_NONFINITE a step reads the gradients once more
+ * before, 4 bytes an element, and on CUDA takes three more launches; still nothing waits for the host. Not with dimers
+ * yet: their steps are NOPT_ERROR_UNSUPPORTED then. Captured steps keep the options of the capture.
+ * @param options Null: nothing, as at first.
+ */
+NOPT_API nopt_status nopt_optimizer_set_grad_options(nopt_optimizer* optimizer, const nopt_grad_options* options);
+
+/**
+ * For norms over several optimizers or ranks: sums up the squares of all gradients and stops. The host adds the sums
+ * up, in stream order, and the next step goes on from there. (On CPU the sum is there on return.)
+ * NOPT_ERROR_INVALID_STATE: the options need no sum.
+ */
+NOPT_API nopt_status nopt_optimizer_sum_grads(nopt_optimizer* optimizer, void* stream);
+
+/** Where nopt_optimizer_sum_grads puts the sum: one double, device memory on CUDA, valid until the options change. */
+NOPT_API nopt_status nopt_optimizer_get_grad_sum(nopt_optimizer* optimizer, double** sum);
+
+/**
+ * Reads what became of the gradients, without waiting: on CUDA in the newest step that has finished on the device.
+ * @param status In: struct_size; out: all fields.
+ */
+NOPT_API nopt_status nopt_optimizer_get_grad_status(const nopt_optimizer* optimizer, nopt_grad_status* status);
 
 /* ---- dimer ---- */
 

@@ -67,6 +67,10 @@ constexpr size_t kOriginalSize<nopt_rule_info> = 48;
 template <>
 constexpr size_t kOriginalSize<nopt_step_state> = 32;
 template <>
+constexpr size_t kOriginalSize<nopt_grad_options> = 32;
+template <>
+constexpr size_t kOriginalSize<nopt_grad_status> = 32;
+template <>
 constexpr size_t kOriginalSize<nopt_dimer_options> = 48;
 template <>
 constexpr size_t kOriginalSize<nopt_dimer_status> = 40;

@@ -332,6 +332,11 @@ nopt_status nopt_dimer_step(nopt_dimer* dimer, const nopt_dimer_options* options
         ParamSet& set = call.set();
         const nopt_dimer_options o = read_options(options);
         const PreparedStep step = prepare_step(*dimer->optimizer, hyperparams);
+        if (dimer->optimizer->grads != nullptr) {
+            throw Error(NOPT_ERROR_UNSUPPORTED,
+                        "nopt_dimer_step: the optimizer has nopt_grad_options, which dimers do not know yet; call "
+                        "nopt_optimizer_set_grad_options with null");
+        }
         require_same_update(*dimer, o, step.input.flags);
         const bool optimal = o.angle == NOPT_DIMER_ANGLE_OPTIMAL;
         if (dimer->phase == kAlongDirection && optimal) {

@@ -47,6 +47,14 @@ std::string layout() {
     describe(text, "nopt_step_state", sizeof(nopt_step_state),
              {FIELD(nopt_step_state, struct_size), FIELD(nopt_step_state, reserved), FIELD(nopt_step_state, step),
               FIELD(nopt_step_state, beta1_product), FIELD(nopt_step_state, beta2_product)});
+    describe(
+        text, "nopt_grad_options", sizeof(nopt_grad_options),
+        {FIELD(nopt_grad_options, struct_size), FIELD(nopt_grad_options, flags), FIELD(nopt_grad_options, max_norm),
+         FIELD(nopt_grad_options, max_value), FIELD(nopt_grad_options, loss_scale)});
+    describe(
+        text, "nopt_grad_status", sizeof(nopt_grad_status),
+        {FIELD(nopt_grad_status, struct_size), FIELD(nopt_grad_status, skipped), FIELD(nopt_grad_status, skipped_steps),
+         FIELD(nopt_grad_status, norm), FIELD(nopt_grad_status, clip_coefficient)});
     describe(text, "nopt_dimer_options", sizeof(nopt_dimer_options),
              {FIELD(nopt_dimer_options, struct_size), FIELD(nopt_dimer_options, rotation),
               FIELD(nopt_dimer_options, force), FIELD(nopt_dimer_options, angle), FIELD(nopt_dimer_options, correction),

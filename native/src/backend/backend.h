@@ -5,6 +5,7 @@
 
 #include "dimer/dimer.h"
 #include "nativeopt/nativeopt.h"
+#include "numerics/gradients.h"
 #include "rules/rule.h"
 
 namespace nopt {
@@ -41,6 +42,20 @@ struct DimerPass {
     StepCounter* counter;  // null: input.step is the step; else it is counted from the counter's
 };
 
+// What a backend keeps of the gradients' options: their sum and what became of them.
+struct GradData {
+    virtual ~GradData() = default;
+    virtual double* sum() = 0;  // in memory of the device
+    // As of the newest step that the host can see.
+    virtual GradReading read() const = 0;
+};
+
+// What a step makes of the gradients.
+struct GradPass {
+    GradData& data;
+    GradInput input;
+};
+
 class Backend {
 public:
     virtual ~Backend() = default;
@@ -72,9 +87,14 @@ public:
 
     // One step over all tensors of the set; every role of the rule's variant is bound. With a dimer, whose scopes have
     // decided, g is turned into the corrected gradient on the way, and where N turns theta comes from the backup.
-    // A counter counts the step first.
-    virtual void step(ParamSet& set, int rule, const StepInput& input, StepCounter* counter, const DimerPass* dimer,
-                      void* stream) = 0;
+    // With `grads`, whose sum is there if it is needed, they are scaled and clipped, and the step may be skipped.
+    // A counter counts a step that is not. Returns false if the host knows that it was skipped.
+    virtual bool step(ParamSet& set, int rule, const StepInput& input, StepCounter* counter, const GradPass* grads,
+                      const DimerPass* dimer, void* stream) = 0;
+
+    virtual std::unique_ptr<GradData> create_grads(const ParamSet& set) = 0;
+    // Sums up the squares of all gradients.
+    virtual void sum_grads(ParamSet& set, GradData& grads, void* stream) = 0;
 
     virtual std::unique_ptr<DimerData> create_dimer(const ParamSet& set, nopt_dimer_scope scope) = 0;
     // The sums of all scopes, kMaxSums doubles each, in memory of the device.

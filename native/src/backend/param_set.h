@@ -82,6 +82,9 @@ struct OptimizerState {
     bool has_lr = false;  // that of NOPT_LR_ON_DEVICE
     double lr = 0.0;      // ... where the host counts
     std::unique_ptr<StepCounter> counter;
+    std::unique_ptr<GradData> grads;  // null: no options
+    GradInput grad_input = {};
+    bool grads_are_summed = false;  // for the next step
 
     // What the steps of dimer passes are counted from.
     int64_t steps_taken() const { return counter == nullptr ? state.step : 0; }

@@ -54,6 +54,15 @@ struct CpuDimer : DimerData {
     std::vector<DimerScope> scopes;
 };
 
+struct CpuGrads final : GradData {
+    double* sum() override { return &sums.value[0]; }
+    GradReading read() const override { return reading; }
+
+    std::vector<Sums> chunk_sums;
+    Sums sums = {};
+    GradReading reading = kNoGradReading;
+};
+
 CpuDimer& dimer_of(const DimerPass& pass) { return static_cast<CpuDimer&>(pass.data); }
 
 // The elements from `begin` of a tensor's buffer; null if the role is not bound.
@@ -328,18 +337,40 @@ struct StepBody {
 };
 
 // The sums of a chunk whose gradients have 16 bits.
-void sum_halves(const ParamSet& set, const DimerPass& pass, const ConvertKernels& convert,
-                void (*kernel)(const DimerArgs&, Sums&), size_t tensor, int64_t begin, DimerArgs args, Sums& sums) {
+void sum_halves(const ParamSet& set, DimerDecision decision, nopt_role grad_role, nopt_role displaced_role,
+                const CpuIsa& isa, size_t tensor, int64_t begin, DimerArgs args, Sums& sums) {
     float grad[kChunkElements];
     float displaced[kChunkElements];
-    const auto to_float = convert.to_float[set.dtype(pass.grad, tensor)];
-    to_float(static_cast<const uint16_t*>(set.pointer(pass.grad, tensor)) + begin, args.count, grad);
+    const auto to_float = isa.convert->to_float[set.dtype(grad_role, tensor)];
+    to_float(static_cast<const uint16_t*>(set.pointer(grad_role, tensor)) + begin, args.count, grad);
     args.grad = grad;
-    if (pass.decision != kDecideProject) {
-        to_float(static_cast<const uint16_t*>(set.pointer(pass.displaced, tensor)) + begin, args.count, displaced);
+    if (decision != kDecideProject && decision != kDecideNothing) {
+        to_float(static_cast<const uint16_t*>(set.pointer(displaced_role, tensor)) + begin, args.count, displaced);
         args.displaced = displaced;
     }
-    kernel(args, sums);
+    isa.dimer->sums[sums_for(decision)](args, sums);
+}
+
+// The sums of all chunks.
+void sum_chunks(const ParamSet& set, DimerDecision decision, nopt_role grad, nopt_role displaced,
+                std::vector<Sums>& chunk_sums) {
+    const CpuIsa& isa = selected_cpu_isa();
+    for_each_elements(set, [&](size_t tensor, int64_t begin, int64_t end, int64_t chunk) {
+        for (int64_t at = begin; at < end; at += kChunkElements, ++chunk) {
+            Sums& sums = chunk_sums[static_cast<size_t>(chunk)];
+            if (decision == kDecideNothing && set.pointer(grad, tensor) == nullptr) {
+                sums = {};  // frozen
+                continue;
+            }
+            const int64_t count = end - at < kChunkElements ? end - at : kChunkElements;
+            const DimerArgs args = dimer_args(set, grad, displaced, tensor, at, count);
+            if (set.dtype(grad, tensor) == NOPT_DTYPE_FLOAT32 || decision == kDecideNormalize) {
+                isa.dimer->sums[sums_for(decision)](args, sums);
+            } else {
+                sum_halves(set, decision, grad, displaced, isa, tensor, at, args, sums);
+            }
+        }
+    });
 }
 
 // The binary tree of neighbours over chunks, in place.
@@ -453,10 +484,31 @@ public:
         return data;
     }
 
-    void step(ParamSet& set, int rule, const StepInput& input, StepCounter*, const DimerPass* dimer, void*) override {
+    bool step(ParamSet& set, int rule, const StepInput& input, StepCounter*, const GradPass* grads,
+              const DimerPass* dimer, void*) override {
+        StepInput own = input;
+        if (grads != nullptr) {
+            CpuGrads& data = static_cast<CpuGrads&>(grads->data);
+            if (!decide_gradients(grads->input, data.sums.value[0], own, data.reading)) {
+                return false;
+            }
+        }
         const CpuIsa& isa = selected_cpu_isa();
-        for_each_part(set, StepBody{set, rule_at(rule), input, dimer, isa.kernels->elementwise[rule][input.variant],
+        for_each_part(set, StepBody{set, rule_at(rule), own, dimer, isa.kernels->elementwise[rule][input.variant],
                                     *isa.dimer, *isa.convert});
+        return true;
+    }
+
+    std::unique_ptr<GradData> create_grads(const ParamSet& set) override {
+        auto grads = std::make_unique<CpuGrads>();
+        grads->chunk_sums.resize(static_cast<size_t>(static_cast<const CpuData&>(*set.data).chunk_count()));
+        return grads;
+    }
+
+    void sum_grads(ParamSet& set, GradData& grads, void*) override {
+        CpuGrads& own = static_cast<CpuGrads&>(grads);
+        sum_chunks(set, kDecideNothing, NOPT_ROLE_GRAD, NOPT_ROLE_GRAD, own.chunk_sums);
+        own.sums = tree(own.chunk_sums.data(), static_cast<int64_t>(own.chunk_sums.size()));
     }
 
     std::unique_ptr<DimerData> create_dimer(const ParamSet& set, nopt_dimer_scope scope) override {
@@ -474,20 +526,7 @@ public:
     void dimer_sum(ParamSet& set, const DimerPass& pass, bool decides, void* stream) override {
         CpuDimer& dimer = dimer_of(pass);
         const CpuData& data = static_cast<const CpuData&>(*set.data);
-        const auto kernel = selected_cpu_isa().dimer->sums[sums_for(pass.decision)];
-        const ConvertKernels& convert = *selected_cpu_isa().convert;
-        for_each_elements(set, [&](size_t tensor, int64_t begin, int64_t end, int64_t chunk) {
-            for (int64_t at = begin; at < end; at += kChunkElements, ++chunk) {
-                const int64_t count = end - at < kChunkElements ? end - at : kChunkElements;
-                DimerArgs args = dimer_args(set, pass.grad, pass.displaced, tensor, at, count);
-                Sums& sums = dimer.chunk_sums[static_cast<size_t>(chunk)];
-                if (set.dtype(pass.grad, tensor) == NOPT_DTYPE_FLOAT32 || pass.decision == kDecideNormalize) {
-                    kernel(args, sums);
-                } else {
-                    sum_halves(set, pass, convert, kernel, tensor, at, args, sums);
-                }
-            }
-        });
+        sum_chunks(set, pass.decision, pass.grad, pass.displaced, dimer.chunk_sums);
         Sums* const chunks = dimer.chunk_sums.data();
         if (dimer.per_tensor) {
             for (size_t t = 0; t < set.counts.size(); ++t) {

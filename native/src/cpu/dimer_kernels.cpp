@@ -53,6 +53,15 @@ struct Norm {
     }
 };
 
+struct GradNorm {
+    static constexpr int kSums = 1;
+    static constexpr bool kGrad = true, kDisplaced = false, kDirection = false, kRotation = false;
+    template <class T>
+    NOPT_HD static void add(T (&sum)[kSums], const T& g, const T&, const T&, const T&) {
+        add_product(sum[0], g, g);
+    }
+};
+
 struct Project {
     static constexpr int kSums = 1;
     static constexpr bool kGrad = true, kDisplaced = false, kDirection = true, kRotation = false;
@@ -264,7 +273,7 @@ void project(const DimerArgs& args, float correction, float* out_) {
 
 extern const DimerKernels NOPT_JOIN(dimer_kernels_, NOPT_CPU_ISA);
 const DimerKernels NOPT_JOIN(dimer_kernels_, NOPT_CPU_ISA) = {
-    {&chunk_sums<Norm>, &chunk_sums<Project>, &chunk_sums<Rotate>, &chunk_sums<Optimize>},
+    {&chunk_sums<Norm>, &chunk_sums<Project>, &chunk_sums<Rotate>, &chunk_sums<Optimize>, &chunk_sums<GradNorm>},
     &randomize,
     &scale,
     &displace,

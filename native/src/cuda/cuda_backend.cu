@@ -42,8 +42,8 @@ const UpdateKernel<Source> kUpdateKernels[kRuleCount][kMaxVariants] = {
 #undef NOPT_RULE
 };
 
-using PrepareKernel = void (*)(StepInput, DeviceStep*, Published<nopt_step_state>*, const int32_t*, const double*,
-                               const double*, unsigned char*);
+using PrepareKernel = void (*)(StepInput, GradDecision, DeviceStep*, Published<nopt_step_state>*, const int32_t*,
+                               const double*, const double*, unsigned char*);
 const PrepareKernel kPrepareKernels[kRuleCount] = {
 #define NOPT_RULE(Type, header) &prepare_kernel<Type>,
 #include "rules/rules.def"
@@ -52,9 +52,9 @@ const PrepareKernel kPrepareKernels[kRuleCount] = {
 
 using SumsKernel = void (*)(DimerTable, SumTable, Sums*);
 template <bool kHalves>
-const SumsKernel kSumsKernels[kDimerSumsCount] = {&sums_kernel<kSumsNorm, false>, &sums_kernel<kSumsProject, kHalves>,
-                                                  &sums_kernel<kSumsRotate, kHalves>,
-                                                  &sums_kernel<kSumsOptimize, kHalves>};
+const SumsKernel kSumsKernels[kDimerSumsCount] = {
+    &sums_kernel<kSumsNorm, false>, &sums_kernel<kSumsProject, kHalves>, &sums_kernel<kSumsRotate, kHalves>,
+    &sums_kernel<kSumsOptimize, kHalves>, &sums_kernel<kSumsGradNorm, kHalves>};
 
 int64_t blocks_for(int64_t count, int64_t per_block) { return (count + per_block - 1) / per_block; }
 
@@ -153,6 +153,24 @@ struct CudaDimer final : DimerData {
     DeviceArray<DimerScope> scopes;
     DeviceArray<int64_t> first_chunk;  // of each scope, and the number of all
     PublishedArray<DimerReading> published;
+};
+
+// The gradients' sum and what becomes of them.
+struct CudaGrads final : GradData {
+    // The set's device is current.
+    explicit CudaGrads(const ParamSet& set)
+        : sums(set, NOPT_DIMER_SCOPE_GLOBAL),
+          reading(constant_table(std::vector<GradReading>{kNoGradReading})),
+          skip(constant_table(std::vector<int32_t>{0})),
+          published(1, kNoGradReading) {}
+
+    double* sum() override { return &sums.sums.get()->value[0]; }
+    GradReading read() const override { return read_published(published.host[0]); }
+
+    CudaDimer sums;  // a scope of all tensors
+    DeviceArray<GradReading> reading;
+    DeviceArray<int32_t> skip;
+    PublishedArray<GradReading> published;
 };
 
 CudaDimer& dimer_of(const DimerPass& pass) { return static_cast<CudaDimer&>(pass.data); }
@@ -309,8 +327,8 @@ public:
         upload(set, stream_pointer);
     }
 
-    void step(ParamSet& set, int rule, const StepInput& input, StepCounter* counter, const DimerPass* dimer,
-              void* stream_pointer) override {
+    bool step(ParamSet& set, int rule, const StepInput& input, StepCounter* counter, const GradPass* grads,
+              const DimerPass* dimer, void* stream_pointer) override {
         const DeviceGuard guard(set.device);
         CudaSet& data = set_data(set);
         const cudaStream_t stream = static_cast<cudaStream_t>(stream_pointer);
@@ -318,9 +336,15 @@ public:
         const char* const name = rule_at(rule).traits.name;
 
         GroupScalars scalars = {};
-        if (counter != nullptr || data.groups.size() > kFewGroups) {
+        GradDecision decision = {};
+        if (grads != nullptr) {
+            CudaGrads& own = static_cast<CudaGrads&>(grads->data);
+            decision = {grads->input, needs_sum(grads->input) ? own.sums.sums.get() : nullptr, own.reading.get(),
+                        own.published.device, own.skip.get()};
+        }
+        if (counter != nullptr || grads != nullptr || data.groups.size() > kFewGroups) {
             CudaStepCounter* const own = cuda_counter(counter);
-            launch(name, kPrepareKernels[rule], 1, kThreadsPerBlock, stream, input,
+            launch(name, kPrepareKernels[rule], 1, kThreadsPerBlock, stream, input, decision,
                    own == nullptr ? nullptr : own->step(), own == nullptr ? nullptr : own->published(),
                    static_cast<const int32_t*>(data.group_count.get()),
                    static_cast<const double*>(data.group_lr_scale.get()),
@@ -337,7 +361,7 @@ public:
             scalars.group_of_tensor = data.groups.size() == 1 ? nullptr : data.group_of_tensor.get();
         }
         if (data.piece_count == 0) {
-            return;
+            return true;
         }
 
         ElementwiseTable table = {};
@@ -347,6 +371,7 @@ public:
         for (int s = 0; s < states.count; ++s) {
             table.states[s] = data.table(set, states.roles[s]);
         }
+        table.skip = decision.skip;
         table.theta.stochastic = (input.flags & NOPT_FLAG_STOCHASTIC_ROUNDING) != 0 ? 1 : 0;
         table.theta.rounding_seed = input.rounding_seed;
         table.theta.host_step = input.step;
@@ -356,6 +381,18 @@ public:
         } else {
             update<false>(name, set, rule, input.variant, dimer, stream, table, scalars);
         }
+        return true;
+    }
+
+    std::unique_ptr<GradData> create_grads(const ParamSet& set) override {
+        const DeviceGuard guard(set.device);
+        return std::make_unique<CudaGrads>(set);
+    }
+
+    void sum_grads(ParamSet& set, GradData& grads, void* stream) override {
+        const DimerPass pass = {
+            static_cast<CudaGrads&>(grads).sums, kDecideNothing, {}, NOPT_ROLE_GRAD, NOPT_ROLE_GRAD, nullptr};
+        dimer_sum(set, pass, false, stream);
     }
 
     std::unique_ptr<DimerData> create_dimer(const ParamSet& set, nopt_dimer_scope scope) override {

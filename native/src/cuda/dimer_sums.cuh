@@ -31,6 +31,7 @@ template <int Kind, bool kHalves>
 struct SumSource {
     static constexpr int kSums = Kind == kSumsRotate ? 5 : Kind == kSumsOptimize ? 6 : 1;
     static constexpr bool kGrad = Kind != kSumsNorm;
+    static constexpr bool kDirection = Kind != kSumsGradNorm;
     static constexpr bool kDisplaced = Kind == kSumsRotate || Kind == kSumsOptimize;
     static constexpr bool kRotation = Kind == kSumsOptimize;
 
@@ -39,8 +40,10 @@ struct SumSource {
     Cells<false> direction;
     Cells<false> rotation_direction;
 
-    __device__ SumSource(const DimerTable& table, const Piece& piece)
-        : direction(table.direction, nullptr, NOPT_ROLE_DIRECTION, piece) {
+    __device__ SumSource(const DimerTable& table, const Piece& piece) {
+        if (kDirection) {
+            direction = Cells<false>(table.direction, nullptr, NOPT_ROLE_DIRECTION, piece);
+        }
         if (kGrad) {
             grad = Cells<kHalves>(table.grad, table.theta.types, NOPT_ROLE_GRAD, piece);
         }
@@ -77,7 +80,7 @@ struct SumSource {
     // Adds four elements to four lanes.
     template <bool kWhole>
     __device__ void add_four(int i, int count, double (&lanes)[4][kSums]) const {
-        const Pack n = load<kWhole>(direction, i, count);
+        const Pack n = kDirection ? load<kWhole>(direction, i, count) : Pack{};
         const Pack g = kGrad ? load<kWhole>(grad, i, count) : Pack{};
         const Pack d = kDisplaced ? load<kWhole>(displaced, i, count) : Pack{};
         const Pack t = kRotation ? load<kWhole>(rotation_direction, i, count) : Pack{};
@@ -89,7 +92,7 @@ struct SumSource {
 
     // Adds one element to one lane.
     __device__ void add_one(int i, double (&sum)[kSums]) const {
-        add(kGrad ? one(grad, i) : 0.0f, kDisplaced ? one(displaced, i) : 0.0f, one(direction, i),
+        add(kGrad ? one(grad, i) : 0.0f, kDisplaced ? one(displaced, i) : 0.0f, kDirection ? one(direction, i) : 0.0f,
             kRotation ? one(rotation_direction, i) : 0.0f, sum);
     }
 
@@ -106,6 +109,8 @@ struct SumSource {
         const double t = static_cast<double>(rotation);
         if constexpr (Kind == kSumsNorm) {
             sum[0] = fma(n, n, sum[0]);
+        } else if constexpr (Kind == kSumsGradNorm) {
+            sum[0] = fma(g, g, sum[0]);
         } else if constexpr (Kind == kSumsProject) {
             sum[0] = fma(g, n, sum[0]);
         } else {
@@ -202,7 +207,8 @@ __global__ void __launch_bounds__(kThreadsPerBlock)
         const SumTask task = sum_table.tasks[t];
         const Piece piece = sum_table.pieces[t * kWarpsPerBlock + warp];
         double sums[kSums] = {};
-        if (piece.count > 0) {
+        const bool frozen = Kind == kSumsGradNorm && table.grad[piece.tensor] == nullptr;
+        if (piece.count > 0 && !frozen) {
             sum_piece(Source(table, piece), piece.count, sums);
         }
         if (task.chunk_count > 1) {

@@ -18,12 +18,14 @@ struct ElementwiseTable {
     ThetaTable theta;
     RoleTable grad;
     RoleTable states[kMaxStates];  // in the rule's order
+    const int32_t* skip;           // not 0: nothing is done; null: never
 };
 
 // Where theta and the gradient that the rule sees come from: a piece of the buffers themselves.
 template <bool kHalves>
 struct PlainSource {
     struct Table {};
+    static constexpr int kMinBlocks = 0;
     static constexpr bool kHasHalves = kHalves;
 
     Theta<kHalves> theta;
@@ -51,6 +53,7 @@ struct PlainSource {
 template <bool kHalves>
 struct DimerSource {
     using Table = DimerTable;
+    static constexpr int kMinBlocks = 1;
     static constexpr bool kHasHalves = kHalves;
 
     Theta<kHalves> theta;
@@ -137,6 +140,9 @@ struct DimerSource {
     }
 };
 
+// A source's kMinBlocks is the second number of __launch_bounds__. 0 leaves the registers to the compiler; with 1 it
+// does not spill some of them to reach the next number of blocks on a processor (nvcc 11.8).
+
 // The elements of a piece, one or some at a time.
 template <class Rule, int Variant, class Source>
 struct Update {
@@ -179,12 +185,15 @@ struct Update {
 };
 
 template <class Rule, int Variant, class Source>
-__global__ void __launch_bounds__(kThreadsPerBlock)
+__global__ void __launch_bounds__(kThreadsPerBlock, Source::kMinBlocks)
     update_kernel(const __grid_constant__ ElementwiseTable table,
                   const __grid_constant__ typename Source::Table source_table,
                   const __grid_constant__ GroupScalars groups) {
     using Wide = WideOf<Source::kHasHalves>;
     using Elements = Update<Rule, Variant, Source>;
+    if (table.skip != nullptr && *table.skip != 0) {
+        return;
+    }
     for_each_piece(table.set, [&](const Piece& piece) {
         if (table.grad[piece.tensor] == nullptr) {
             return;  // frozen

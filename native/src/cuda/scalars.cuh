@@ -6,6 +6,8 @@
 
 #include "cuda/published.cuh"
 #include "cuda/tuning.h"
+#include "numerics/gradients.h"
+#include "numerics/sums.h"
 #include "rules/rule.h"
 
 namespace nopt {
@@ -34,15 +36,39 @@ struct DeviceStep {
     uint64_t version;  // counts the changes
 };
 
+// What a step makes of the gradients, on the device; passed by value. `reading` null: nothing.
+struct GradDecision {
+    GradInput input;
+    const Sums* sum;  // null where none is needed
+    GradReading* reading;
+    Published<GradReading>* published;
+    int32_t* skip;  // for the update
+};
+
 __device__ inline void publish_step(const DeviceStep& step, Published<nopt_step_state>* published) {
     publish(*published, step.state, step.version);
 }
 
 // Before a step: counts it, if the device does, and computes the scalars of all groups. One block.
 template <class Rule>
-__global__ void __launch_bounds__(kThreadsPerBlock)
-    prepare_kernel(StepInput input, DeviceStep* step, Published<nopt_step_state>* published, const int32_t* group_count,
-                   const double* lr_scale, const double* weight_decay, unsigned char* scalars) {
+__global__ void __launch_bounds__(kThreadsPerBlock, 1)
+    prepare_kernel(StepInput input, const GradDecision grads, DeviceStep* step, Published<nopt_step_state>* published,
+                   const int32_t* group_count, const double* lr_scale, const double* weight_decay,
+                   unsigned char* scalars) {
+    bool taken = true;
+    if (grads.reading != nullptr) {
+        GradReading reading = *grads.reading;
+        taken = decide_gradients(grads.input, grads.sum == nullptr ? 0.0 : grads.sum->value[0], input, reading);
+        __syncthreads();  // all have read
+        if (threadIdx.x == 0) {
+            *grads.reading = reading;
+            *grads.skip = taken ? 0 : 1;
+            publish(*grads.published, reading, reading.version);
+        }
+    }
+    if (!taken) {
+        return;
+    }
     if (step != nullptr) {
         constexpr bool kReadsBetas = (Rule::traits.hyperparams & NOPT_HYPERPARAM_BETAS_EPS) != 0;
         DeviceStep next = *step;

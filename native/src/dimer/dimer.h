@@ -19,6 +19,7 @@ enum DimerSums {
     kSumsProject,   // g.N
     kSumsRotate,    // d.N, d.d, N.N, g.N, g.d          of the gradient displaced along N
     kSumsOptimize,  // d.N, d.d, d.T, g.T, T.T, N.T     of the gradient displaced along T
+    kSumsGradNorm,  // g.g
     kDimerSumsCount
 };
 
@@ -30,11 +31,13 @@ enum DimerDecision {
     kDecidePlane,          // find T
     kDecideOptimize,       // turn N to the best angle
     kDecideOptimizeAgain,  // ... and find the next T
+    kDecideNothing,        // the norm of all gradients is not for the dimer
 };
 
 constexpr DimerSums sums_for(DimerDecision decision) {
     return decision == kDecideNormalize                            ? kSumsNorm
            : decision == kDecideProject                            ? kSumsProject
+           : decision == kDecideNothing                            ? kSumsGradNorm
            : decision == kDecideRotate || decision == kDecidePlane ? kSumsRotate
                                                                    : kSumsOptimize;
 }
@@ -308,6 +311,8 @@ NOPT_HD void decide(DimerDecision decision, DimerScope& s, const Sums& sums, con
         case kDecideOptimize:
         case kDecideOptimizeAgain:
             decide_optimize(s, sums, input, decision == kDecideOptimizeAgain);
+            break;
+        case kDecideNothing:
             break;
     }
 }

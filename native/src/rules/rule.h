@@ -62,6 +62,8 @@ struct StepInput {
     uint32_t flags;           // nopt_flag values
     uint32_t variant;         // of the rule
     uint64_t rounding_seed;   // of stochastic rounding
+    double grad_factor;       // what gradients are multiplied with
+    double max_grad;          // what they are clipped to then; infinite: not
 };
 
 // Takes the step count and the products on by one step, and with them what the step sees. `reads_betas`: the rule does.
@@ -80,9 +82,10 @@ NOPT_HD void advance(nopt_step_state& state, StepInput& input, bool reads_betas)
 struct CommonScalars {
     float lr_weight_decay;  // decoupled: lr * weight_decay
     float weight_decay;     // L2
+    float grad_factor;      // negative to maximize
+    float max_grad;
     int32_t decoupled;
     int32_t l2;
-    int32_t maximize;
 };
 
 NOPT_HD CommonScalars common_scalars(const StepInput& step, double lr_scale, double weight_decay) {
@@ -92,14 +95,18 @@ NOPT_HD CommonScalars common_scalars(const StepInput& step, double lr_scale, dou
     s.weight_decay = static_cast<float>(weight_decay);
     s.decoupled = decoupled && weight_decay != 0.0;
     s.l2 = !decoupled && weight_decay != 0.0;
-    s.maximize = (step.flags & NOPT_FLAG_MAXIMIZE) != 0;
+    s.grad_factor = static_cast<float>((step.flags & NOPT_FLAG_MAXIMIZE) != 0 ? -step.grad_factor : step.grad_factor);
+    s.max_grad = static_cast<float>(step.max_grad);
     return s;
 }
 
-// The gradient that the rule sees: sign first, then L2, in torch's order.
+// The gradient that the rule sees: scale and sign first (1 and -1 change no other bit), then clipping, then L2, in
+// torch's order. Of NaNs the comparisons keep the gradient.
 NOPT_HD float effective_grad(float param, float grad, const CommonScalars& s) {
-    const float signed_grad = s.maximize ? -grad : grad;
-    return s.l2 ? signed_grad + s.weight_decay * param : signed_grad;
+    float scaled = s.grad_factor * grad;
+    scaled = s.max_grad < scaled ? s.max_grad : scaled;
+    scaled = -s.max_grad > scaled ? -s.max_grad : scaled;
+    return s.l2 ? scaled + s.weight_decay * param : scaled;
 }
 
 // theta <- (1 - lr * weight_decay) * theta - delta. The decay is added to the update first: 1 - lr * weight_decay

@@ -1,0 +1,52 @@
+// What a step makes of all gradients before anything else: loss scale, clipping, and whether the step is taken at all.
+// Once for the host and the device.
+#pragma once
+
+#include <math.h>
+#include <stdint.h>
+
+#include "rules/rule.h"
+
+namespace nopt {
+
+// One call, the same for all tensors; see nopt_grad_options.
+struct GradInput {
+    double max_norm;    // 0: not clipped
+    double max_value;   // 0: not clipped
+    double loss_scale;  // 1: none
+    int32_t skips;      // a step whose gradients are not all finite
+};
+
+// What the host is told; see nopt_grad_status.
+struct GradReading {
+    double norm;
+    double clip_coefficient;
+    int64_t skipped_steps;
+    int32_t skipped;   // the last step
+    uint64_t version;  // counts the decisions
+};
+
+// Before any step.
+constexpr GradReading kNoGradReading = {0.0, 1.0, 0, 0, 0};
+
+NOPT_HD bool needs_sum(const GradInput& grads) { return grads.max_norm > 0.0 || grads.skips != 0; }
+
+// `sum`: of the squares of all gradients, as they are; any number where none is needed. A float's square is far from
+// the limits of double, so that the sum is finite if and only if all gradients are. Returns whether the step is taken.
+NOPT_HD bool decide_gradients(const GradInput& grads, double sum, StepInput& step, GradReading& reading) {
+    reading.norm = needs_sum(grads) ? sqrt(sum) / grads.loss_scale : 0.0;
+    reading.clip_coefficient = 1.0;
+    if (grads.max_norm > 0.0) {
+        // As torch: a norm that is not finite makes the coefficient 0 or NaN.
+        const double coefficient = grads.max_norm / (reading.norm + 1e-6);
+        reading.clip_coefficient = coefficient > 1.0 ? 1.0 : coefficient;
+    }
+    reading.skipped = grads.skips != 0 && !(sum - sum == 0.0) ? 1 : 0;
+    reading.skipped_steps += reading.skipped;
+    ++reading.version;
+    step.grad_factor = reading.clip_coefficient / grads.loss_scale;
+    step.max_grad = grads.max_value > 0.0 ? grads.max_value : static_cast<double>(INFINITY);
+    return reading.skipped == 0;
+}
+
+}  // namespace nopt
