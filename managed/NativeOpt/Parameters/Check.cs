@@ -26,6 +26,15 @@ internal static class Check
         }
     }
 
+    /// <summary>Above 0 and at most the largest; NaN fails.</summary>
+    public static void AboveZero(double value, double largest, string name, string paramName)
+    {
+        if (!(value > 0 && value <= largest))
+        {
+            Throw(value, name, largest == float.MaxValue ? "above 0 and finite as a float" : "above 0 and finite", paramName);
+        }
+    }
+
     /// <summary>At least 1.</summary>
     public static void AtLeastOne(long value, string name, string paramName)
     {

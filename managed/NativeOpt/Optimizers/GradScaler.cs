@@ -1,0 +1,152 @@
+namespace NativeOpt;
+
+/// <summary>
+/// Scales the loss so that the gradients of half precision neither vanish nor overflow: a step whose gradients are not
+/// finite is skipped and the scale backs off; after some good steps it grows. The rules are those of torch's
+/// <c>GradScaler</c> (Micikevicius et al. 2018).
+/// </summary>
+/// <example>
+/// <code>
+/// Backward(scaler.Scale * loss);
+/// scaler.Step(optimizer, stream);
+/// scaler.Update(stream);
+/// </code>
+/// </example>
+/// <remarks>It serves one thread at a time.</remarks>
+public sealed class GradScaler
+{
+    private readonly List<(Optimizer Optimizer, long SkippedBefore)> _stepped = [];
+    private double _scale;
+    private int _growthTracker;
+
+    /// <summary>Creates a scaler.</summary>
+    /// <param name="initialScale">The scale at first, above 0 and finite.</param>
+    /// <param name="growthFactor">What a growing scale is multiplied with, above 1 and finite.</param>
+    /// <param name="backoffFactor">What a scale that backs off is multiplied with, between 0 and 1.</param>
+    /// <param name="growthInterval">The number of good steps in a row after which the scale grows, above 0.</param>
+    /// <exception cref="ArgumentOutOfRangeException">A value is out of range.</exception>
+    public GradScaler(
+        double initialScale = 65536, double growthFactor = 2, double backoffFactor = 0.5, int growthInterval = 2000)
+    {
+        Check.AboveZero(initialScale, double.MaxValue, nameof(initialScale), nameof(initialScale));
+        if (!(growthFactor > 1 && double.IsFinite(growthFactor)))
+        {
+            throw new ArgumentOutOfRangeException(
+                nameof(growthFactor), growthFactor, "The growth factor must be above 1 and finite.");
+        }
+
+        if (!(backoffFactor is > 0 and < 1))
+        {
+            throw new ArgumentOutOfRangeException(
+                nameof(backoffFactor), backoffFactor, "The backoff factor must be between 0 and 1.");
+        }
+
+        ArgumentOutOfRangeException.ThrowIfNegativeOrZero(growthInterval);
+        _scale = initialScale;
+        GrowthFactor = growthFactor;
+        BackoffFactor = backoffFactor;
+        GrowthInterval = growthInterval;
+    }
+
+    /// <summary>What to multiply the loss with; to be set only to resume.</summary>
+    /// <exception cref="ArgumentOutOfRangeException">The value is not above 0 and finite.</exception>
+    public double Scale
+    {
+        get => _scale;
+        set
+        {
+            Check.AboveZero(value, double.MaxValue, nameof(Scale), nameof(value));
+            _scale = value;
+        }
+    }
+
+    /// <summary>Good steps since the scale last changed; to be set only to resume.</summary>
+    /// <exception cref="ArgumentOutOfRangeException">The value is negative.</exception>
+    public int GrowthTracker
+    {
+        get => _growthTracker;
+        set
+        {
+            ArgumentOutOfRangeException.ThrowIfNegative(value);
+            _growthTracker = value;
+        }
+    }
+
+    /// <summary>What a growing scale is multiplied with.</summary>
+    public double GrowthFactor { get; }
+
+    /// <summary>What a scale that backs off is multiplied with.</summary>
+    public double BackoffFactor { get; }
+
+    /// <summary>The number of good steps in a row after which the scale grows.</summary>
+    public int GrowthInterval { get; }
+
+    /// <summary>
+    /// A step on gradients of the scaled loss: it divides them by <see cref="Scale"/> and skips the step if any is not finite.
+    /// The optimizer's other <see cref="Optimizer.GradientOptions"/> stay.
+    /// </summary>
+    /// <param name="optimizer">The optimizer; on CUDA it is made capturable, since the device decides.</param>
+    /// <param name="stream">The stream of the step.</param>
+    /// <exception cref="ArgumentNullException"><paramref name="optimizer"/> is null.</exception>
+    /// <inheritdoc cref="Optimizer.Step(DeviceStream)" path="/exception"/>
+    public void Step(Optimizer optimizer, DeviceStream stream = default)
+    {
+        ArgumentNullException.ThrowIfNull(optimizer);
+        if (optimizer.ParameterSet.Device.Backend == Backend.Cuda && !optimizer.IsCapturable)
+        {
+            optimizer.SetCapturable(true, stream);
+        }
+
+        GradientOptions options = optimizer.GradientOptions ?? new GradientOptions();
+        if (optimizer.GradientOptions is null || options.LossScale != _scale || !options.SkipNonFinite)
+        {
+            optimizer.GradientOptions = options with { LossScale = _scale, SkipNonFinite = true };
+        }
+
+        if (!_stepped.Exists(one => one.Optimizer == optimizer))
+        {
+            _stepped.Add((optimizer, optimizer.GetGradientStatus().SkippedSteps));
+        }
+
+        optimizer.Step(stream);
+    }
+
+    /// <summary>
+    /// Lets the scale back off if a step since the last update was skipped, and grow after enough good ones. Waits for the
+    /// stream: what the device decided is needed here.
+    /// </summary>
+    /// <param name="stream">The stream of the steps.</param>
+    /// <exception cref="InvalidOperationException">No optimizer took a step since the last update.</exception>
+    /// <exception cref="ObjectDisposedException">An optimizer or the stream is disposed of.</exception>
+    /// <exception cref="NativeOptException">The device reported a fault.</exception>
+    public void Update(DeviceStream stream = default)
+    {
+        if (_stepped.Count == 0)
+        {
+            throw new InvalidOperationException("No optimizer took a step since the last update; call Step first.");
+        }
+
+        bool skipped = false;
+        foreach ((Optimizer optimizer, long before) in _stepped)
+        {
+            stream.Synchronize(optimizer.ParameterSet.Device);
+            skipped |= optimizer.GetGradientStatus().SkippedSteps > before;
+        }
+
+        _stepped.Clear();
+        if (skipped)
+        {
+            _scale *= BackoffFactor;
+            _growthTracker = 0;
+            return;
+        }
+
+        _growthTracker++;
+        if (_growthTracker >= GrowthInterval)
+        {
+            double grown = _scale * GrowthFactor;
+            _scale = double.IsFinite(grown) ? grown : _scale;
+            _growthTracker = 0;
+        }
+    }
+}
