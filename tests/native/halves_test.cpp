@@ -157,6 +157,31 @@ TEST(Halves, TheRemainderIsTheMaster) {
     }
 }
 
+// Half way between two bfloat16: away from zero beside a master or a remainder, which needs it, and to even without.
+TEST(Halves, TiesGoAwayBesideAMaster) {
+    std::vector<Mix> mixes;
+    for (const Extra extra : {Extra::kNone, Extra::kMaster, Extra::kRemainder}) {
+        mixes.push_back({37, NOPT_DTYPE_BFLOAT16, NOPT_DTYPE_FLOAT32, NOPT_DTYPE_FLOAT32, extra});
+    }
+    HalfModel model("sgd", mixes);
+    model.for_all([&](size_t t, int64_t i) {
+        model.set_theta(t, i, 1.0f);
+        model.buffer(NOPT_ROLE_GRAD).set_bits(t, i, encoded(-0x1p-8f, NOPT_DTYPE_FLOAT32));
+    });
+    for (const nopt_role role : {NOPT_ROLE_PARAM, NOPT_ROLE_MASTER_PARAM, NOPT_ROLE_PARAM_REMAINDER, NOPT_ROLE_GRAD}) {
+        model.buffer(role).write();
+    }
+    nopt_hyperparams h = defaults("sgd");
+    h.lr = 1.0;
+    NOPT_ASSERT_OK(nopt_optimizer_step(model.optimizer, &h, nullptr));
+    model.read();
+    model.for_all([&](size_t t, int64_t i) {
+        const float expected = mixes[t].extra == Extra::kNone ? 1.0f : 1.0f + 0x1p-7f;
+        ASSERT_EQ(encoded(expected, NOPT_DTYPE_BFLOAT16), model.buffer(NOPT_ROLE_PARAM).bits(t, i)) << t;
+        ASSERT_EQ(mixes[t].extra == Extra::kNone ? 1.0f : 1.0f + 0x1p-8f, model.theta(t, i)) << t;
+    });
+}
+
 // Rounded by the numbers that the header names, and right on average.
 TEST(Halves, StochasticRoundingIsReproducibleAndUnbiased) {
     const std::vector<Mix> mixes = {
