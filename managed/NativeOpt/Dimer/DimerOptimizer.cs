@@ -26,8 +26,9 @@ namespace NativeOpt;
 /// </code>
 /// <para>
 /// The learning rate and the like are the optimizer's, which the dimer neither owns nor disposes of. For a set there is one
-/// dimer at a time. It keeps two copies of the parameters' size (direction and backup), a third for the gradient unless
-/// <see cref="SetDisplacedGradients(ReadOnlySpan{nint})"/> is used, and one more for <see cref="RotationAngle.Optimal"/>.
+/// dimer at a time. It keeps a direction in float32, a backup of the parameters, one of the gradients unless
+/// <see cref="SetDisplacedGradients(ReadOnlySpan{nint})"/> is used (both of their element types), and another direction for
+/// <see cref="RotationAngle.Optimal"/>.
 /// </para>
 /// <para>
 /// It serves one thread at a time, together with its set. For equal inputs it gives the same bits on every device,
@@ -224,6 +225,8 @@ public sealed unsafe class DimerOptimizer : IDisposable
         if (_displacements == 0)
         {
             nopt_dimer_options update = _options.ToNative(Displacement());
+            // Master weights begin as copies of the parameters where these are now.
+            Optimizer.EnsureState(stream);
             EnsureBuffers(stream);
             NativeError.ThrowIfFailed(NativeMethods.nopt_dimer_displace(dimer, &update, (void*)stream.Pointer));
             _update = update;
@@ -271,7 +274,7 @@ public sealed unsafe class DimerOptimizer : IDisposable
                 + "gradients again, then Step. Or use the Step that takes a closure.");
         }
 
-        Optimizer.EnsureState();
+        Optimizer.EnsureState(stream);
         EnsureBuffers(stream);
 
         // Without a displacement its length says nothing, but it must be one.
@@ -319,8 +322,8 @@ public sealed unsafe class DimerOptimizer : IDisposable
     /// </summary>
     /// <param name="gradients">The displaced gradient of each parameter, in the same order.</param>
     /// <exception cref="ArgumentException">
-    /// There are fewer or more than parameters, a length, device or alignment does not fit, a pointer is null, or a gradient
-    /// overlaps a buffer that a step writes.
+    /// There are fewer or more than parameters, a length, element type, device or alignment does not fit, a pointer is null,
+    /// or a gradient overlaps a buffer that a step writes.
     /// </exception>
     /// <exception cref="NotSupportedException">An element type is not implemented.</exception>
     /// <exception cref="InvalidOperationException">Parameters are displaced, with gradients copied.</exception>
@@ -328,7 +331,7 @@ public sealed unsafe class DimerOptimizer : IDisposable
     /// <exception cref="ObjectDisposedException">The dimer, its optimizer or the set is disposed of.</exception>
     public void SetDisplacedGradients(ReadOnlySpan<TensorRef> gradients)
     {
-        nint[] pointers = Optimizer.ParameterSet.RentPointers(gradients, nameof(gradients));
+        nint[] pointers = Optimizer.ParameterSet.GradientLayout.RentPointers(gradients, nameof(gradients));
         try
         {
             SetDisplacedGradients(pointers.AsSpan(0, gradients.Length));
@@ -341,8 +344,8 @@ public sealed unsafe class DimerOptimizer : IDisposable
 
     /// <summary>The same by address; may be called again in each step, as gradients move.</summary>
     /// <param name="gradients">
-    /// The address of each parameter's displaced gradient on the set's device: as many float32 elements as the parameter
-    /// has.
+    /// The address of each parameter's displaced gradient on the set's device: as many elements as the parameter has, of the
+    /// type of its gradient.
     /// </param>
     /// <exception cref="ArgumentException">
     /// There are fewer or more than parameters, a pointer is null or misaligned, or a gradient overlaps a buffer that a step
@@ -400,8 +403,7 @@ public sealed unsafe class DimerOptimizer : IDisposable
         ParameterSet set = Optimizer.ParameterSet;
         set.RequireIndex(tensor);
         EnsureBuffers(DeviceStream.Default);
-        return TensorRef.FromPointer(
-            _handle.Buffers.Pointers(nopt_role.NOPT_ROLE_DIRECTION)[tensor], set.ElementCounts[tensor], set.Device);
+        return set.Float32Layout.At(tensor, _handle.Buffers.Pointers(nopt_role.NOPT_ROLE_DIRECTION)[tensor]);
     }
 
     /// <summary>
@@ -663,17 +665,18 @@ public sealed unsafe class DimerOptimizer : IDisposable
     private void PrepareBuffers(DeviceStream stream)
     {
         BoundBuffers buffers = _handle.Buffers;
+        ParameterSet set = Optimizer.ParameterSet;
         using HandleLease lease = new(_handle, this);
-        Allocate(nopt_role.NOPT_ROLE_DIRECTION);
-        Allocate(nopt_role.NOPT_ROLE_PARAM_BACKUP);
+        Allocate(nopt_role.NOPT_ROLE_DIRECTION, set.Float32Layout);
+        Allocate(nopt_role.NOPT_ROLE_PARAM_BACKUP, set.ParameterLayout);
         if (!buffers.IsBound(nopt_role.NOPT_ROLE_GRAD_DISPLACED))
         {
-            Allocate(nopt_role.NOPT_ROLE_GRAD_BACKUP);
+            Allocate(nopt_role.NOPT_ROLE_GRAD_BACKUP, set.GradientLayout);
         }
 
         if (_options.Angle == RotationAngle.Optimal)
         {
-            Allocate(nopt_role.NOPT_ROLE_ROTATION_DIRECTION);
+            Allocate(nopt_role.NOPT_ROLE_ROTATION_DIRECTION, set.Float32Layout);
         }
 
         _buffersAreReady = true;
@@ -687,11 +690,11 @@ public sealed unsafe class DimerOptimizer : IDisposable
             _hasDirection = true;
         }
 
-        void Allocate(nopt_role role)
+        void Allocate(nopt_role role, BufferLayout layout)
         {
             if (!buffers.IsBound(role))
             {
-                buffers.Allocate(role, Optimizer.ParameterSet.Device, Optimizer.ParameterSet.ElementCounts);
+                buffers.Allocate(role, layout);
             }
         }
     }

@@ -36,25 +36,29 @@ internal sealed unsafe class BoundBuffers(ParameterSetHandle set)
         replaced?.Owned?.Dispose();
     }
 
-    /// <summary>Binds zeroed memory: one allocation holds the buffers of all tensors.</summary>
-    public void Allocate(nopt_role role, Device device, ReadOnlySpan<long> elementCounts)
+    /// <summary>
+    /// Binds memory of one allocation for all tensors, zeroed or as <paramref name="initialize"/> leaves it. A tensor
+    /// without elements has no address.
+    /// </summary>
+    public void Allocate(nopt_role role, BufferLayout layout, Action<nint[]>? initialize = null)
     {
-        nint[] pointers = new nint[elementCounts.Length];
+        nint[] pointers = new nint[layout.Types.Length];
         long bytes = 0;
-        for (int i = 0; i < elementCounts.Length; i++)
+        for (int i = 0; i < pointers.Length; i++)
         {
             pointers[i] = (nint)bytes;
-            bytes += ((elementCounts[i] * sizeof(float)) + Alignment - 1) / Alignment * Alignment;
+            bytes += (layout.ByteCount(i) + Alignment - 1) / Alignment * Alignment;
         }
 
-        MemoryHandle memory = MemoryHandle.AllocateZeroed(device, bytes);
+        MemoryHandle memory = MemoryHandle.AllocateZeroed(layout.Device, bytes);
         try
         {
-            for (int i = 0; i < elementCounts.Length; i++)
+            for (int i = 0; i < pointers.Length; i++)
             {
-                pointers[i] += memory.DangerousGetHandle();
+                pointers[i] = layout.ElementCounts[i] == 0 ? 0 : pointers[i] + memory.DangerousGetHandle();
             }
 
+            initialize?.Invoke(pointers);
             Bind(role, pointers, memory);
         }
         catch

@@ -9,9 +9,18 @@ namespace NativeOpt;
 /// </summary>
 internal sealed unsafe class OptimizerHandle : NativeHandle
 {
+    private static readonly nopt_role[] RuleStates =
+    [
+        nopt_role.NOPT_ROLE_EXP_AVG, nopt_role.NOPT_ROLE_EXP_AVG_SQ, nopt_role.NOPT_ROLE_MAX_EXP_AVG_SQ,
+        nopt_role.NOPT_ROLE_MOMENTUM_BUFFER,
+    ];
+
     private readonly ParameterSetHandle _set;
 
-    public OptimizerHandle(ParameterSet parameters, string rule)
+    /// <param name="parameters">The set.</param>
+    /// <param name="rule">The native rule's name.</param>
+    /// <param name="states">What the rule's states are made of.</param>
+    public OptimizerHandle(ParameterSet parameters, string rule, BufferLayout states)
     {
         _set = parameters.Handle;
         Buffers = new BoundBuffers(_set);
@@ -24,16 +33,24 @@ internal sealed unsafe class OptimizerHandle : NativeHandle
         }
 
         nopt_optimizer* optimizer = null;
-        nopt_status status;
-        fixed (byte* name = Encoding.UTF8.GetBytes(rule + '\0'))
+        try
         {
-            status = NativeMethods.nopt_optimizer_create((nopt_param_set*)lease.Pointer, (sbyte*)name, &optimizer);
-        }
+            // Also for float32: an optimizer before this one may have had other states.
+            foreach (nopt_role role in RuleStates)
+            {
+                _set.SetTypes(role, states);
+            }
 
-        if (status != nopt_status.NOPT_OK)
+            fixed (byte* name = Encoding.UTF8.GetBytes(rule + '\0'))
+            {
+                NativeError.ThrowIfFailed(
+                    NativeMethods.nopt_optimizer_create((nopt_param_set*)lease.Pointer, (sbyte*)name, &optimizer));
+            }
+        }
+        catch
         {
             _set.Unclaim();
-            NativeError.ThrowIfFailed(status);
+            throw;
         }
 
         // Held until ReleaseHandle: the native set (and pinned arrays) must outlive the optimizer.

@@ -11,21 +11,21 @@ internal sealed unsafe class ParameterSetHandle : NativeHandle
     private OptimizerHandle? _optimizer;
     private DimerHandle? _dimer;
 
-    /// <param name="device">Where the tensors are.</param>
-    /// <param name="elementCounts">Elements of each tensor.</param>
+    /// <param name="parameters">Where the parameters are, how many elements they have and of which type.</param>
     /// <param name="pins">
     /// Released together with the native set, which an optimizer may outlive its <see cref="ParameterSet"/> with. They are
     /// the handle's from this call on, even if it throws.
     /// </param>
-    public ParameterSetHandle(Device device, ReadOnlySpan<long> elementCounts, GCHandle[] pins)
+    public ParameterSetHandle(BufferLayout parameters, GCHandle[] pins)
     {
         _pins = pins;
-        TensorCount = elementCounts.Length;
+        TensorCount = parameters.Types.Length;
         nopt_param_set* set = null;
-        fixed (long* counts = elementCounts)
+        fixed (long* counts = parameters.ElementCounts)
+        fixed (DType* types = parameters.Types)
         {
             nopt_status status = NativeMethods.nopt_param_set_create(
-                device.NativeBackend, device.Index, elementCounts.Length, counts, null, &set);
+                parameters.Device.NativeBackend, parameters.Device.Index, TensorCount, counts, (nopt_dtype*)types, &set);
             if (status != nopt_status.NOPT_OK)
             {
                 Free(pins);
@@ -38,6 +38,17 @@ internal sealed unsafe class ParameterSetHandle : NativeHandle
     }
 
     public int TensorCount { get; }
+
+    /// <summary>Sets the element types of a role that is not bound.</summary>
+    public void SetTypes(nopt_role role, BufferLayout layout)
+    {
+        fixed (DType* types = layout.Types)
+        {
+            NativeError.ThrowIfFailed(
+                NativeMethods.nopt_param_set_set_dtypes(
+                    (nopt_param_set*)DangerousGetHandle(), role, TensorCount, (nopt_dtype*)types));
+        }
+    }
 
     /// <summary>
     /// Makes an optimizer the set's only one, or says that there is one. The reference also keeps an optimizer that nobody

@@ -14,6 +14,11 @@ namespace NativeOpt;
 /// at a time.
 /// </para>
 /// <para>
+/// With <see cref="OptimizerOptions.MasterWeights"/> the parameters are what the optimizer's own, longer numbers round to.
+/// These begin as the parameters are when the states are allocated; a host that writes parameters after that (loads a
+/// checkpoint, averages them) calls <see cref="ResetMasterWeights"/>, or the next step goes on from the old ones.
+/// </para>
+/// <para>
 /// For equal inputs a step gives the same bits on every device, instruction set and number of threads. It allocates nothing
 /// and on CUDA does not wait for the device. It serves one thread at a time, together with its set.
 /// </para>
@@ -25,6 +30,11 @@ public abstract unsafe partial class Optimizer : IDisposable
 
     private readonly OptimizerHandle _handle;
     private readonly object _stateLock = new();
+    private readonly BufferLayout _stateLayout;
+
+    // Of MasterParam or ParamRemainder, if there is one of them.
+    private readonly StateRole? _masterRole;
+    private readonly BufferLayout _masterLayout;
     private nopt_hyperparams _hyperparameters;
     private volatile bool _stateIsReady;
 
@@ -33,10 +43,20 @@ public abstract unsafe partial class Optimizer : IDisposable
         ArgumentNullException.ThrowIfNull(parameters);
         nopt_hyperparams hyperparameters = options.ToNative() with { struct_size = (uint)sizeof(nopt_hyperparams) };
         Validate(hyperparameters, nameof(options));
+        options.ValidateTypes(parameters, nameof(options));
         ParameterSet = parameters;
         RuleName = ruleName;
         _hyperparameters = hyperparameters;
-        _handle = new OptimizerHandle(parameters, ruleName);
+        _stateLayout = parameters.ParameterLayout.With(options.StateType);
+        _masterRole = options.MasterWeights switch
+        {
+            MasterWeights.Float32 => StateRole.MasterParam,
+            MasterWeights.Remainder => StateRole.ParamRemainder,
+            _ => null,
+        };
+        _masterLayout = parameters.ParameterLayout.With(
+            _masterRole == StateRole.ParamRemainder ? DType.UInt16 : DType.Float32, static type => type != DType.Float32);
+        _handle = new OptimizerHandle(parameters, ruleName, _stateLayout);
     }
 
     /// <summary>The tensors.</summary>
@@ -126,7 +146,7 @@ public abstract unsafe partial class Optimizer : IDisposable
         {
             ThrowIfDisposed();
             uint mask = RoleMask();
-            return [.. AllRoles.Where(role => Contains(mask, role))];
+            return [.. AllRoles.Where(role => IsUsed(role, mask))];
         }
     }
 
@@ -194,13 +214,8 @@ public abstract unsafe partial class Optimizer : IDisposable
     {
         ThrowIfDisposed();
         RequireGradients();
-        if (ParameterSet.Handle.IsDisplaced)
-        {
-            throw new InvalidOperationException(
-                "A DimerOptimizer has displaced the parameters; call its Step or Restore first.");
-        }
-
-        EnsureState();
+        RequireNotDisplaced();
+        EnsureState(stream);
         nopt_hyperparams hyperparameters = StepHyperparameters;
         using HandleLease lease = new(_handle, this);
         NativeError.ThrowIfFailed(
@@ -211,17 +226,22 @@ public abstract unsafe partial class Optimizer : IDisposable
 
     /// <summary>Uses the host's buffers for a state, after checking that they fit. See the overload with addresses.</summary>
     /// <param name="role">Which state.</param>
-    /// <param name="buffers">The buffer of each parameter, in the same order; they hold the state, at first zeros.</param>
+    /// <param name="buffers">
+    /// The buffer of each parameter, in the same order; they hold the state, at first zeros. A tensor that has none (see
+    /// <see cref="StateRole.MasterParam"/>) has one of no elements.
+    /// </param>
     /// <exception cref="ArgumentException">
-    /// The rule with its options has no such state, there are fewer or more buffers than parameters, a length, device or
-    /// alignment does not fit, a pointer is null, or a buffer overlaps another one.
+    /// The rule with its options has no such state, there are fewer or more buffers than parameters, a length, element type,
+    /// device or alignment does not fit, a pointer is null, or a buffer overlaps another one.
     /// </exception>
     /// <exception cref="NotSupportedException">An element type is not implemented.</exception>
     /// <exception cref="ConcurrentUseException">The set is in use by another thread.</exception>
     /// <exception cref="ObjectDisposedException">The optimizer or its set is disposed of.</exception>
     public void BindState(StateRole role, ReadOnlySpan<TensorRef> buffers)
     {
-        nint[] pointers = ParameterSet.RentPointers(buffers, nameof(buffers));
+        ThrowIfDisposed();
+        RequireRole(role);
+        nint[] pointers = Layout(role).RentPointers(buffers, nameof(buffers));
         try
         {
             BindState(role, pointers.AsSpan(0, buffers.Length));
@@ -238,8 +258,9 @@ public abstract unsafe partial class Optimizer : IDisposable
     /// </summary>
     /// <param name="role">Which state.</param>
     /// <param name="buffers">
-    /// The address of each parameter's buffer on the set's device: as many float32 elements as the parameter has. They hold
-    /// the state, at first zeros.
+    /// The address of each parameter's buffer on the set's device: as many elements as the parameter has, of
+    /// <see cref="OptimizerOptions.StateType"/>. They hold the state, at first zeros; of <see cref="StateRole.MasterParam"/>
+    /// (float32) what the parameters are, which <see cref="ResetMasterWeights"/> writes there. 0 for a tensor that has none.
     /// </param>
     /// <exception cref="ArgumentException">
     /// The rule with its options has no such state, there are fewer or more buffers than parameters, a pointer is null or
@@ -251,7 +272,18 @@ public abstract unsafe partial class Optimizer : IDisposable
     {
         ThrowIfDisposed();
         RequireRole(role);
-        ParameterSet.RequireCount(buffers.Length, nameof(buffers));
+        BufferLayout layout = Layout(role);
+        layout.RequireCount(buffers.Length, nameof(buffers));
+        for (int i = 0; i < buffers.Length; i++)
+        {
+            // The native library takes null for a tensor that is to do without.
+            if (buffers[i] == 0 && layout.ElementCounts[i] > 0)
+            {
+                throw new ArgumentException(
+                    $"buffers[{i}] is null, but {role} of the tensor has {layout.ElementCounts[i]} elements.", nameof(buffers));
+            }
+        }
+
         lock (_stateLock)
         {
             using HandleLease lease = new(_handle, this);
@@ -262,18 +294,54 @@ public abstract unsafe partial class Optimizer : IDisposable
     /// <summary>A state buffer of a tensor, allocated if it was not yet.</summary>
     /// <param name="role">Which state.</param>
     /// <param name="tensor">The tensor's index.</param>
-    /// <returns>The buffer; it is valid until the optimizer is disposed of or the role is bound anew.</returns>
+    /// <param name="stream">
+    /// The stream of the work that wrote the parameters, which new master weights are copied from; the default one if left
+    /// out.
+    /// </param>
+    /// <returns>
+    /// The buffer; it is valid until the optimizer is disposed of or the role is bound anew. It has no elements if the tensor
+    /// has no such state, as float32 ones have no master weights.
+    /// </returns>
     /// <exception cref="ArgumentException">The rule with its options has no such state.</exception>
     /// <exception cref="ArgumentOutOfRangeException">There is no such tensor.</exception>
-    /// <exception cref="ObjectDisposedException">The optimizer or its set is disposed of.</exception>
-    public TensorRef GetState(StateRole role, int tensor)
+    /// <exception cref="ObjectDisposedException">The optimizer, its set or the stream is disposed of.</exception>
+    public TensorRef GetState(StateRole role, int tensor, DeviceStream stream = default)
     {
         ThrowIfDisposed();
         RequireRole(role);
         ParameterSet.RequireIndex(tensor);
-        EnsureState();
-        return TensorRef.FromPointer(
-            _handle.Buffers.Pointers((nopt_role)role)[tensor], ParameterSet.ElementCounts[tensor], ParameterSet.Device);
+        EnsureState(stream);
+        return Layout(role).At(tensor, _handle.Buffers.Pointers((nopt_role)role)[tensor]);
+    }
+
+    /// <summary>
+    /// Makes the master weights anew from the parameters as they are, after the host wrote these: copies of them with
+    /// <see cref="MasterWeights.Float32"/>, zeros with <see cref="MasterWeights.Remainder"/>. Waits for the stream.
+    /// </summary>
+    /// <param name="stream">The stream of the work that wrote the parameters, and of the next step.</param>
+    /// <exception cref="InvalidOperationException">
+    /// The optimizer has no master weights, or a <see cref="DimerOptimizer"/> has displaced the parameters.
+    /// </exception>
+    /// <exception cref="ArgumentException">The set is on CPU, and the stream is not the default one.</exception>
+    /// <exception cref="ObjectDisposedException">The optimizer, its set or the stream is disposed of.</exception>
+    /// <exception cref="InsufficientMemoryException">There is no memory for the state buffers.</exception>
+    /// <exception cref="NativeOptException">The device reported a fault.</exception>
+    public void ResetMasterWeights(DeviceStream stream = default)
+    {
+        ThrowIfDisposed();
+        if (_masterRole is not { } role)
+        {
+            throw new InvalidOperationException(
+                "The optimizer has no master weights to reset; it was made with MasterWeights.None.");
+        }
+
+        RequireNotDisplaced();
+        EnsureState(stream);
+        lock (_stateLock)
+        {
+            using HandleLease lease = new(_handle, this);
+            WriteMasterWeights(_handle.Buffers.Pointers((nopt_role)role), stream);
+        }
     }
 
     /// <summary>
@@ -285,8 +353,6 @@ public abstract unsafe partial class Optimizer : IDisposable
         _handle.Dispose();
         GC.SuppressFinalize(this);
     }
-
-    private static bool Contains(uint mask, StateRole role) => (mask & (1u << (int)role)) != 0;
 
     private static void Validate(in nopt_hyperparams hyperparameters, string paramName)
     {
@@ -317,9 +383,23 @@ public abstract unsafe partial class Optimizer : IDisposable
         }
     }
 
+    internal void RequireNotDisplaced()
+    {
+        if (ParameterSet.Handle.IsDisplaced)
+        {
+            throw new InvalidOperationException(
+                "A DimerOptimizer has displaced the parameters; call its Step or Restore first.");
+        }
+    }
+
+    private BufferLayout Layout(StateRole role) => role == _masterRole ? _masterLayout : _stateLayout;
+
+    // Master weights are the optimizer's choice, not the rule's: they are in no mask.
+    private bool IsUsed(StateRole role, uint mask) => role == _masterRole || (mask & (1u << (int)role)) != 0;
+
     private void RequireRole(StateRole role)
     {
-        if (!Enum.IsDefined(role) || !Contains(RoleMask(), role))
+        if (!Enum.IsDefined(role) || !IsUsed(role, RoleMask()))
         {
             throw new ArgumentException(
                 $"The rule \"{RuleName}\" with these options has no state {role}.", nameof(role));
@@ -338,15 +418,16 @@ public abstract unsafe partial class Optimizer : IDisposable
     }
 
     /// <summary>Allocates the state buffers that the next step needs and that are not there yet.</summary>
-    internal void EnsureState()
+    /// <param name="stream">The stream of the work that wrote the parameters.</param>
+    internal void EnsureState(DeviceStream stream)
     {
         if (!_stateIsReady)
         {
-            AllocateMissingState();
+            AllocateMissingState(stream);
         }
     }
 
-    private void AllocateMissingState()
+    private void AllocateMissingState(DeviceStream stream)
     {
         // Two threads at the first step: which one may step is decided natively, but both come by here.
         lock (_stateLock)
@@ -355,13 +436,40 @@ public abstract unsafe partial class Optimizer : IDisposable
             uint mask = RoleMask();
             foreach (StateRole role in AllRoles)
             {
-                if (Contains(mask, role) && !_handle.Buffers.IsBound((nopt_role)role))
+                if (IsUsed(role, mask) && !_handle.Buffers.IsBound((nopt_role)role))
                 {
-                    _handle.Buffers.Allocate((nopt_role)role, ParameterSet.Device, ParameterSet.ElementCounts);
+                    _handle.Buffers.Allocate(
+                        (nopt_role)role, Layout(role),
+                        role == _masterRole ? pointers => WriteMasterWeights(pointers, stream) : null);
                 }
             }
 
             _stateIsReady = true;
+        }
+    }
+
+    /// <summary>Writes what the parameters are to the buffers of master weights: remainders are zero then.</summary>
+    private void WriteMasterWeights(ReadOnlySpan<nint> pointers, DeviceStream stream)
+    {
+        int pieceLength = (int)Math.Min(TensorRef.MaxPieceLength, ParameterSet.TotalElementCount);
+        float[] piece = new float[pieceLength];
+        for (int tensor = 0; tensor < pointers.Length; tensor++)
+        {
+            TensorRef parameter = ParameterSet.GetParameter(tensor);
+            TensorRef master = _masterLayout.At(tensor, pointers[tensor]);
+            for (long done = 0; done < master.ElementCount; done += pieceLength)
+            {
+                TensorRef part = master.Slice(done, Math.Min(pieceLength, master.ElementCount - done));
+                if (_masterRole == StateRole.MasterParam)
+                {
+                    parameter.Slice(done, part.ElementCount).CopyTo(piece.AsSpan(0, (int)part.ElementCount), stream);
+                }
+
+                fixed (float* host = piece)
+                {
+                    DeviceMemory.CopyAndWait(part.Device, (void*)part.Pointer, host, part.ByteCount, stream);
+                }
+            }
         }
     }
 }

@@ -19,12 +19,86 @@ public abstract record OptimizerOptions
     /// <summary>Whether to ascend: the gradient's sign is flipped before anything else.</summary>
     public bool Maximize { get; init; }
 
+    /// <summary>
+    /// The element type of the states (moments, momentum buffer): float32, the default, or bfloat16, which takes half of the
+    /// memory.
+    /// </summary>
+    public DType StateType { get; init; } = DType.Float32;
+
+    /// <summary>
+    /// What is kept of parameters of 16 bits beyond their 16 bits; nothing by default. Float32 parameters need none and have
+    /// none.
+    /// </summary>
+    public MasterWeights MasterWeights { get; init; }
+
+    /// <summary>
+    /// Whether bfloat16 parameters without <see cref="MasterWeights"/> are rounded up or down at random, right on average
+    /// (Croci et al. 2022), and not to nearest. Parameters of other types are not concerned.
+    /// </summary>
+    public bool StochasticRounding { get; init; }
+
+    /// <summary>
+    /// Selects the random numbers of <see cref="StochasticRounding"/>, together with the step count: equal seeds give equal
+    /// bits.
+    /// </summary>
+    public ulong RoundingSeed { get; init; }
+
+    /// <summary>Throws unless a set's tensors can have what these options say of element types, and need it.</summary>
+    internal void ValidateTypes(ParameterSet parameters, string paramName)
+    {
+        if (StateType is not (DType.Float32 or DType.BFloat16))
+        {
+            throw new ArgumentOutOfRangeException(
+                paramName, StateType, $"StateType is {StateType}; it must be {DType.Float32} or {DType.BFloat16}.");
+        }
+
+        Check.Defined(MasterWeights, nameof(MasterWeights), paramName);
+        ReadOnlySpan<DType> types = parameters.ParameterLayout.Types;
+        int half = types.IndexOf(DType.Float16);
+        if (MasterWeights == MasterWeights.Remainder && half >= 0)
+        {
+            throw new ArgumentException(
+                $"MasterWeights is Remainder, but tensor {half} (\"{parameters.Names[half]}\") is Float16; only BFloat16 "
+                + "parameters have a remainder. Use MasterWeights.Float32, or a second set for the others.",
+                paramName);
+        }
+
+        if (MasterWeights != MasterWeights.None && !types.ContainsAny(DType.BFloat16, DType.Float16))
+        {
+            throw new ArgumentException(
+                $"MasterWeights is {MasterWeights}, but no tensor has 16 bits; float32 parameters need none. Use "
+                + "MasterWeights.None.",
+                paramName);
+        }
+
+        if (StochasticRounding && MasterWeights != MasterWeights.None)
+        {
+            throw new ArgumentException(
+                $"StochasticRounding is for BFloat16 parameters without master weights, but MasterWeights is {MasterWeights}. "
+                + "Use one of the two.",
+                paramName);
+        }
+
+        if (StochasticRounding && !types.Contains(DType.BFloat16))
+        {
+            throw new ArgumentException("StochasticRounding is set, but no tensor is BFloat16.", paramName);
+        }
+
+        if (RoundingSeed != 0 && !StochasticRounding)
+        {
+            throw new ArgumentException(
+                $"RoundingSeed is {RoundingSeed}, but StochasticRounding is not set; nothing is random without it.", paramName);
+        }
+    }
+
     /// <summary>What the native step takes. Fields that the rule does not read stay 0.</summary>
     internal virtual nopt_hyperparams ToNative() => new()
     {
         lr = LearningRate,
         weight_decay = WeightDecay,
-        flags = Flag(Maximize, nopt_flag.NOPT_FLAG_MAXIMIZE),
+        flags = Flag(Maximize, nopt_flag.NOPT_FLAG_MAXIMIZE)
+            | Flag(StochasticRounding, nopt_flag.NOPT_FLAG_STOCHASTIC_ROUNDING),
+        rounding_seed = RoundingSeed,
     };
 
     private protected static uint Flag(bool isSet, nopt_flag flag) => isSet ? (uint)flag : 0;

@@ -23,14 +23,13 @@ namespace NativeOpt;
 /// </remarks>
 public sealed unsafe class ParameterSet : IDisposable
 {
-    private readonly long[] _elementCounts;
     private readonly nint[] _parameters;
     private readonly double[] _learningRateScales;
     private readonly double[] _weightDecays;
     private object? _keptAlive;
 
     /// <summary>Registers tensors, at least one; the device is theirs.</summary>
-    /// <param name="parameters">The parameters, all of one device and float32.</param>
+    /// <param name="parameters">The parameters, all of one device; each has its own element type.</param>
     /// <param name="options">Options of each tensor, in the same order; empty: defaults for all.</param>
     /// <exception cref="ArgumentException">
     /// There are no parameters, they are on several devices, overlap or are misaligned, a pointer is null, the options are
@@ -46,7 +45,7 @@ public sealed unsafe class ParameterSet : IDisposable
 
     /// <summary>Registers tensors, perhaps none, of a device.</summary>
     /// <param name="device">Where the tensors are.</param>
-    /// <param name="parameters">The parameters, all of this device and float32.</param>
+    /// <param name="parameters">The parameters, all of this device; each has its own element type.</param>
     /// <param name="options">Options of each tensor, in the same order; empty: defaults for all.</param>
     /// <exception cref="ArgumentException">As for the other constructor, except that there may be no parameters.</exception>
     /// <exception cref="ArgumentOutOfRangeException">An option is out of its range.</exception>
@@ -66,15 +65,20 @@ public sealed unsafe class ParameterSet : IDisposable
         try
         {
             _parameters = new nint[parameters.Length];
-            _elementCounts = new long[parameters.Length];
+            long[] elementCounts = new long[parameters.Length];
+            DType[] types = new DType[parameters.Length];
             for (int i = 0; i < parameters.Length; i++)
             {
                 RequireTensor(parameters[i], i, nameof(parameters));
                 _parameters[i] = parameters[i].Pointer;
-                _elementCounts[i] = parameters[i].ElementCount;
+                elementCounts[i] = parameters[i].ElementCount;
+                types[i] = parameters[i].DType;
             }
 
+            ParameterLayout = new BufferLayout(device, elementCounts, types);
+            Float32Layout = ParameterLayout.With(DType.Float32);
             (Names, _learningRateScales, _weightDecays) = Read(options, parameters.Length);
+            GradientLayout = new BufferLayout(device, elementCounts, ReadGradientTypes(options, types));
         }
         catch
         {
@@ -82,9 +86,10 @@ public sealed unsafe class ParameterSet : IDisposable
             throw;
         }
 
-        Handle = new ParameterSetHandle(device, _elementCounts, pins);
+        Handle = new ParameterSetHandle(ParameterLayout, pins);
         try
         {
+            Handle.SetTypes(nopt_role.NOPT_ROLE_GRAD, GradientLayout);
             Bind(nopt_role.NOPT_ROLE_PARAM, _parameters);
             if (options.Length != 0)
             {
@@ -106,13 +111,21 @@ public sealed unsafe class ParameterSet : IDisposable
     public int Count => _parameters.Length;
 
     /// <summary>The elements of all tensors together.</summary>
-    public long TotalElementCount => _elementCounts.Sum();
+    public long TotalElementCount => ParameterLayout.TotalElementCount;
 
     /// <summary>The tensors' names in state files, all different.</summary>
     public IReadOnlyList<string> Names { get; }
 
     /// <summary>The elements of each tensor.</summary>
-    public ReadOnlySpan<long> ElementCounts => _elementCounts;
+    public ReadOnlySpan<long> ElementCounts => ParameterLayout.ElementCounts;
+
+    /// <summary>The parameters', and their backups while a dimer displaces them.</summary>
+    internal BufferLayout ParameterLayout { get; }
+
+    internal BufferLayout GradientLayout { get; }
+
+    /// <summary>Of roles that are float32 whatever the parameters are.</summary>
+    internal BufferLayout Float32Layout { get; }
 
     internal ParameterSetHandle Handle { get; }
 
@@ -188,15 +201,15 @@ public sealed unsafe class ParameterSet : IDisposable
     /// <summary>Sets where the gradients are, after checking that they fit.</summary>
     /// <param name="gradients">The gradient of each parameter, in the same order.</param>
     /// <exception cref="ArgumentException">
-    /// There are fewer or more than parameters, a length, device or alignment does not fit, a pointer is null, or a
-    /// gradient overlaps a buffer that a step writes.
+    /// There are fewer or more than parameters, a length, element type, device or alignment does not fit, a pointer is
+    /// null, or a gradient overlaps a buffer that a step writes.
     /// </exception>
     /// <exception cref="NotSupportedException">An element type is not implemented.</exception>
     /// <exception cref="ConcurrentUseException">The set is in use by another thread.</exception>
     /// <exception cref="ObjectDisposedException">The set is disposed of.</exception>
     public void SetGradients(ReadOnlySpan<TensorRef> gradients)
     {
-        nint[] pointers = RentPointers(gradients, nameof(gradients));
+        nint[] pointers = GradientLayout.RentPointers(gradients, nameof(gradients));
         try
         {
             SetGradients(pointers.AsSpan(0, gradients.Length));
@@ -209,7 +222,8 @@ public sealed unsafe class ParameterSet : IDisposable
 
     /// <summary>Sets where the gradients are, by address. For the step path: it allocates nothing.</summary>
     /// <param name="gradients">
-    /// The address of each parameter's gradient on the set's device: as many float32 elements as the parameter has.
+    /// The address of each parameter's gradient on the set's device: as many elements as the parameter has, of the type of
+    /// the parameter or of <see cref="TensorOptions.GradientType"/>.
     /// </param>
     /// <exception cref="ArgumentException">
     /// There are fewer or more than parameters, a pointer is null or misaligned, or a gradient overlaps a buffer that a
@@ -245,15 +259,15 @@ public sealed unsafe class ParameterSet : IDisposable
     /// <summary>Sets where the parameters are, if the host moved them, after checking that they fit.</summary>
     /// <param name="parameters">The parameters, in the order of registration.</param>
     /// <exception cref="ArgumentException">
-    /// There are fewer or more than before, a length, device or alignment does not fit, a pointer is null, or a parameter
-    /// overlaps another buffer.
+    /// There are fewer or more than before, a length, element type, device or alignment does not fit, a pointer is null, or
+    /// a parameter overlaps another buffer.
     /// </exception>
     /// <exception cref="NotSupportedException">An element type is not implemented.</exception>
     /// <exception cref="ConcurrentUseException">The set is in use by another thread.</exception>
     /// <exception cref="ObjectDisposedException">The set is disposed of.</exception>
     public void SetParameters(ReadOnlySpan<TensorRef> parameters)
     {
-        nint[] pointers = RentPointers(parameters, nameof(parameters));
+        nint[] pointers = ParameterLayout.RentPointers(parameters, nameof(parameters));
         try
         {
             SetParameters(pointers.AsSpan(0, parameters.Length));
@@ -285,7 +299,7 @@ public sealed unsafe class ParameterSet : IDisposable
     public TensorRef GetParameter(int tensor)
     {
         RequireIndex(tensor);
-        return TensorRef.FromPointer(_parameters[tensor], _elementCounts[tensor], Device);
+        return ParameterLayout.At(tensor, _parameters[tensor]);
     }
 
     /// <summary>What multiplies the optimizer's learning rate for a tensor.</summary>
@@ -359,56 +373,7 @@ public sealed unsafe class ParameterSet : IDisposable
     /// <remarks>An optimizer over the set cannot be used after this, but must still be disposed of.</remarks>
     public void Dispose() => Handle.Dispose();
 
-    /// <summary>Throws unless the tensor fits this set's device and element type (and shape, once that is known).</summary>
-    internal void RequireTensor(TensorRef tensor, int index, string paramName)
-    {
-        if (tensor.DType != DType.Float32)
-        {
-            throw new NotSupportedException(
-                $"{paramName}[{index}] has element type {tensor.DType}; only {nameof(DType.Float32)} is implemented.");
-        }
-
-        if (tensor.Device != Device)
-        {
-            throw new ArgumentException(
-                $"{paramName}[{index}] is on {tensor.Device}, but the set is on {Device}.", paramName);
-        }
-    }
-
-    /// <summary>
-    /// The addresses of tensors that fit this set, one for each parameter, in an array of the shared pool that the caller
-    /// returns to it.
-    /// </summary>
-    internal nint[] RentPointers(ReadOnlySpan<TensorRef> tensors, string paramName)
-    {
-        RequireCount(tensors.Length, paramName);
-        for (int i = 0; i < tensors.Length; i++)
-        {
-            RequireTensor(tensors[i], i, paramName);
-            if (tensors[i].ElementCount != _elementCounts[i])
-            {
-                throw new ArgumentException(
-                    $"{paramName}[{i}] has {tensors[i].ElementCount} elements, but the parameter has {_elementCounts[i]}.",
-                    paramName);
-            }
-        }
-
-        nint[] pointers = ArrayPool<nint>.Shared.Rent(tensors.Length);
-        for (int i = 0; i < tensors.Length; i++)
-        {
-            pointers[i] = tensors[i].Pointer;
-        }
-
-        return pointers;
-    }
-
-    internal void RequireCount(int count, string paramName)
-    {
-        if (count != Count)
-        {
-            throw new ArgumentException($"{paramName} has {count} entries, but the set has {Count} tensors.", paramName);
-        }
-    }
+    internal void RequireCount(int count, string paramName) => ParameterLayout.RequireCount(count, paramName);
 
     internal void RequireIndex(int tensor)
     {
@@ -422,6 +387,16 @@ public sealed unsafe class ParameterSet : IDisposable
                 "There are no parameters to take the device from; use the constructor that has a device.",
                 nameof(parameters))
             : parameters[0].Device;
+
+    private void RequireTensor(TensorRef tensor, int index, string paramName)
+    {
+        if (!tensor.DType.IsNumber())
+        {
+            throw BufferLayout.NotANumber(tensor.DType, $"{paramName}[{index}]");
+        }
+
+        BufferLayout.RequireDevice(tensor, Device, index, paramName);
+    }
 
     private static void RequireNoNull(IReadOnlyList<float[]> arrays, string paramName)
     {
@@ -486,6 +461,21 @@ public sealed unsafe class ParameterSet : IDisposable
         }
 
         return (Array.AsReadOnly(names), scales, weightDecays);
+    }
+
+    private static DType[] ReadGradientTypes(ReadOnlySpan<TensorOptions> options, DType[] types)
+    {
+        DType[] gradientTypes = [.. types];
+        for (int i = 0; i < options.Length; i++)
+        {
+            gradientTypes[i] = options[i].GradientType ?? types[i];
+            if (!gradientTypes[i].IsNumber())
+            {
+                throw BufferLayout.NotANumber(gradientTypes[i], $"options[{i}].GradientType");
+            }
+        }
+
+        return gradientTypes;
     }
 
     private void Bind(nopt_role role, ReadOnlySpan<nint> pointers)

@@ -11,4 +11,10 @@ public sealed record TensorOptions
 
     /// <summary>The tensor's weight decay, finite and >= 0; null, the default, takes the optimizer's.</summary>
     public double? WeightDecay { get; init; }
+
+    /// <summary>
+    /// The element type of this tensor's gradients, e.g. float32 for a bfloat16 parameter; null, the default, is the
+    /// parameter's.
+    /// </summary>
+    public DType? GradientType { get; init; }
 }

@@ -1,3 +1,5 @@
+using System.Buffers;
+
 namespace NativeOpt;
 
 /// <summary>A tensor of the host's: where its elements are. It owns nothing and keeps nothing alive.</summary>
@@ -10,6 +12,9 @@ namespace NativeOpt;
 /// <param name="Device">Where the memory is.</param>
 public readonly record struct TensorRef(nint Pointer, long ElementCount, DType DType, Device Device)
 {
+    // Elements that are converted at a time: little memory, and few waits for the device.
+    internal const int MaxPieceLength = 1 << 20;
+
     /// <summary>A float32 tensor at an address.</summary>
     /// <param name="pointer">The address of the first element.</param>
     /// <param name="elementCount">The number of elements.</param>
@@ -17,6 +22,15 @@ public readonly record struct TensorRef(nint Pointer, long ElementCount, DType D
     /// <returns>The tensor.</returns>
     public static TensorRef FromPointer(nint pointer, long elementCount, Device device = default) =>
         new(pointer, elementCount, DType.Float32, device);
+
+    /// <summary>A tensor of any element type at an address.</summary>
+    /// <param name="pointer">The address of the first element.</param>
+    /// <param name="elementCount">The number of elements.</param>
+    /// <param name="dtype">The element type.</param>
+    /// <param name="device">Where the memory is; the CPU if left out.</param>
+    /// <returns>The tensor.</returns>
+    public static TensorRef FromPointer(nint pointer, long elementCount, DType dtype, Device device = default) =>
+        new(pointer, elementCount, dtype, device);
 
     /// <summary>A buffer as a tensor. Keep the buffer as long as the tensor is used.</summary>
     /// <param name="buffer">The buffer.</param>
@@ -29,33 +43,119 @@ public readonly record struct TensorRef(nint Pointer, long ElementCount, DType D
         return FromPointer(buffer.Pointer, buffer.Length, buffer.Device);
     }
 
-    /// <summary>A buffer as a tensor; see <see cref="FromDeviceBuffer"/>.</summary>
+    /// <summary>A buffer as a float16 tensor. Keep the buffer as long as the tensor is used.</summary>
+    /// <inheritdoc cref="FromDeviceBuffer(DeviceBuffer{float})"/>
+    public static TensorRef FromDeviceBuffer(DeviceBuffer<Half> buffer)
+    {
+        ArgumentNullException.ThrowIfNull(buffer);
+        return FromPointer(buffer.Pointer, buffer.Length, DType.Float16, buffer.Device);
+    }
+
+    /// <summary>A buffer of elements of 16 bits as a tensor. Keep the buffer as long as the tensor is used.</summary>
+    /// <param name="buffer">The buffer.</param>
+    /// <param name="dtype">What the bits are: <see cref="DType.BFloat16"/>, for one.</param>
+    /// <returns>The tensor.</returns>
+    /// <exception cref="ArgumentNullException"><paramref name="buffer"/> is null.</exception>
+    /// <exception cref="ArgumentOutOfRangeException"><paramref name="dtype"/> has not 16 bits.</exception>
+    /// <exception cref="ObjectDisposedException">The buffer is disposed of.</exception>
+    public static TensorRef FromDeviceBuffer(DeviceBuffer<ushort> buffer, DType dtype)
+    {
+        ArgumentNullException.ThrowIfNull(buffer);
+        if (dtype is not (DType.BFloat16 or DType.Float16 or DType.UInt16))
+        {
+            throw new ArgumentOutOfRangeException(
+                nameof(dtype), dtype, $"dtype is {dtype}; elements of 16 bits are {DType.BFloat16} or {DType.Float16}.");
+        }
+
+        return FromPointer(buffer.Pointer, buffer.Length, dtype, buffer.Device);
+    }
+
+    /// <summary>A buffer as a tensor; see <see cref="FromDeviceBuffer(DeviceBuffer{float})"/>.</summary>
     /// <param name="buffer">The buffer.</param>
     public static implicit operator TensorRef(DeviceBuffer<float> buffer) => FromDeviceBuffer(buffer);
 
-    /// <summary>Copies the elements to host memory, in stream order, and waits for it.</summary>
+    /// <summary>A buffer as a tensor; see <see cref="FromDeviceBuffer(DeviceBuffer{Half})"/>.</summary>
+    /// <param name="buffer">The buffer.</param>
+    public static implicit operator TensorRef(DeviceBuffer<Half> buffer) => FromDeviceBuffer(buffer);
+
+    /// <summary>
+    /// Copies the elements to host memory, in stream order, and waits for it. Elements of 16 bits become the same numbers in
+    /// float32.
+    /// </summary>
     /// <param name="destination">As many elements as the tensor has.</param>
     /// <param name="stream">The stream of the work that writes the tensor; the default one if left out.</param>
     /// <exception cref="ArgumentException">The lengths differ, or the stream does not fit the device.</exception>
-    /// <exception cref="NotSupportedException">The elements are not float32.</exception>
+    /// <exception cref="NotSupportedException">The elements are no numbers.</exception>
     /// <exception cref="ObjectDisposedException">The stream is disposed of.</exception>
     /// <exception cref="NativeOptException">The device reported a fault.</exception>
     public unsafe void CopyTo(Span<float> destination, DeviceStream stream = default)
     {
-        if (DType != DType.Float32)
+        if (!DType.IsNumber())
         {
-            throw new NotSupportedException($"The tensor has element type {DType}; only {DType.Float32} is copied.");
+            throw BufferLayout.NotANumber(DType, "The tensor");
         }
 
-        if (destination.Length != ElementCount)
+        RequireLength(destination.Length, nameof(destination));
+        if (DType == DType.Float32)
         {
-            throw new ArgumentException(
-                $"destination has {destination.Length} elements, but the tensor has {ElementCount}.", nameof(destination));
+            fixed (float* host = destination)
+            {
+                DeviceMemory.CopyAndWait(Device, host, (void*)Pointer, ElementCount * sizeof(float), stream);
+            }
+
+            return;
         }
 
-        fixed (float* host = destination)
+        int pieceLength = Math.Min(destination.Length, MaxPieceLength);
+        ushort[] piece = ArrayPool<ushort>.Shared.Rent(pieceLength);
+        try
         {
-            DeviceMemory.CopyAndWait(Device, host, (void*)Pointer, ElementCount * sizeof(float), stream);
+            for (int done = 0; done < destination.Length; done += pieceLength)
+            {
+                Span<float> part = destination.Slice(done, Math.Min(pieceLength, destination.Length - done));
+                Slice(done, part.Length).CopyBitsTo(piece.AsSpan(0, part.Length), stream);
+                HalfPrecision.ToSingle(DType, piece.AsSpan(0, part.Length), part);
+            }
+        }
+        finally
+        {
+            ArrayPool<ushort>.Shared.Return(piece);
+        }
+    }
+
+    /// <summary>Copies the bits of elements of 16 bits to host memory, in stream order, and waits for it.</summary>
+    /// <param name="destination">As many elements as the tensor has.</param>
+    /// <param name="stream">The stream of the work that writes the tensor; the default one if left out.</param>
+    /// <exception cref="ArgumentException">The lengths differ, or the stream does not fit the device.</exception>
+    /// <exception cref="NotSupportedException">The elements have not 16 bits.</exception>
+    /// <exception cref="ObjectDisposedException">The stream is disposed of.</exception>
+    /// <exception cref="NativeOptException">The device reported a fault.</exception>
+    public unsafe void CopyBitsTo(Span<ushort> destination, DeviceStream stream = default)
+    {
+        if (DType is not (DType.BFloat16 or DType.Float16 or DType.UInt16))
+        {
+            throw new NotSupportedException($"The tensor has element type {DType}; only elements of 16 bits are copied.");
+        }
+
+        RequireLength(destination.Length, nameof(destination));
+        fixed (ushort* host = destination)
+        {
+            DeviceMemory.CopyAndWait(Device, host, (void*)Pointer, ElementCount * sizeof(ushort), stream);
+        }
+    }
+
+    /// <summary>The bytes of all elements.</summary>
+    internal long ByteCount => ElementCount * DType.ByteCount();
+
+    /// <summary>A part of the elements.</summary>
+    internal TensorRef Slice(long start, long count) =>
+        this with { Pointer = Pointer + (nint)(start * DType.ByteCount()), ElementCount = count };
+
+    private void RequireLength(int length, string paramName)
+    {
+        if (length != ElementCount)
+        {
+            throw new ArgumentException($"{paramName} has {length} elements, but the tensor has {ElementCount}.", paramName);
         }
     }
 }

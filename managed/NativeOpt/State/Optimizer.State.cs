@@ -14,8 +14,13 @@ public abstract partial class Optimizer
     /// <remarks>
     /// <para>
     /// A safetensors file: for each tensor "NAME.exp_avg", "NAME.exp_avg_sq", "NAME.max_exp_avg_sq" or
-    /// "NAME.momentum_buffer", as far as the rule has them, and "NAME.param" if asked for, each F32 of shape [elements];
-    /// in the metadata format, rule, step, beta1_product and beta2_product. Learning rate and other options are not in it.
+    /// "NAME.momentum_buffer", as far as the rule has them, "NAME.master_param" (F32) or "NAME.param_remainder" (U16) with
+    /// <see cref="OptimizerOptions.MasterWeights"/>, and "NAME.param" if asked for, each of shape [elements] and of its own
+    /// type, F32, BF16 or F16; in the metadata format, rule, step, beta1_product and beta2_product. Learning rate and other
+    /// options are not in it.
+    /// </para>
+    /// <para>
+    /// Master weights belong to the parameters of the same moment: a host that saves the parameters itself loads both.
     /// </para>
     /// </remarks>
     /// <exception cref="ArgumentNullException"><paramref name="path"/> is null.</exception>
@@ -60,8 +65,9 @@ public abstract partial class Optimizer
     }
 
     /// <summary>
-    /// Loads what <c>Save</c> wrote: step count, products and state buffers, and the parameters if the file has them. The
-    /// same steps then follow, bit for bit. The whole file is read and checked first; if it does not fit, nothing changes.
+    /// Loads what <c>Save</c> wrote: step count, products and state buffers, and the parameters if the file has them. With
+    /// the same options the same steps then follow, bit for bit. The whole file is read and checked first; if it does not
+    /// fit, nothing changes.
     /// </summary>
     /// <param name="path">The file.</param>
     /// <param name="stream">The device's stream of the last and the next step; the default one if left out.</param>

@@ -21,7 +21,6 @@ internal static unsafe class OptimizerState
     private const string DimerCurvatureKey = "dimer_curvature";
     private const string ParameterSuffix = "param";
     private const string DirectionSuffix = "direction";
-    private const string Float32 = "F32";
 
     // Of one copy to or from the host: enough for a disk or a GPU to be busy, little enough to keep.
     private const int PieceBytes = 4 << 20;
@@ -40,18 +39,18 @@ internal static unsafe class OptimizerState
         DeviceStream order,
         CancellationToken cancellation)
     {
-        RequireNotDisplaced(optimizer);
+        optimizer.RequireNotDisplaced();
         // What the device counts and says must be that of the last step.
         order.Synchronize(optimizer.ParameterSet.Device);
         nopt_step_state state = optimizer.StepState;
         List<SafetensorsEntry> entries = [];
-        List<Buffer> buffers = Buffers(optimizer, dimer, includeParameters);
+        List<Buffer> buffers = Buffers(optimizer, dimer, includeParameters, order);
         long end = 0;
         foreach (Buffer buffer in buffers)
         {
             long begin = end;
             end += buffer.Bytes;
-            entries.Add(new SafetensorsEntry(buffer.Key, Float32, [buffer.Tensor.ElementCount], begin, end));
+            entries.Add(new SafetensorsEntry(buffer.Key, buffer.DType, [buffer.Tensor.ElementCount], begin, end));
         }
 
         Dictionary<string, string> metadata = new()
@@ -115,14 +114,14 @@ internal static unsafe class OptimizerState
     public static void Load(
         Optimizer optimizer, DimerOptimizer? dimer, Stream stream, DeviceStream order, CancellationToken cancellation)
     {
-        RequireNotDisplaced(optimizer);
+        optimizer.RequireNotDisplaced();
         SafetensorsHeader header = SafetensorsHeader.Read(stream);
         RequireKnownKeys(header.Metadata, dimer);
         DimerScalars dimerState = dimer is null ? default : ReadDimerScalars(dimer, header.Metadata);
         nopt_step_state state = ReadScalars(optimizer, header.Metadata) with { struct_size = (uint)sizeof(nopt_step_state) };
         bool hasParameters = header.Entries.Any(
             static entry => entry.Name.EndsWith('.' + ParameterSuffix, StringComparison.Ordinal));
-        List<Buffer> buffers = Buffers(optimizer, dimer, hasParameters);
+        List<Buffer> buffers = Buffers(optimizer, dimer, hasParameters, order);
         Dictionary<string, SafetensorsEntry> entries = RequireEntries(header, buffers);
         long total = RequireTiling(header.Entries);
 
@@ -149,7 +148,8 @@ internal static unsafe class OptimizerState
     }
 
     /// <summary>Everything that a file holds, in the file's order.</summary>
-    private static List<Buffer> Buffers(Optimizer optimizer, DimerOptimizer? dimer, bool includeParameters)
+    private static List<Buffer> Buffers(
+        Optimizer optimizer, DimerOptimizer? dimer, bool includeParameters, DeviceStream order)
     {
         ParameterSet set = optimizer.ParameterSet;
         IReadOnlyList<StateRole> roles = optimizer.StateRoles;
@@ -163,7 +163,12 @@ internal static unsafe class OptimizerState
 
             foreach (StateRole role in roles)
             {
-                buffers.Add(new Buffer($"{set.Names[tensor]}.{Suffix(role)}", optimizer.GetState(role, tensor)));
+                TensorRef state = optimizer.GetState(role, tensor, order);
+                bool hasNone = state.ElementCount == 0 && set.ElementCounts[tensor] > 0;
+                if (!hasNone)
+                {
+                    buffers.Add(new Buffer($"{set.Names[tensor]}.{Suffix(role)}", state));
+                }
             }
 
             if (dimer is not null)
@@ -181,6 +186,8 @@ internal static unsafe class OptimizerState
         StateRole.ExpAvgSq => "exp_avg_sq",
         StateRole.MaxExpAvgSq => "max_exp_avg_sq",
         StateRole.MomentumBuffer => "momentum_buffer",
+        StateRole.MasterParam => "master_param",
+        StateRole.ParamRemainder => "param_remainder",
         _ => throw new ArgumentOutOfRangeException(nameof(role), role, null),
     };
 
@@ -260,15 +267,6 @@ internal static unsafe class OptimizerState
         }
     }
 
-    private static void RequireNotDisplaced(Optimizer optimizer)
-    {
-        if (optimizer.ParameterSet.Handle.IsDisplaced)
-        {
-            throw new InvalidOperationException(
-                "A DimerOptimizer has displaced the parameters; call its Step or Restore first.");
-        }
-    }
-
     private static string ScopeText(DimerOptimizer dimer) =>
         dimer.Options.Scope == DimerScope.Global ? "global" : "per-tensor";
 
@@ -316,11 +314,11 @@ internal static unsafe class OptimizerState
             }
 
             long count = buffer.Tensor.ElementCount;
-            if (entry.DType != Float32 || entry.Shape is not [long elements] || elements != count)
+            if (entry.DType != buffer.DType || entry.Shape is not [long elements] || elements != count)
             {
                 throw new InvalidDataException(
                     $"\"{buffer.Key}\" is {entry.DType} [{string.Join(", ", entry.Shape)}] in the file; "
-                    + $"the optimizer has {Float32} [{count}].");
+                    + $"the optimizer has {buffer.DType} [{count}].");
             }
 
             if (entry.End - entry.Begin != buffer.Bytes)
@@ -396,6 +394,8 @@ internal static unsafe class OptimizerState
 
     private sealed record Buffer(string Key, TensorRef Tensor)
     {
-        public long Bytes => Tensor.ElementCount * sizeof(float);
+        public long Bytes => Tensor.ByteCount;
+
+        public string DType => Tensor.DType.SafetensorsName();
     }
 }

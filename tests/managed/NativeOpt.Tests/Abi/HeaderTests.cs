@@ -76,6 +76,12 @@ public partial class HeaderTests
         Assert.Equal((int)nopt_backend.NOPT_BACKEND_CPU, (int)Backend.Cpu);
         Assert.Equal((int)nopt_backend.NOPT_BACKEND_CUDA, (int)Backend.Cuda);
         Assert.Equal((int)nopt_dtype.NOPT_DTYPE_FLOAT32, (int)DType.Float32);
+        Assert.Equal((int)nopt_dtype.NOPT_DTYPE_BFLOAT16, (int)DType.BFloat16);
+        Assert.Equal((int)nopt_dtype.NOPT_DTYPE_FLOAT16, (int)DType.Float16);
+
+        // The type of remainders alone is not a native one, nor will a native one be taken for it.
+        Assert.Equal(Enum.GetValues<nopt_dtype>().Length + 1, Enum.GetValues<DType>().Length);
+        Assert.False(Enum.IsDefined((nopt_dtype)DType.UInt16));
         Assert.Equal((int)nopt_status.NOPT_ERROR_UNAVAILABLE, (int)NativeOptStatus.Unavailable);
         Assert.Equal((int)nopt_status.NOPT_ERROR_DEVICE, (int)NativeOptStatus.Device);
         Assert.Equal((int)nopt_status.NOPT_ERROR_INTERNAL, (int)NativeOptStatus.Internal);
@@ -94,6 +100,8 @@ public partial class HeaderTests
         Assert.Equal((int)nopt_role.NOPT_ROLE_EXP_AVG_SQ, (int)StateRole.ExpAvgSq);
         Assert.Equal((int)nopt_role.NOPT_ROLE_MAX_EXP_AVG_SQ, (int)StateRole.MaxExpAvgSq);
         Assert.Equal((int)nopt_role.NOPT_ROLE_MOMENTUM_BUFFER, (int)StateRole.MomentumBuffer);
+        Assert.Equal((int)nopt_role.NOPT_ROLE_MASTER_PARAM, (int)StateRole.MasterParam);
+        Assert.Equal((int)nopt_role.NOPT_ROLE_PARAM_REMAINDER, (int)StateRole.ParamRemainder);
 
         // The dimer's options are passed on as numbers.
         Same<nopt_dimer_scope, DimerScope>();

@@ -29,10 +29,14 @@ internal static unsafe class Snapshot
     }
 
     public static string Bits(TensorRef tensor) =>
-        Convert.ToHexString(new ReadOnlySpan<byte>((void*)tensor.Pointer, (int)tensor.ElementCount * sizeof(float)));
+        Convert.ToHexString(new ReadOnlySpan<byte>((void*)tensor.Pointer, (int)tensor.ElementCount * (tensor.DType == DType.Float32 ? 4 : 2)));
 
-    public static float[] Values(TensorRef tensor) =>
-        new ReadOnlySpan<float>((void*)tensor.Pointer, (int)tensor.ElementCount).ToArray();
+    public static float[] Values(TensorRef tensor)
+    {
+        float[] values = new float[tensor.ElementCount];
+        tensor.CopyTo(values);
+        return values;
+    }
 
     /// <summary>Asserts that an action throws exactly this exception, and leaves the optimizer and its tensors as they were.</summary>
     public static TException Unchanged<TException>(Optimizer optimizer, Action action)

@@ -1,0 +1,79 @@
+namespace NativeOpt.Tests.Support;
+
+/// <summary>Types of parameters, gradients and states, and the options that go with them.</summary>
+internal sealed record Precision(
+    DType Parameter,
+    DType Gradient,
+    DType State = DType.Float32,
+    MasterWeights MasterWeights = MasterWeights.None,
+    bool Stochastic = false)
+{
+    private const ulong Seed = 0x0123456789ABCDEF;
+
+    private static readonly DType[] Numbers = [DType.Float32, DType.BFloat16, DType.Float16];
+
+    /// <summary>Every mix that is possible, by name.</summary>
+    public static IReadOnlyDictionary<string, Precision> All { get; } = (
+        from parameter in Numbers
+        from gradient in Numbers
+        from state in new[] { DType.Float32, DType.BFloat16 }
+        from master in Enum.GetValues<MasterWeights>()
+        from stochastic in new[] { false, true }
+        where master == MasterWeights.None || parameter != DType.Float32
+        where master != MasterWeights.Remainder || parameter == DType.BFloat16
+        where !stochastic || (parameter == DType.BFloat16 && master == MasterWeights.None)
+        select new Precision(parameter, gradient, state, master, stochastic)).ToDictionary(static mix => mix.ToString());
+
+    public MixedTensor[] Tensors(params int[] sizes) =>
+        [.. sizes.Select(size => new MixedTensor(size, Parameter, Gradient))];
+
+    public override string ToString() =>
+        $"{Parameter} gradient={Gradient} state={State} master={MasterWeights} stochastic={Stochastic}";
+
+    /// <summary>An optimizer with all the states that it can have.</summary>
+    public Optimizer Create(string name, ParameterSet set) => name switch
+    {
+        nameof(Adam) => new Adam(set, With(new AdamOptions { Amsgrad = true, Beta1 = 0.8, Beta2 = 0.9, Epsilon = 0.02 })),
+        nameof(AdamW) => new AdamW(set, With(new AdamWOptions { Beta1 = 0.8, Beta2 = 0.9, Epsilon = 0.02 })),
+        nameof(InvAdam) => new InvAdam(set, With(new InvAdamOptions { Beta1 = 0.8, Beta2 = 0.9, Epsilon = 0.02 })),
+        nameof(DualAdam) => new DualAdam(
+            set, With(new DualAdamOptions { Beta1 = 0.8, Beta2 = 0.9, Epsilon = 0.02, SwitchingRate = 0.11 })),
+        nameof(Sgd) => new Sgd(set, With(new SgdOptions { Momentum = 0.7, Nesterov = true })),
+        _ => throw new ArgumentOutOfRangeException(nameof(name), name, null),
+    };
+
+    /// <summary>The same rule in double.</summary>
+    public static Reference ReferenceOf(string name)
+    {
+        Reference reference = new()
+        {
+            LearningRate = 0.03,
+            WeightDecay = 0.15,
+            Beta1 = 0.8,
+            Beta2 = 0.9,
+            Epsilon = 0.02,
+            SwitchingRate = 0.11,
+        };
+        return name switch
+        {
+            nameof(Adam) => reference with { Rule = ReferenceRule.Adam, Amsgrad = true },
+            nameof(AdamW) => reference with { Rule = ReferenceRule.Adam, Decoupled = true },
+            nameof(InvAdam) => reference with { Rule = ReferenceRule.InvAdam },
+            nameof(DualAdam) => reference with { Rule = ReferenceRule.DualAdam },
+            nameof(Sgd) => reference with { Rule = ReferenceRule.Sgd, Momentum = 0.7, Nesterov = true },
+            _ => throw new ArgumentOutOfRangeException(nameof(name), name, null),
+        };
+    }
+
+    private T With<T>(T options)
+        where T : OptimizerOptions =>
+        (T)(options with
+        {
+            LearningRate = 0.03,
+            WeightDecay = 0.15,
+            StateType = State,
+            MasterWeights = MasterWeights,
+            StochasticRounding = Stochastic,
+            RoundingSeed = Stochastic ? Seed : 0,
+        });
+}
