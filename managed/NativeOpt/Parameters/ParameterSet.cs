@@ -199,10 +199,13 @@ public sealed unsafe class ParameterSet : IDisposable
     }
 
     /// <summary>Sets where the gradients are, after checking that they fit.</summary>
-    /// <param name="gradients">The gradient of each parameter, in the same order.</param>
+    /// <param name="gradients">
+    /// The gradient of each parameter, in the same order. One at address 0 freezes its parameter: neither that nor its states
+    /// move. (A <see cref="DimerOptimizer"/> needs all.)
+    /// </param>
     /// <exception cref="ArgumentException">
-    /// There are fewer or more than parameters, a length, element type, device or alignment does not fit, a pointer is
-    /// null, or a gradient overlaps a buffer that a step writes.
+    /// There are fewer or more than parameters, a length, element type, device or alignment does not fit, or a gradient
+    /// overlaps a buffer that a step writes.
     /// </exception>
     /// <exception cref="NotSupportedException">An element type is not implemented.</exception>
     /// <exception cref="ConcurrentUseException">The set is in use by another thread.</exception>
@@ -223,11 +226,11 @@ public sealed unsafe class ParameterSet : IDisposable
     /// <summary>Sets where the gradients are, by address. For the step path: it allocates nothing.</summary>
     /// <param name="gradients">
     /// The address of each parameter's gradient on the set's device: as many elements as the parameter has, of the type of
-    /// the parameter or of <see cref="TensorOptions.GradientType"/>.
+    /// the parameter or of <see cref="TensorOptions.GradientType"/>. 0 freezes the parameter: neither that nor its states
+    /// move. (A <see cref="DimerOptimizer"/> needs all.)
     /// </param>
     /// <exception cref="ArgumentException">
-    /// There are fewer or more than parameters, a pointer is null or misaligned, or a gradient overlaps a buffer that a
-    /// step writes.
+    /// There are fewer or more than parameters, a pointer is misaligned, or a gradient overlaps a buffer that a step writes.
     /// </exception>
     /// <exception cref="ConcurrentUseException">The set is in use by another thread.</exception>
     /// <exception cref="ObjectDisposedException">The set is disposed of.</exception>
