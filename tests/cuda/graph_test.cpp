@@ -1,5 +1,6 @@
 // Capturable optimizers: the device counts the steps, and a captured step replayed k times gives the bits of k steps.
 #include "support.h"
+#include "support/half_model.h"
 
 namespace nopt_test {
 namespace {
@@ -160,6 +161,85 @@ TEST(CudaGraphs, UploadsReachReplays) {
         return model.all_values();
     };
     EXPECT_TRUE(same_bits(run(false), run(true)));
+}
+
+// Clipping and skipping are decided on the device, at each replay anew.
+TEST(CudaGraphs, ReplaysDecideOnTheGradients) {
+    const auto run = [&](nopt_backend backend, nopt_grad_status& status) {
+        const OnBackend on(backend);
+        std::unique_ptr<Stream> stream;
+        Model model("adam", kCounts);
+        nopt_grad_options o = {};
+        o.struct_size = sizeof o;
+        o.flags = NOPT_GRAD_CLIP_NORM | NOPT_GRAD_SKIP_NONFINITE;
+        o.max_norm = 2.0;
+        o.loss_scale = 4.0;
+        NOPT_EXPECT_OK(nopt_optimizer_set_grad_options(model.optimizer, &o));
+        const nopt_hyperparams h = hyperparams_of("adam");
+        std::unique_ptr<Graph> graph;
+        if (backend == NOPT_BACKEND_CUDA) {
+            stream = std::make_unique<Stream>();
+            model.stream = *stream;
+            NOPT_EXPECT_OK(nopt_optimizer_set_capturable(model.optimizer, 1, model.stream));
+            NOPT_EXPECT_OK(nopt_param_set_upload(model.set, model.stream));
+            graph = std::make_unique<Graph>(
+                stream->cuda(), [&] { NOPT_EXPECT_OK(nopt_optimizer_step(model.optimizer, &h, model.stream)); });
+        }
+        for (int step = 0; step < kSteps; ++step) {
+            model.new_gradients();
+            if (step % 3 == 1) {
+                model.buffer(NOPT_ROLE_GRAD).tensor(3)[16384] = NAN;
+            }
+            NOPT_EXPECT_OK(graph != nullptr ? model.work([&] { return graph->replay(); }) : model.step(h));
+        }
+        model.synchronize();
+        EXPECT_EQ(4, model.state().step);
+        status.struct_size = sizeof status;
+        NOPT_EXPECT_OK(nopt_optimizer_get_grad_status(model.optimizer, &status));
+        EXPECT_EQ(2, status.skipped_steps);
+        std::vector<float> values;
+        for (const nopt_role role : {NOPT_ROLE_PARAM, NOPT_ROLE_EXP_AVG, NOPT_ROLE_EXP_AVG_SQ}) {
+            const std::vector<float> own = model.buffer(role).values();
+            values.insert(values.end(), own.begin(), own.end());
+        }
+        return values;
+    };
+    nopt_grad_status cpu = {}, cuda = {};
+    EXPECT_TRUE(same_bits(run(NOPT_BACKEND_CPU, cpu), run(NOPT_BACKEND_CUDA, cuda)));
+    EXPECT_EQ(cpu.norm, cuda.norm);
+    EXPECT_EQ(cpu.clip_coefficient, cuda.clip_coefficient);
+    EXPECT_LT(cuda.clip_coefficient, 1.0);
+}
+
+// The random numbers of a captured step are those of the step that the device counts.
+TEST(CudaGraphs, ReplaysRoundByTheirStep) {
+    const auto run = [&](nopt_backend backend) {
+        const OnBackend on(backend);
+        std::unique_ptr<Stream> stream;
+        HalfModel model("adam", all_mixes());
+        Random random(3);
+        model.fill_params(random);
+        model.fill(NOPT_ROLE_GRAD, random);
+        nopt_hyperparams h = defaults("adam");
+        h.flags = NOPT_FLAG_STOCHASTIC_ROUNDING;
+        h.rounding_seed = 5;
+        if (backend == NOPT_BACKEND_CPU) {
+            for (int step = 0; step < kSteps; ++step) {
+                NOPT_EXPECT_OK(nopt_optimizer_step(model.optimizer, &h, nullptr));
+            }
+            return model.all_bytes();
+        }
+        stream = std::make_unique<Stream>();
+        NOPT_EXPECT_OK(nopt_optimizer_set_capturable(model.optimizer, 1, *stream));
+        NOPT_EXPECT_OK(nopt_param_set_upload(model.set, *stream));
+        const Graph graph(stream->cuda(), [&] { NOPT_EXPECT_OK(nopt_optimizer_step(model.optimizer, &h, *stream)); });
+        for (int step = 0; step < kSteps; ++step) {
+            NOPT_EXPECT_OK(graph.replay());
+        }
+        NOPT_EXPECT_OK(nopt_stream_synchronize(backend, 0, *stream));
+        return model.all_bytes();
+    };
+    EXPECT_TRUE(run(NOPT_BACKEND_CPU) == run(NOPT_BACKEND_CUDA));
 }
 
 // A whole update of a dimer and the steps with its direction, each captured once.
