@@ -58,6 +58,8 @@ class Role(enum.IntEnum):
     PARAM_BACKUP = 8
     GRAD_BACKUP = 9
     ROTATION_DIRECTION = 10
+    MASTER_PARAM = 11
+    PARAM_REMAINDER = 12
 
 
 class Flag(enum.IntFlag):
@@ -113,6 +115,7 @@ class Hyperparams(Struct):
         ("weight_decay", c_double),
         ("momentum", c_double),
         ("switching_rate", c_double),
+        ("rounding_seed", c_uint64),
     ]
 
 
