@@ -16,15 +16,7 @@ internal sealed record TrainingSchedule(int Steps, int BatchSize, double PeakLea
     public static TrainingSchedule Compare { get; } = new(300, 16, 3e-3, 20);
 
     /// <summary>The learning rate of a step, counted from 0.</summary>
-    public double LearningRate(int step)
-    {
-        if (step < WarmupSteps)
-        {
-            return PeakLearningRate * (step + 1) / WarmupSteps;
-        }
-
-        double progress = Math.Min(1, (double)(step - WarmupSteps) / Math.Max(1, Steps - WarmupSteps));
-        double cosine = 0.5 * (1 + Math.Cos(Math.PI * progress));
-        return PeakLearningRate * (FinalFraction + ((1 - FinalFraction) * cosine));
-    }
+    public double LearningRate(int step) =>
+        new LearningRateSchedule(
+            PeakLearningRate, Steps, Math.Min(WarmupSteps, Steps), FinalFraction * PeakLearningRate).At(step);
 }

@@ -11,6 +11,16 @@ public sealed record DualAdamOptions : AdamFamilyOptions
     /// </summary>
     public double SwitchingRate { get; init; } = 8e-5;
 
+    /// <summary>The <see cref="SwitchingRate"/> of a wished transition.</summary>
+    /// <param name="steps">The steps in which the inverse part's weight falls from 1 to 0, above 0.</param>
+    /// <returns>1 / <paramref name="steps"/>: after that number of steps it is Adam alone.</returns>
+    /// <exception cref="ArgumentOutOfRangeException"><paramref name="steps"/> is not above 0.</exception>
+    public static double SwitchingRateFor(long steps)
+    {
+        ArgumentOutOfRangeException.ThrowIfNegativeOrZero(steps);
+        return 1.0 / steps;
+    }
+
     /// <summary>
     /// Whether weight decay shrinks the parameter, as AdamW does and the paper's experiments do, rather than being added to
     /// the gradient.
