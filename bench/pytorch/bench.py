@@ -42,6 +42,7 @@ from timing import (
 )
 
 GIB = 1 << 30
+DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 HOST_TENSORS = (148, 10_000)
 # The longest that one torch.compile may take; it has been seen to never end.
 LONGEST_COMPILE = 60.0
@@ -61,7 +62,20 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument(
         "--shapes", metavar="A,B", help=f"{', '.join(shapes.NAMED)} or COUNTxSIZE such as 1x134217728"
     )
-    parser.add_argument("--rules", metavar="A,B", help=", ".join(row.name for row in ROWS))
+    parser.add_argument(
+        "--dtype",
+        metavar="A,B",
+        default="float32",
+        help="of parameters and gradients: float32, bfloat16 or both (default: float32)",
+    )
+    parser.add_argument(
+        "--rules",
+        metavar="A,B",
+        help="; ".join(
+            f"{name}: {', '.join(row.name for row in ROWS if row.dtype == dtype)}"
+            for name, dtype in DTYPES.items()
+        ),
+    )
     parser.add_argument(
         "--quick", action="store_true", help="about a minute: fewer shapes, rules and repeats"
     )
@@ -106,12 +120,22 @@ def parse_arguments() -> argparse.Namespace:
     except ValueError as error:
         parser.error(f"--shapes: {error}")
     quick_rules = ["adam", "adamw", "dualadam", "deo_cached", "deo_update"]
-    all_rules = [row.name for row in ROWS]
+    dtypes = arguments.dtype.split(",")
+    for name in dtypes:
+        if name not in DTYPES:
+            parser.error(f"--dtype: {name!r} is no type; give {', '.join(DTYPES)} or both")
+    # In this order: float32 is what most bars are about, and time may run out.
+    arguments.dtypes = [dtype for name, dtype in DTYPES.items() if name in dtypes]
+    rows = [row for row in ROWS if row.dtype in arguments.dtypes]
+    all_rules = [row.name for row in rows]
+    quick_rules += [row.name for row in rows if row.dtype == torch.bfloat16]
     chosen = arguments.rules.split(",") if arguments.rules else quick_rules if quick else all_rules
-    for name in chosen:
+    for name in chosen if arguments.rules else []:
         if name not in all_rules:
-            parser.error(f"--rules: {name!r} is no rule; give some of {', '.join(all_rules)}")
-    arguments.rules = [row for row in ROWS if row.name in chosen]
+            parser.error(
+                f"--rules: {name!r} is no rule of {arguments.dtype}; give some of {', '.join(all_rules)}"
+            )
+    arguments.rules = [row for row in rows if row.name in chosen]
     return arguments
 
 
@@ -221,27 +245,23 @@ class Bench:
 
     def run(self) -> None:
         self.measure_host()
-        for shape in self.arguments.shapes:
-            if self.time_is_up():
-                self.results[
-                    "stopped"
-                ] = f"{shape.name} was not begun within {self.arguments.minutes:g} minutes"
-                break
-            workload = Workload(self.library, shape.counts, self.device)
-            for row in self.arguments.rules:
-                if self.time_is_up():
-                    self.results[
-                        "stopped"
-                    ] = f"{row.name} on {shape.name} was not begun within {self.arguments.minutes:g} minutes"
-                    break
-                began = time.monotonic()
-                self.results["items"].append(self.measure(shape, workload, row))
-                self.keep()
-                took = time.monotonic() - began
-                say(f"{began + took - self.began:5.0f} s  {shape.name}: {row.name} ({took:.1f} s)")
-            del workload
-            if self.device.type == "cuda":
-                torch.cuda.empty_cache()
+        for dtype in self.arguments.dtypes:
+            rows = [row for row in self.arguments.rules if row.dtype == dtype]
+            for shape in self.arguments.shapes if rows else []:
+                workload = Workload(self.library, shape.counts, self.device, dtype)
+                for row in rows:
+                    if self.time_is_up():
+                        minutes = f"{self.arguments.minutes:g} minutes"
+                        self.results["stopped"] = f"{row.name} on {shape.name} was not begun within {minutes}"
+                        return
+                    began = time.monotonic()
+                    self.results["items"].append(self.measure(shape, workload, row))
+                    self.keep()
+                    took = time.monotonic() - began
+                    say(f"{began + took - self.began:5.0f} s  {shape.name}: {row.name} ({took:.1f} s)")
+                del workload
+                if self.device.type == "cuda":
+                    torch.cuda.empty_cache()
 
     def keep(self) -> None:
         """Writes what there is."""
@@ -256,6 +276,7 @@ class Bench:
             "tensors": len(shape.counts),
             "elements": shape.elements,
             "rule": row.name,
+            "note": row.note,
             "bytes_per_element": row.bytes_per_element,
             "left_out": {},
             "times": {},

@@ -30,6 +30,7 @@ from nativeopt import (
     DimerOptions,
     DimerRotation,
     DimerScope,
+    DType,
     Flag,
     Hyperparams,
     Library,
@@ -42,7 +43,7 @@ from nativeopt import (
 # An empty tensor, odd sizes, and some that are longer than a chunk of the kernels.
 COUNTS = [0, 1, 3, 17, 64, 1000, 4097, 16384, 65537, 150001]
 STEPS = 20
-GUARD = 12345.0
+GUARD = 12288.0  # is itself in every type
 GAP = 32  # elements
 
 # Of the norm of the differences to that of the values, and of the largest difference to the largest value: 20
@@ -55,16 +56,22 @@ DECOUPLED = Flag.DECOUPLED_WEIGHT_DECAY
 
 class Arena:
     """Tensors cut out of one buffer, with guards between them. `turn` is None for aligned ones; otherwise the
-    tensors begin 0, 4, 8 and 12 bytes past an aligned address in turn, those of other turns elsewhere."""
+    tensors begin 0 to 3 elements past an aligned address in turn, those of other turns elsewhere."""
 
-    def __init__(self, device: torch.device, turn: int | None, fill: list[Tensor] | None = None) -> None:
+    def __init__(
+        self,
+        device: torch.device,
+        turn: int | None,
+        fill: list[Tensor] | None = None,
+        dtype: torch.dtype = torch.float32,
+    ) -> None:
         starts = []
         end = 0
         for i, count in enumerate(COUNTS):
             aligned = (end + GAP + 15) // 16 * 16
             starts.append(aligned + (0 if turn is None else (i + turn) % 4))
             end = starts[-1] + count
-        self.buffer = torch.full((end + GAP,), GUARD, dtype=torch.float32, device=device)
+        self.buffer = torch.full((end + GAP,), GUARD, dtype=dtype, device=device)
         self.guards = torch.ones(end + GAP, dtype=torch.bool, device=device)
         self.tensors = []
         for start, count in zip(starts, COUNTS):
@@ -105,14 +112,19 @@ class Ours:
         options: DimerOptions | None = None,
         scope: DimerScope = DimerScope.GLOBAL,
         backs_up_grads: bool = True,
+        dtypes: dict[Role, torch.dtype] | None = None,
     ) -> None:
+        """`dtypes` has the roles that are not float32, and masters or remainders if there are to be any."""
         self.device = device
+        self.dtypes = dtypes or {}
         self.hyperparams = hyperparams
         self.aligned = aligned
         self.arenas = {Role.PARAM: self.arena(Role.PARAM, params)}
         self.parameters = closing.enter_context(ParamSet(library, self.arenas[Role.PARAM].tensors))
         self.optimizer = closing.enter_context(Optimizer(self.parameters, rule))
         roles = set(self.optimizer.roles(hyperparams))
+        beside_params = {Role.MASTER_PARAM, Role.PARAM_REMAINDER} & set(self.dtypes)
+        roles |= beside_params
         self.dimer: Dimer | None = None
         self.options = options
         if options is not None:
@@ -122,12 +134,18 @@ class Ours:
         self.displaced_role = Role.GRAD if backs_up_grads else Role.GRAD_DISPLACED
         for role in roles - {Role.PARAM}:
             self.arenas[role] = self.arena(role)
+            if role == Role.GRAD or role in set(self.dtypes) - beside_params:
+                self.parameters.set_dtypes(role, [DType.of(tensor) for tensor in self.tensors(role)])
             self.parameters.bind(role, self.arenas[role].tensors)
+        if Role.MASTER_PARAM in beside_params:  # it begins as its parameter is, rounded
+            self.arenas[Role.MASTER_PARAM].set(self.tensors(Role.PARAM))
         # Gradients lie elsewhere at every other step, as a framework's do.
         self.other_grads = self.arena(Role.GRAD)
 
     def arena(self, role: Role, fill: list[Tensor] | None = None) -> Arena:
-        return Arena(self.device, None if self.aligned else role + 1, fill)
+        return Arena(
+            self.device, None if self.aligned else role + 1, fill, self.dtypes.get(role, torch.float32)
+        )
 
     @property
     def stream(self) -> int | None:
@@ -178,11 +196,20 @@ def errors(ours: list[Tensor], theirs: list[Tensor]) -> tuple[float, float]:
     return (difference.norm() / b.norm()).item(), (difference.abs().max() / b.abs().max()).item()
 
 
+def bits_of(tensor: Tensor) -> Tensor:
+    integers = torch.int32 if tensor.element_size() == 4 else torch.int16
+    return tensor.cpu().contiguous().view(integers)
+
+
 def same_bits(ours: list[Tensor], theirs: list[Tensor]) -> bool:
-    return all(
-        torch.equal(a.cpu().contiguous().view(torch.int32), b.cpu().contiguous().view(torch.int32))
-        for a, b in zip(ours, theirs)
-    )
+    return all(a.dtype == b.dtype and torch.equal(bits_of(a), bits_of(b)) for a, b in zip(ours, theirs))
+
+
+def joined(param: Tensor, remainder: Tensor) -> Tensor:
+    """The float32 that a bfloat16 and its remainder are. The bfloat16 went up where the remainder's first bit is 1."""
+    lower = bits_of(remainder).to(torch.int32) & 0xFFFF
+    upper = bits_of(param).to(torch.int32) - (lower >> 15)
+    return (upper * 65536 + lower).view(torch.float32)
 
 
 class Checks:
@@ -362,6 +389,63 @@ def check_rules(checks: Checks) -> None:
             checks.guards(name, ours)
 
 
+# ---- bfloat16 against float32 ----
+
+HALF = {Role.PARAM: torch.bfloat16, Role.GRAD: torch.bfloat16}
+MASTERS = {**HALF, Role.MASTER_PARAM: torch.float32}
+REMAINDERS = {**HALF, Role.PARAM_REMAINDER: torch.int16}
+HALF_STATES = {**HALF, Role.EXP_AVG: torch.bfloat16, Role.EXP_AVG_SQ: torch.bfloat16}
+STOCHASTIC = {"flags": DECOUPLED | Flag.STOCHASTIC_ROUNDING, "weight_decay": 0.1, "rounding_seed": 7}
+PRECISION_CASES: list[tuple[str, str, dict[str, Any]]] = [
+    ("AdamW", "adam", {"flags": DECOUPLED, "weight_decay": 0.1}),
+    ("DualAdam", "dualadam", {"switching_rate": 0.06}),
+    ("SGD, momentum", "sgd", {"momentum": 0.9}),
+]
+
+
+def check_precision(checks: Checks) -> None:
+    """With a master or a remainder, theta is what float32 parameters would be, bit for bit."""
+    for seed, (rule_name, rule, changes) in enumerate(PRECISION_CASES):
+        name = f"{rule_name}, bfloat16"
+        with checks.group(name) as closing:
+            source = Source(500 + seed)
+            start = [param.bfloat16().float() for param in source.draw(0.5)]
+            hyperparams = checks.library.defaults(rule, lr=0.01, **changes)
+
+            def make(dtypes: dict[Role, torch.dtype]) -> Ours:
+                return Ours(closing, checks.library, checks.device, rule, hyperparams, start, dtypes=dtypes)
+
+            wide, master, remainder = make({}), make(MASTERS), make(REMAINDERS)
+            for t in range(STEPS):
+                grads = [grad.bfloat16().float() for grad in source.draw(1 / (t + 1))]
+                for one in (wide, master, remainder):
+                    one.step(grads)
+            states = [role for role in wide.arenas if role not in (Role.PARAM, Role.GRAD)]
+            theta = wide.tensors(Role.PARAM)
+            still = [i for i, a in enumerate(theta) if a.numel() and same_bits([a], [start[i]])]
+            checks.expect(
+                f"{name}: parameters moved", not still, f"not tensors {still}" if still else "all tensors'"
+            )
+            checks.bits(
+                f"{name}: master as float32 parameters",
+                {role: master.tensors(role) for role in (Role.MASTER_PARAM, *states)},
+                {Role.MASTER_PARAM: theta} | {role: wide.tensors(role) for role in states},
+            )
+            checks.bits(
+                f"{name}: remainder as master",
+                {role: remainder.tensors(role) for role in (Role.PARAM, *states)},
+                {role: master.tensors(role) for role in (Role.PARAM, *states)},
+            )
+            pairs = zip(remainder.tensors(Role.PARAM), remainder.tensors(Role.PARAM_REMAINDER))
+            checks.bits(
+                f"{name}: parameter and remainder together as master",
+                {Role.MASTER_PARAM: [joined(*pair) for pair in pairs]},
+                {Role.MASTER_PARAM: master.tensors(Role.MASTER_PARAM)},
+            )
+            for which, one in (("float32", wide), ("master", master), ("remainder", remainder)):
+                checks.guards(f"{name}: {which}", one)
+
+
 # ---- the dimer against the equations in float64 ----
 
 DIMER_CASES: list[tuple[str, dict[str, Any], bool]] = [
@@ -459,13 +543,22 @@ def check_dimer(checks: Checks) -> None:
 
 # ---- the same bits as the CPU backend ----
 
-BITS_CASES: list[tuple[str, str, dict[str, Any]]] = [
-    ("sgd", "sgd", {"weight_decay": 0.1}),
-    ("sgd, Nesterov", "sgd", {"momentum": 0.9, "flags": Flag.NESTEROV}),
-    ("adam", "adam", {"weight_decay": 0.1}),
-    ("adamw, AMSGrad", "adam", {"flags": DECOUPLED | Flag.AMSGRAD, "weight_decay": 0.1}),
-    ("invadam", "invadam", {}),
-    ("dualadam", "dualadam", {"switching_rate": 0.1, "flags": Flag.MAXIMIZE}),
+BITS_CASES: list[tuple[str, str, dict[str, Any], dict[Role, torch.dtype]]] = [
+    ("sgd", "sgd", {"weight_decay": 0.1}, {}),
+    ("sgd, Nesterov", "sgd", {"momentum": 0.9, "flags": Flag.NESTEROV}, {}),
+    ("adam", "adam", {"weight_decay": 0.1}, {}),
+    ("adamw, AMSGrad", "adam", {"flags": DECOUPLED | Flag.AMSGRAD, "weight_decay": 0.1}, {}),
+    ("invadam", "invadam", {}, {}),
+    ("dualadam", "dualadam", {"switching_rate": 0.1, "flags": Flag.MAXIMIZE}, {}),
+    ("adam, bfloat16", "adam", {}, HALF_STATES),
+    ("adamw, bfloat16, stochastic rounding", "adam", STOCHASTIC, HALF_STATES),
+    ("dualadam, bfloat16, remainder", "dualadam", {"switching_rate": 0.1}, REMAINDERS),
+    (
+        "adam, float16, master, float32 gradients",
+        "adam",
+        {},
+        {Role.PARAM: torch.float16, Role.MASTER_PARAM: torch.float32},
+    ),
 ]
 OPTIMAL = {"angle": DimerAngle.OPTIMAL, "correction": DimerCorrection.ESCAPE}
 DIMER_BITS_CASES: list[
@@ -482,9 +575,14 @@ BITS_STEPS = 8
 def check_bits(checks: Checks) -> None:
     """On CUDA against the CPU; on the CPU against aligned tensors, which other instructions step over."""
     host = torch.device("cpu")
-    cases = [(name, rule, changes, None, DimerScope.GLOBAL, 0, True) for name, rule, changes in BITS_CASES]
-    cases += [(name, rule, {}, *rest) for name, rule, *rest in DIMER_BITS_CASES]
-    for seed, (name, rule, changes, dimer_changes, scope, rotations, backs_up_grads) in enumerate(cases):
+    cases = [
+        (name, rule, changes, dtypes, None, DimerScope.GLOBAL, 0, True)
+        for name, rule, changes, dtypes in BITS_CASES
+    ]
+    cases += [(name, rule, {}, {}, *rest) for name, rule, *rest in DIMER_BITS_CASES]
+    for seed, (name, rule, changes, dtypes, dimer_changes, scope, rotations, backs_up_grads) in enumerate(
+        cases
+    ):
         with checks.group(f"{name}: bits") as closing:
             start = Source(300 + seed).draw(0.5)
             hyperparams = checks.library.defaults(rule, lr=0.01, **changes)
@@ -502,6 +600,7 @@ def check_bits(checks: Checks) -> None:
                     options,
                     scope,
                     backs_up_grads,
+                    dtypes,
                 )
                 made.parameters.set_lr_scale([1 + i / 8 for i in range(len(COUNTS))])
                 made.parameters.set_weight_decay([i / 100 for i in range(len(COUNTS))])
@@ -566,7 +665,13 @@ def main() -> int:
         return 2
     print(f"NativeOpt {library.version} ({library.build_info}), torch {torch.__version__}, {device}")
     checks = Checks(library, device)
-    groups: list[Callable[[Checks], None]] = [check_torch, check_rules, check_dimer, check_bits]
+    groups: list[Callable[[Checks], None]] = [
+        check_torch,
+        check_rules,
+        check_precision,
+        check_dimer,
+        check_bits,
+    ]
     with torch.no_grad():
         for group in groups:
             group(checks)

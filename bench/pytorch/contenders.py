@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 import handwritten
-from nativeopt import Dimer, Flag, Library, Optimizer, ParamSet, Role, addresses
+from nativeopt import Dimer, DType, Flag, Library, Optimizer, ParamSet, Role, addresses
 from report import OURS
 from timing import Contender
 
@@ -25,12 +25,19 @@ class LeftOut(Exception):
 
 
 class Workload:
-    """Parameters and gradients of one shape, that all contenders share; each has states of its own."""
+    """Parameters and gradients of one shape and type, that all contenders share; each has states of its own."""
 
-    def __init__(self, library: Library, counts: list[int], device: torch.device) -> None:
+    def __init__(
+        self,
+        library: Library,
+        counts: list[int],
+        device: torch.device,
+        dtype: torch.dtype = torch.float32,
+    ) -> None:
         self.library = library
         self.device = device
         self.counts = counts
+        self.dtype = dtype
         self.params = self.random(0.1)
         self.grads = self.random(0.01)
         self.displaced_grads = self.random(0.01)
@@ -41,10 +48,10 @@ class Workload:
 
     def random(self, scale: float) -> list[Tensor]:
         # One allocation for each tensor, as a model has them.
-        return [torch.randn(count, device=self.device).mul_(scale) for count in self.counts]
+        return [torch.randn(count, device=self.device, dtype=self.dtype).mul_(scale) for count in self.counts]
 
-    def empty(self) -> list[Tensor]:
-        return [torch.zeros(count, device=self.device) for count in self.counts]
+    def empty(self, dtype: torch.dtype = torch.float32) -> list[Tensor]:
+        return [torch.zeros(count, device=self.device, dtype=dtype) for count in self.counts]
 
     def aliases(self) -> list[Tensor]:
         """The parameters again, for an optimizer of torch that finds its gradients in .grad."""
@@ -67,25 +74,42 @@ class Row:
     bytes_per_element: int
     ours: Make
     peers: dict[str, Make]
+    # Of the parameters and their gradients.
+    dtype: torch.dtype = torch.float32
+    # What the page says beside the name: in what the compared differ.
+    note: str = ""
 
 
 # ---- ours ----
 
 
-def bind_states(workload: Workload, parameters: ParamSet, roles: list[Role]) -> None:
+def bind_states(
+    workload: Workload, parameters: ParamSet, roles: list[Role], dtype: torch.dtype = torch.float32
+) -> None:
+    """Binds gradients, and states of a type."""
     for role in roles:
         if role == Role.GRAD:
             parameters.bind(role, workload.grads)
         elif role != Role.PARAM:
-            parameters.bind(role, workload.empty())
+            states = workload.empty(dtype)
+            if dtype != torch.float32:
+                parameters.set_dtypes(role, [DType.of(state) for state in states])
+            parameters.bind(role, states)
 
 
-def ours(rule: str, **hyperparams: float) -> Make:
+def ours(
+    rule: str, state_dtype: torch.dtype = torch.float32, remainders: bool = False, **hyperparams: float
+) -> Make:
     def make(workload: Workload, closing: ExitStack) -> Contender:
-        parameters = closing.enter_context(ParamSet(workload.library, workload.params))
+        params = workload.params
+        if remainders:  # they belong to parameters that nobody else writes
+            params = [param.clone() for param in params]
+        parameters = closing.enter_context(ParamSet(workload.library, params))
         optimizer = closing.enter_context(Optimizer(parameters, rule))
         chosen = workload.library.defaults(rule, **hyperparams)
-        bind_states(workload, parameters, optimizer.roles(chosen))
+        bind_states(workload, parameters, optimizer.roles(chosen), state_dtype)
+        if remainders:
+            parameters.bind(Role.PARAM_REMAINDER, workload.empty(torch.int16))
         stream = workload.stream
         return Contender(OURS, lambda: optimizer.step(chosen, stream))
 
@@ -170,8 +194,8 @@ def hand_rule(rule: str, style: str) -> Make:
     return make
 
 
-def hand_rules(rule: str) -> dict[str, Make]:
-    return {style: hand_rule(rule, style) for style in ("foreach", "loop", "compile")}
+def hand_rules(rule: str, styles: tuple[str, ...] = ("foreach", "loop", "compile")) -> dict[str, Make]:
+    return {style: hand_rule(rule, style) for style in styles}
 
 
 def torch_adam(workload: Workload) -> Callable[[list[Tensor]], None]:
@@ -231,6 +255,32 @@ def hand_dimers(what: str) -> dict[str, Make]:
     return {style: hand_dimer(what, style) for style in ("foreach", "loop", "compile")}
 
 
+def bfloat16_rows(name: str, rule: str, peers: dict[str, Make], **hyperparams: Any) -> tuple[Row, Row]:
+    """A rule on bfloat16 parameters and gradients, with all of theta and without. Torch keeps its states in the
+    parameters' type, so that the peers of both rows are the same, and move 14 bytes an element."""
+    flags = hyperparams.pop("flags", 0)
+    return (
+        Row(
+            f"{name}_remainder",
+            26,
+            ours(rule, remainders=True, flags=flags, **hyperparams),
+            peers,
+            torch.bfloat16,
+            "keeps a float32 θ, m and v, the peers bfloat16 ones",
+        ),
+        Row(
+            f"{name}_stochastic",
+            14,
+            ours(
+                rule, torch.bfloat16, flags=flags | Flag.STOCHASTIC_ROUNDING, rounding_seed=1, **hyperparams
+            ),
+            peers,
+            torch.bfloat16,
+            "keeps a bfloat16 θ, m and v, as the peers do",
+        ),
+    )
+
+
 ROWS = (
     Row("sgd", 12, ours("sgd"), torch_optimizers(torch.optim.SGD, lr=1e-3)),
     Row(
@@ -258,6 +308,15 @@ ROWS = (
     Row("deo_update", 12 + 40, ours_dimer("update"), hand_dimers("update")),
     Row("deo_displace", 24, ours_dimer("displace"), hand_dimers("displace")),
     Row("deo_displace_keep", 16, ours_dimer("displace_keep"), hand_dimers("displace_keep")),
+    *bfloat16_rows("adam", "adam", torch_optimizers(torch.optim.Adam)),
+    *bfloat16_rows(
+        "adamw",
+        "adam",
+        torch_optimizers(torch.optim.AdamW, weight_decay=0.01),
+        flags=Flag.DECOUPLED_WEIGHT_DECAY,
+        weight_decay=0.01,
+    ),
+    *bfloat16_rows("dualadam", "dualadam", hand_rules("dualadam", ("foreach", "loop"))),
 )
 
 

@@ -46,6 +46,20 @@ class Backend(enum.IntEnum):
     CUDA = 1
 
 
+class DType(enum.IntEnum):
+    FLOAT32 = 1
+    BFLOAT16 = 2
+    FLOAT16 = 3
+
+    @classmethod
+    def of(cls, tensor: Tensor) -> DType:
+        """The tensor's element type."""
+        name = str(tensor.dtype).removeprefix("torch.").upper()
+        if name not in cls.__members__:
+            raise ValueError(f"{tensor.dtype} is no type of NativeOpt; torch.float32, bfloat16, float16 are")
+        return cls[name]
+
+
 class Role(enum.IntEnum):
     PARAM = 0
     GRAD = 1
@@ -68,6 +82,7 @@ class Flag(enum.IntFlag):
     DECOUPLED_WEIGHT_DECAY = 4
     NESTEROV = 8
     INVERSE_EPSILON = 16
+    STOCHASTIC_ROUNDING = 32
 
 
 class DimerScope(enum.IntEnum):
@@ -172,6 +187,7 @@ FUNCTIONS: dict[str, list[Any]] = {
     "nopt_cpu_set_num_threads": [c_int32],
     "nopt_param_set_create": [c_int32, c_int32, c_int64, POINTER(c_int64), c_void_p, POINTER(c_void_p)],
     "nopt_param_set_destroy": [c_void_p],
+    "nopt_param_set_set_dtypes": [c_void_p, c_int32, c_int64, c_void_p],
     "nopt_param_set_bind": [c_void_p, c_int32, c_int64, POINTER(c_void_p)],
     "nopt_param_set_set_lr_scale": [c_void_p, c_int64, POINTER(c_double)],
     "nopt_param_set_set_weight_decay": [c_void_p, c_int64, POINTER(c_double)],
@@ -331,9 +347,17 @@ class Handle:
         self.close()
 
 
-def addresses(tensors: Sequence[Tensor]) -> ctypes.Array[c_void_p]:
-    """The tensors' addresses, as nopt_param_set_bind takes them."""
-    return (c_void_p * len(tensors))(*[tensor.data_ptr() for tensor in tensors])
+# Roles in which a tensor may be None.
+OPTIONAL = (Role.GRAD, Role.MASTER_PARAM, Role.PARAM_REMAINDER)
+
+
+def addresses(tensors: Sequence[Tensor | None]) -> ctypes.Array[c_void_p]:
+    """The tensors' addresses, as nopt_param_set_bind takes them; null for None."""
+    return (c_void_p * len(tensors))(*[None if tensor is None else tensor.data_ptr() for tensor in tensors])
+
+
+def c_dtypes(dtypes: Sequence[DType]) -> ctypes.Array[c_int32]:
+    return (c_int32 * len(dtypes))(*dtypes)
 
 
 def roles_of(function: Any, handle: c_void_p, options: Struct) -> list[Role]:
@@ -343,12 +367,18 @@ def roles_of(function: Any, handle: c_void_p, options: Struct) -> list[Role]:
 
 
 class ParamSet(Handle):
-    """Parameters on one device, and the buffers of each role that belong to them."""
+    """Parameters on one device, and the buffers of each role that belong to them.
+
+    Parameters are of float32, bfloat16 or float16, each of its own, and so are their gradients unless set_dtypes
+    says otherwise. Remainders are int16 (or uint16), all else is float32 unless set_dtypes says otherwise.
+    """
 
     def __init__(self, library: Library, params: Iterable[Tensor]) -> None:
         super().__init__(library, "nopt_param_set_destroy")
         params = list(params)
-        self._bound: dict[Role, Sequence[Tensor]] = {}
+        self._bound: dict[Role, Sequence[Tensor | None]] = {}
+        param_dtypes = [DType.of(param) for param in params]
+        self._dtypes: dict[Role, list[DType]] = {Role.PARAM: param_dtypes, Role.GRAD: param_dtypes}
         self.counts = [param.numel() for param in params]
         self.device = params[0].device if params else None
         kind = "cpu" if self.device is None else self.device.type
@@ -359,7 +389,7 @@ class ParamSet(Handle):
             (self.device.index if self.device is not None else None) or 0,
             len(params),
             (c_int64 * len(params))(*self.counts),
-            None,
+            c_dtypes(param_dtypes),
             byref(self.handle),
         )
         try:
@@ -368,8 +398,37 @@ class ParamSet(Handle):
             self.close()
             raise
 
-    def bind(self, role: Role, tensors: Sequence[Tensor] | None) -> None:
-        """Binds one tensor for each parameter, or none at all; keeps them alive as long as they are bound."""
+    def set_dtypes(self, role: Role, dtypes: Sequence[DType] | None) -> None:
+        """Sets the types of a role that is not bound: of gradients, or of states. None: what they were at first."""
+        if dtypes is not None and len(dtypes) != len(self.counts):
+            raise ValueError(f"{role.name}: there are {len(dtypes)} types for {len(self.counts)} parameters")
+        self.library.nopt_param_set_set_dtypes(
+            self.handle, role, len(self.counts), None if dtypes is None else c_dtypes(dtypes)
+        )
+        if dtypes is not None:
+            self._dtypes[role] = list(dtypes)
+        elif role == Role.GRAD:
+            self._dtypes[role] = self._dtypes[Role.PARAM]
+        else:
+            self._dtypes.pop(role, None)
+
+    def _torch_dtypes(self, role: Role, i: int) -> tuple[str, ...]:
+        """The names of the types that tensor i of a role may have."""
+        if role == Role.PARAM_REMAINDER:
+            return ("torch.int16", "torch.uint16")
+        same_as = {
+            Role.PARAM_BACKUP: Role.PARAM,
+            Role.GRAD_DISPLACED: Role.GRAD,
+            Role.GRAD_BACKUP: Role.GRAD,
+        }
+        dtypes = self._dtypes.get(same_as.get(role, role))
+        return (f"torch.{(DType.FLOAT32 if dtypes is None else dtypes[i]).name.lower()}",)
+
+    def bind(self, role: Role, tensors: Sequence[Tensor | None] | None) -> None:
+        """Binds one tensor for each parameter, or none at all; keeps them alive as long as they are bound.
+
+        A gradient that is None freezes its parameter; a master or a remainder that is None is none.
+        """
         if tensors is None:
             self.library.nopt_param_set_bind(self.handle, role, len(self.counts), None)
             self._bound.pop(role, None)
@@ -379,8 +438,16 @@ class ParamSet(Handle):
                 f"{role.name}: there are {len(tensors)} tensors for {len(self.counts)} parameters"
             )
         for i, (tensor, count) in enumerate(zip(tensors, self.counts)):
-            if str(tensor.dtype) != "torch.float32":
-                raise ValueError(f"{role.name}[{i}] is {tensor.dtype}; only torch.float32 is implemented")
+            if tensor is None:
+                if role not in OPTIONAL:
+                    raise ValueError(f"{role.name}[{i}] is None; pass a tensor of {count} elements")
+                continue
+            expected = self._torch_dtypes(role, i)
+            if str(tensor.dtype) not in expected:
+                raise ValueError(
+                    f"{role.name}[{i}] is {tensor.dtype}, expected is {' or '.join(expected)}; "
+                    "convert it, or call set_dtypes before where the role may have other types"
+                )
             if tensor.numel() != count:
                 raise ValueError(f"{role.name}[{i}] has {tensor.numel()} elements, its parameter {count}")
             if not tensor.is_contiguous():

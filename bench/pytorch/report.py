@@ -116,6 +116,10 @@ def cell(item: dict[str, Any], name: str, kind: str) -> str:
     return text if speedup is None else f"{text} ({speedup:.2f}×)"
 
 
+def label(item: dict[str, Any]) -> str:
+    return f"{item['rule']} ({item['note']})" if item["note"] else item["rule"]
+
+
 def table(header: list[str], rows: list[list[str]]) -> list[str]:
     lines = ["| " + " | ".join(header) + " |", "| --- |" + " ---: |" * (len(header) - 1)]
     return lines + ["| " + " | ".join(row) + " |" for row in rows]
@@ -131,13 +135,13 @@ def shape_tables(items: list[dict[str, Any]]) -> list[str]:
         ours = item["times"].get(OURS)
         if ours is None:
             device_rows.append(
-                [item["rule"], "failed", "", "", "", ""] + [cell(item, p, "cold") for p in peers]
+                [label(item), "failed", "", "", "", ""] + [cell(item, p, "cold") for p in peers]
             )
             continue
         cold = ours["cold"]
         device_rows.append(
             [
-                item["rule"],
+                label(item),
                 milliseconds(cold["median"]),
                 f"{milliseconds(cold['q1'])} to {milliseconds(cold['q3'])}",
                 milliseconds(ours["warm"]["median"]),
@@ -147,7 +151,7 @@ def shape_tables(items: list[dict[str, Any]]) -> list[str]:
             + [cell(item, peer, "cold") for peer in peers]
         )
         wall_rows.append(
-            [item["rule"], milliseconds(ours["back_to_back"]["median"])]
+            [label(item), milliseconds(ours["back_to_back"]["median"])]
             + [cell(item, peer, "back_to_back") for peer in peers]
         )
     copies = sorted(

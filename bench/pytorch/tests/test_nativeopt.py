@@ -12,7 +12,7 @@ import unittest
 from ctypes import c_double, c_uint32
 
 import nativeopt
-from nativeopt import Library, LibraryError, NativeOptError, Optimizer, ParamSet, Role
+from nativeopt import DType, Library, LibraryError, NativeOptError, Optimizer, ParamSet, Role
 
 HEADER = pathlib.Path(__file__).parents[3] / "native/include/nativeopt/nativeopt.h"
 LIBRARY = os.environ.get("NATIVEOPT_LIBRARY")
@@ -32,11 +32,12 @@ class FakeDevice:
 class FakeTensor:
     """What nativeopt.py asks of a tensor, over an array of the standard library."""
 
-    dtype = "torch.float32"
     device = FakeDevice()
 
-    def __init__(self, values: list[float]) -> None:
-        self.values = array.array("f", values)
+    def __init__(self, values: list[float], dtype: str = "float32") -> None:
+        """16 bits are given as they are."""
+        self.dtype = f"torch.{dtype}"
+        self.values = array.array("f" if dtype == "float32" else "H", values)
 
     def data_ptr(self) -> int:
         return self.values.buffer_info()[0]
@@ -54,6 +55,7 @@ class HeaderTests(unittest.TestCase):
         for python, name in (
             (nativeopt.Status, "nopt_status"),
             (nativeopt.Backend, "nopt_backend"),
+            (nativeopt.DType, "nopt_dtype"),
             (nativeopt.Role, "nopt_role"),
             (nativeopt.Flag, "nopt_flag"),
             (nativeopt.DimerScope, "nopt_dimer_scope"),
@@ -124,6 +126,54 @@ class LibraryTests(unittest.TestCase):
             optimizer.step(hyperparams)
             self.assertEqual(optimizer.state.step, 1)
         self.assertEqual(list(param.values), [0.0, -2.5])
+
+    def test_a_step_in_bfloat16(self) -> None:
+        # 1 - 2^-8 - 2^-16 needs the remainder; the bfloat16 alone is 1 - 2^-8.
+        for dtype, grad_values in (("bfloat16", [0x3B81]), ("float32", [2**-8 + 2**-15])):
+            param, grad = FakeTensor([0x3F80], "bfloat16"), FakeTensor(grad_values, dtype)
+            remainder = FakeTensor([0], "int16")
+            with ParamSet(self.library, [param]) as parameters, Optimizer(parameters, "sgd") as optimizer:
+                if dtype == "float32":
+                    parameters.set_dtypes(Role.GRAD, [DType.FLOAT32])
+                parameters.bind(Role.GRAD, [grad])
+                parameters.bind(Role.PARAM_REMAINDER, [remainder])
+                optimizer.step(self.library.defaults("sgd", lr=1.0))
+            # 0x3B81 is 2^-8 + 2^-15.
+            self.assertEqual((param.values[0], remainder.values[0]), (0x3F7F, 0xFE00))
+            upper = param.values[0] - (remainder.values[0] >> 15)
+            theta = array.array("I", [(upper << 16) + remainder.values[0]])
+            self.assertEqual(array.array("f", theta.tobytes())[0], 1 - 2**-8 - 2**-15)
+
+    def test_states_of_a_type_and_a_frozen_parameter(self) -> None:
+        params = [FakeTensor([1.0]), FakeTensor([1.0])]
+        states = [[FakeTensor([0], "bfloat16") for _ in params] for _ in range(2)]
+        with ParamSet(self.library, params) as parameters, Optimizer(parameters, "adam") as optimizer:
+            for role, tensors in zip((Role.EXP_AVG, Role.EXP_AVG_SQ), states):
+                parameters.set_dtypes(role, [DType.BFLOAT16] * 2)
+                parameters.bind(role, tensors)
+            parameters.bind(Role.GRAD, [FakeTensor([1.0]), None])
+            optimizer.step(self.library.defaults("adam", lr=0.5, beta1=0.5))
+            self.assertEqual(states[0][0].values[0], 0x3F00)  # 0.5
+            self.assertEqual((states[0][1].values[0], params[1].values[0]), (0, 1.0))
+            self.assertAlmostEqual(params[0].values[0], 0.5, places=2)
+
+            for role in (Role.EXP_AVG, Role.GRAD):
+                parameters.bind(role, None)
+                parameters.set_dtypes(role, None)
+            with self.assertRaisesRegex(
+                ValueError, r"EXP_AVG\[0\] is torch.bfloat16, expected is torch.float32"
+            ):
+                parameters.bind(Role.EXP_AVG, states[0])
+            with self.assertRaisesRegex(ValueError, r"PARAM_REMAINDER\[0\] is torch.float32, .* torch.int16"):
+                parameters.bind(Role.PARAM_REMAINDER, params)
+            with self.assertRaisesRegex(ValueError, r"EXP_AVG\[1\] is None"):
+                parameters.bind(Role.EXP_AVG, [params[0], None])
+            with self.assertRaisesRegex(ValueError, "GRAD: there are 1 types for 2 parameters"):
+                parameters.set_dtypes(Role.GRAD, [DType.FLOAT32])
+            with self.assertRaises(NativeOptError):
+                parameters.set_dtypes(Role.EXP_AVG, [DType.FLOAT16] * 2)
+        with self.assertRaisesRegex(ValueError, "torch.int16 is no type of NativeOpt"):
+            ParamSet(self.library, [FakeTensor([0], "int16")])
 
     def test_a_dimer(self) -> None:
         param, grad, zero = FakeTensor([1.0, -2.0]), FakeTensor([0.5, 0.25]), FakeTensor([0.0, 0.0])

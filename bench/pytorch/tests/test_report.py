@@ -25,6 +25,7 @@ def item(rule: str, shape: str, elements: int, ours: float, **others: float) -> 
         "tensors": 1,
         "elements": elements,
         "rule": rule,
+        "note": "",
         "bytes_per_element": 28,
         "left_out": {"loop": "no time"},
         "times": {report.OURS: times(ours), **{name: times(seconds) for name, seconds in others.items()}},

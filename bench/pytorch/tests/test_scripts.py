@@ -100,6 +100,33 @@ class CheckTests(unittest.TestCase):
         arena.buffer[arena.tensors[3].storage_offset() - 1] = 0.0
         self.assertFalse(arena.intact())
 
+    def test_masters_that_are_not_used_fail(self) -> None:
+        class Forgets(Library):
+            """Steps have neither masters nor remainders."""
+
+            @property
+            def nopt_param_set_bind(self):  # noqa: ANN202
+                bind = self.__getattr__("nopt_param_set_bind")
+                forgotten = (check.Role.MASTER_PARAM, check.Role.PARAM_REMAINDER)
+                return lambda handle, role, *rest: 0 if role in forgotten else bind(handle, role, *rest)
+
+        checks = check.Checks(Forgets(), CPU)
+        printed = quietly(check.check_precision, checks)
+        for name, *_ in check.PRECISION_CASES:
+            self.assertIn(f"FAILED {name}, bfloat16: master as float32 parameters", printed)
+            self.assertIn(f"FAILED {name}, bfloat16: parameter and remainder together as master", printed)
+
+    def test_a_parameter_and_its_remainder(self) -> None:
+        for theta, param, remainder in (
+            (0x3F808000, 0x3F81, -0x8000),  # a tie goes away from zero
+            (0x3F807FFF, 0x3F80, 0x7FFF),
+            (0x3F7FFFFF, 0x3F80, -1),
+            (0x80000001 - (1 << 32), -0x8000, 1),
+        ):
+            upper = torch.tensor([param], dtype=torch.int16).view(torch.bfloat16)
+            found = check.joined(upper, torch.tensor([remainder], dtype=torch.int16))
+            self.assertEqual(found.view(torch.int32).item(), theta)
+
     def test_arenas_are_not_aligned(self) -> None:
         offsets = {tensor.storage_offset() % 4 for tensor in check.Arena(CPU, 1).tensors}
         self.assertEqual(offsets, {0, 1, 2, 3})
@@ -136,6 +163,35 @@ class BenchTests(unittest.TestCase):
                     self.assertLessEqual(summary["q1"], summary["q3"])
         self.assertEqual({row["tensors"] for row in results["host"]}, {148, 10_000})
         self.assertEqual([bar["verdict"] for bar in results["bars"]], ["not measured"] * 4)
+
+    def test_a_run_in_both_types(self) -> None:
+        rules = ["adam", "adam_remainder", "adamw_remainder", "adamw_stochastic"]
+        rules += ["dualadam_remainder", "dualadam_stochastic"]
+        with tempfile.TemporaryDirectory() as out:
+            small = ["--shapes", "3x64", "--repeats", "3", "--seconds", "0.05", "--rules", ",".join(rules)]
+            result = run("bench.py", "--device", "cpu", *small, "--dtype", "bfloat16,float32", "--out", out)
+            self.assertEqual(result.returncode, 0, result.stderr)
+            results = json.loads((pathlib.Path(out) / "results.json").read_text(encoding="utf-8"))
+        self.assertEqual([item["rule"] for item in results["items"]], rules)
+        for item in results["items"]:
+            self.assertLessEqual({"nativeopt", "copy", "foreach"}, set(item["times"]), item)
+            bytes_per_element = {"remainder": 26, "stochastic": 14}.get(item["rule"].split("_")[-1], 28)
+            self.assertEqual(item["bytes_per_element"], bytes_per_element)
+            # The page says how the compared differ.
+            self.assertEqual(bool(item["note"]), item["rule"] != "adam")
+            self.assertIn(
+                f"| {item['rule']} ({item['note']}) |" if item["note"] else "| adam |", result.stdout
+            )
+
+    def test_remainders_have_parameters_of_their_own(self) -> None:
+        row = next(row for row in bench.ROWS if row.name == "adamw_remainder")
+        with contextlib.ExitStack() as closing:
+            workload = bench.Workload(Library(), [64], CPU, row.dtype)
+            before = workload.params[0].clone()
+            row.ours(workload, closing).run()
+            self.assertTrue(torch.equal(workload.params[0], before))
+            row.peers["foreach"](workload, closing).run()
+            self.assertFalse(torch.equal(workload.params[0], before))
 
     def test_a_run_with_the_timer_of_cuda(self) -> None:
         with tempfile.TemporaryDirectory() as out:
@@ -231,6 +287,8 @@ class BenchTests(unittest.TestCase):
         for arguments, message in (
             (["--device", "cpu", "--shapes", "gpt9"], "'gpt9' is no shape"),
             (["--device", "cpu", "--rules", "adam,lion"], "'lion' is no rule"),
+            (["--device", "cpu", "--rules", "adam_remainder"], "'adam_remainder' is no rule of float32"),
+            (["--device", "cpu", "--dtype", "bfloat16,int8"], "'int8' is no type; give float32, bfloat16"),
             (["--device", "cpu", "--repeats", "0"], "--repeats is 0; it must be more than 0"),
             (["--device", "abacus"], "--device abacus"),
             (["--device", "cpu", "--library", "nothing.so"], "nothing.so cannot be loaded"),
