@@ -53,8 +53,8 @@ public abstract record OptimizerOptions
         }
 
         Check.Defined(MasterWeights, nameof(MasterWeights), paramName);
-        ReadOnlySpan<DType> types = parameters.ParameterLayout.Types;
-        int half = types.IndexOf(DType.Float16);
+        DType[] types = parameters.ParameterLayout.Types.ToArray();
+        int half = Array.IndexOf(types, DType.Float16);
         if (MasterWeights == MasterWeights.Remainder && half >= 0)
         {
             throw new ArgumentException(
@@ -63,7 +63,7 @@ public abstract record OptimizerOptions
                 paramName);
         }
 
-        if (MasterWeights != MasterWeights.None && !types.ContainsAny(DType.BFloat16, DType.Float16))
+        if (MasterWeights != MasterWeights.None && half < 0 && Array.IndexOf(types, DType.BFloat16) < 0)
         {
             throw new ArgumentException(
                 $"MasterWeights is {MasterWeights}, but no tensor has 16 bits; float32 parameters need none. Use "
@@ -79,7 +79,7 @@ public abstract record OptimizerOptions
                 paramName);
         }
 
-        if (StochasticRounding && !types.Contains(DType.BFloat16))
+        if (StochasticRounding && Array.IndexOf(types, DType.BFloat16) < 0)
         {
             throw new ArgumentException("StochasticRounding is set, but no tensor is BFloat16.", paramName);
         }
