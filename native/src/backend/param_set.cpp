@@ -157,6 +157,7 @@ void ParamSet::set_dtypes(nopt_role role, const nopt_dtype* new_types) {
         types[role].assign(new_types, new_types + counts.size());
     }
     update_has_halves();
+    ++types_version;
     ++version;
 }
 

@@ -53,6 +53,7 @@ struct ParamSet {
     std::vector<void*> pointers[kRoleCount];    // per role and tensor; empty where not bound
     std::vector<nopt_dtype> types[kRoleCount];  // of PARAM, GRAD and states, per tensor; empty: the default
     bool has_halves = false;                    // whether any of these has 16 bits
+    uint64_t types_version = 1;                 // counts their changes
     bool has_frozen = false;                    // whether a tensor has elements and no GRAD
     uint64_t versions[kRoleCount] = {};         // counts the changes of each role's addresses
     std::vector<double> lr_scale;               // per tensor; empty: all 1

@@ -168,11 +168,6 @@ struct Cells<true> {
     }
 };
 
-// The position of an address within its 16 bytes, in floats.
-__device__ inline int misalignment(const void* pointer) {
-    return static_cast<int>(reinterpret_cast<uintptr_t>(pointer) / sizeof(float) % 4);
-}
-
 __device__ inline int warp_of_block() { return static_cast<int>(threadIdx.x) / kWarpThreads; }
 __device__ inline int lane_of_warp() { return static_cast<int>(threadIdx.x) % kWarpThreads; }
 

@@ -169,7 +169,8 @@ struct CudaData : BackendData {
             }
             role_versions[role] = set.versions[role];
         }
-        if (set.has_halves) {
+        if (set.has_halves && types_version != set.types_version) {
+            types_version = set.types_version;
             std::vector<uint32_t> all(set.counts.size(), 0);
             for (size_t t = 0; t < all.size(); ++t) {
                 for (int role = 0; role < kRoleCount; ++role) {
@@ -253,6 +254,7 @@ private:
     bool has_groups = false;
     uint64_t version = 0;
     uint64_t tensor_options_version = 0;
+    uint64_t types_version = 0;
     uint64_t role_versions[kRoleCount] = {};
 };
 
