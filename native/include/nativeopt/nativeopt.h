@@ -182,8 +182,21 @@ typedef enum nopt_dtype NOPT_INT32 {
     /** The upper 16 bits of a float32. */
     NOPT_DTYPE_BFLOAT16 = 2,
     /** IEEE 754 binary16. */
-    NOPT_DTYPE_FLOAT16 = 3
+    NOPT_DTYPE_FLOAT16 = 3,
+    /**
+     * States only: blocks of 256 elements, the last one perhaps shorter. Each block is a float32, the largest magnitude
+     * in it, and after that a byte for each element, which names one of 256 fixed numbers between -1 and 1 (0 and 1 for
+     * EXP_AVG_SQ and MAX_EXP_AVG_SQ) to be multiplied with it. The numbers are those of dynamic quantization (Dettmers
+     * et al. 2022, "8-bit Optimizers via Block-wise Quantization"): they reach down to less than 1e-6, spaced finer in
+     * each larger decade. Byte 0 is 0, and bytes count up from there; from 129 on, with a sign, they are the negatives
+     * of 256 minus the byte. What is stored is rounded to the nearest; a state that is not finite makes all of its
+     * block NaN. Bytes of a tensor: elements + 4 * ceil(elements / 256).
+     */
+    NOPT_DTYPE_DYNAMIC8 = 4
 } nopt_dtype;
+
+/** The bytes of a buffer of `count` elements. @param bytes Receives them. */
+NOPT_API nopt_status nopt_dtype_get_bytes(nopt_dtype dtype, int64_t count, int64_t* bytes);
 
 /**
  * Allocates device memory, for hosts that have no allocator of their own. Not initialised.
@@ -276,11 +289,11 @@ NOPT_API nopt_status nopt_param_set_create(nopt_backend backend, int32_t device_
 NOPT_API nopt_status nopt_param_set_destroy(nopt_param_set* set);
 
 /**
- * Sets the element types of a role that is not bound now: of GRAD (GRAD_DISPLACED and GRAD_BACKUP have the same), any;
- * of EXP_AVG, EXP_AVG_SQ, MAX_EXP_AVG_SQ and MOMENTUM_BUFFER, float32 (what they are at first) or bfloat16. PARAM keeps
- * the types of creation, PARAM_BACKUP has the same, and all other roles are float32. Arithmetic is in float32 always;
- * what is stored is rounded to nearest, ties to even, except as MASTER_PARAM, PARAM_REMAINDER and
- * NOPT_FLAG_STOCHASTIC_ROUNDING say.
+ * Sets the element types of a role that is not bound now: of GRAD (GRAD_DISPLACED and GRAD_BACKUP have the same), any
+ * but DYNAMIC8; of EXP_AVG, EXP_AVG_SQ, MAX_EXP_AVG_SQ and MOMENTUM_BUFFER, float32 (what they are at first), bfloat16
+ * or DYNAMIC8. PARAM keeps the types of creation, PARAM_BACKUP has the same, and all other roles are float32.
+ * Arithmetic is in float32 always; what is stored is rounded to nearest, ties to even, except as DYNAMIC8,
+ * MASTER_PARAM, PARAM_REMAINDER and NOPT_FLAG_STOCHASTIC_ROUNDING say.
  * @param dtypes One for each tensor, copied. Null: what they were at first.
  */
 NOPT_API nopt_status nopt_param_set_set_dtypes(nopt_param_set* set, nopt_role role, int64_t tensor_count,

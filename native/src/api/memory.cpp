@@ -1,6 +1,9 @@
 #include <inttypes.h>
 
+#include <limits>
+
 #include "api/api.h"
+#include "numerics/dynamic8.h"
 
 using namespace nopt;
 
@@ -15,6 +18,20 @@ void check_bytes(int64_t bytes, const char* name) {
 }  // namespace
 
 extern "C" {
+
+nopt_status nopt_dtype_get_bytes(nopt_dtype dtype, int64_t count, int64_t* bytes) {
+    return guarded([&] {
+        require_not_null(bytes, "bytes");
+        const int type = static_cast<int>(dtype);
+        if (type < NOPT_DTYPE_FLOAT32 || type > NOPT_DTYPE_DYNAMIC8) {
+            throw Error(NOPT_ERROR_INVALID_ARGUMENT, "dtype is %d; it must be a nopt_dtype, 1 to 4", type);
+        }
+        if (count < 0 || count > std::numeric_limits<int64_t>::max() / 8) {
+            throw Error(NOPT_ERROR_INVALID_ARGUMENT, "count is %" PRId64 "; it must be 0 to 2^60", count);
+        }
+        *bytes = type == NOPT_DTYPE_DYNAMIC8 ? dynamic8_bytes(count) : count * bytes_of(type);
+    });
+}
 
 nopt_status nopt_memory_alloc(nopt_backend backend, int32_t device_index, int64_t bytes, void** memory) {
     return guarded([&] {

@@ -74,7 +74,10 @@ nopt_status nopt_param_set_create(nopt_backend backend, int32_t device_index, in
             total += element_counts[i];
             if (dtypes != nullptr && (static_cast<int>(dtypes[i]) < NOPT_DTYPE_FLOAT32 ||
                                       static_cast<int>(dtypes[i]) > NOPT_DTYPE_FLOAT16)) {
-                throw Error(NOPT_ERROR_INVALID_ARGUMENT, "dtypes[%" PRId64 "] is %d; it must be a nopt_dtype, 1 to 3",
+                throw Error(NOPT_ERROR_INVALID_ARGUMENT,
+                            "dtypes[%" PRId64
+                            "] is %d; parameters may be NOPT_DTYPE_FLOAT32 (1), NOPT_DTYPE_BFLOAT16 (2) or "
+                            "NOPT_DTYPE_FLOAT16 (3)",
                             i, static_cast<int>(dtypes[i]));
             }
         }

@@ -8,6 +8,7 @@
 
 #include "backend/error.h"
 #include "numerics/dtypes.h"
+#include "numerics/dynamic8.h"
 
 namespace nopt {
 namespace {
@@ -85,15 +86,18 @@ ParamSet::ParamSet(Backend& backend_, nopt_backend kind_, int device_, std::vect
         total += count;
     }
     types[NOPT_ROLE_PARAM] = std::move(param_dtypes);
-    update_has_halves();
+    update_has_types();
     data = backend.create_data(*this);
 }
 
-void ParamSet::update_has_halves() {
+void ParamSet::update_has_types() {
     has_halves = false;
+    has_dynamic8 = false;
     for (const std::vector<nopt_dtype>& role : types) {
-        has_halves = has_halves ||
-                     std::any_of(role.begin(), role.end(), [](nopt_dtype type) { return type != NOPT_DTYPE_FLOAT32; });
+        for (const nopt_dtype type : role) {
+            has_halves = has_halves || type != NOPT_DTYPE_FLOAT32;
+            has_dynamic8 = has_dynamic8 || type == NOPT_DTYPE_DYNAMIC8;
+        }
     }
 }
 
@@ -116,7 +120,8 @@ nopt_dtype ParamSet::dtype(nopt_role role, size_t tensor) const {
 }
 
 int64_t ParamSet::byte_count(nopt_role role, size_t tensor) const {
-    return counts[tensor] * bytes_of(dtype(role, tensor));
+    const nopt_dtype type = dtype(role, tensor);
+    return type == NOPT_DTYPE_DYNAMIC8 ? dynamic8_bytes(counts[tensor]) : counts[tensor] * bytes_of(type);
 }
 
 bool ParamSet::has_bare_bfloat16() const {
@@ -143,12 +148,12 @@ void ParamSet::set_dtypes(nopt_role role, const nopt_dtype* new_types) {
     }
     for (size_t i = 0; new_types != nullptr && i < counts.size(); ++i) {
         const int type = static_cast<int>(new_types[i]);
-        const bool known = type >= NOPT_DTYPE_FLOAT32 && type <= NOPT_DTYPE_FLOAT16;
-        if (!known || (type == NOPT_DTYPE_FLOAT16 && is_state(role))) {
-            throw Error(
-                known ? NOPT_ERROR_UNSUPPORTED : NOPT_ERROR_INVALID_ARGUMENT,
-                "dtypes[%zu] is %d; role %s may be NOPT_DTYPE_FLOAT32 (1)%s", i, type, role_name(role),
-                is_state(role) ? " or NOPT_DTYPE_BFLOAT16 (2)" : ", NOPT_DTYPE_BFLOAT16 (2) or NOPT_DTYPE_FLOAT16 (3)");
+        const bool known = type >= NOPT_DTYPE_FLOAT32 && type <= NOPT_DTYPE_DYNAMIC8;
+        if (!known || type == (is_state(role) ? NOPT_DTYPE_FLOAT16 : NOPT_DTYPE_DYNAMIC8)) {
+            throw Error(known ? NOPT_ERROR_UNSUPPORTED : NOPT_ERROR_INVALID_ARGUMENT,
+                        "dtypes[%zu] is %d; role %s may be NOPT_DTYPE_FLOAT32 (1)%s", i, type, role_name(role),
+                        is_state(role) ? ", NOPT_DTYPE_BFLOAT16 (2) or NOPT_DTYPE_DYNAMIC8 (4)"
+                                       : ", NOPT_DTYPE_BFLOAT16 (2) or NOPT_DTYPE_FLOAT16 (3)");
         }
     }
     if (new_types == nullptr) {
@@ -156,7 +161,7 @@ void ParamSet::set_dtypes(nopt_role role, const nopt_dtype* new_types) {
     } else {
         types[role].assign(new_types, new_types + counts.size());
     }
-    update_has_halves();
+    update_has_types();
     ++types_version;
     ++version;
 }
@@ -232,11 +237,12 @@ void ParamSet::bind(nopt_role role, void* const* new_pointers) {
                             role_name(role), counts[i]);
             }
             check_dtype(role, i);
-            const int64_t element_bytes = bytes_of(dtype(role, i));
-            if (begin % static_cast<uintptr_t>(element_bytes) != 0) {
+            const bool is_dynamic8 = dtype(role, i) == NOPT_DTYPE_DYNAMIC8;
+            const int64_t alignment = is_dynamic8 ? 4 : bytes_of(dtype(role, i));
+            if (begin % static_cast<uintptr_t>(alignment) != 0) {
                 throw Error(NOPT_ERROR_INVALID_ARGUMENT,
-                            "pointers[%" PRId64 "] of role %s is not aligned to its element (%" PRId64 " bytes)",
-                            tensor, role_name(role), element_bytes);
+                            "pointers[%" PRId64 "] of role %s is not aligned to its %s (%" PRId64 " bytes)", tensor,
+                            role_name(role), is_dynamic8 ? "scales" : "element", alignment);
             }
             if (begin > UINTPTR_MAX - static_cast<uintptr_t>(byte_count(role, i))) {
                 throw Error(NOPT_ERROR_INVALID_ARGUMENT,

@@ -52,7 +52,8 @@ struct ParamSet {
 
     std::vector<void*> pointers[kRoleCount];    // per role and tensor; empty where not bound
     std::vector<nopt_dtype> types[kRoleCount];  // of PARAM, GRAD and states, per tensor; empty: the default
-    bool has_halves = false;                    // whether any of these has 16 bits
+    bool has_halves = false;                    // whether any of these is not float32
+    bool has_dynamic8 = false;                  // whether a state is DYNAMIC8
     uint64_t types_version = 1;                 // counts their changes
     bool has_frozen = false;                    // whether a tensor has elements and no GRAD
     uint64_t versions[kRoleCount] = {};         // counts the changes of each role's addresses
@@ -66,7 +67,7 @@ struct ParamSet {
     const void* displaced_by = nullptr;  // the dimer in an update, if any: PARAM is not theta then
 
 private:
-    void update_has_halves();
+    void update_has_types();
     int64_t byte_count(nopt_role role, size_t tensor) const;
     void check_dtype(nopt_role role, size_t tensor) const;
     void check_reads(nopt_role role, void* const* read, const std::vector<WrittenRange>& written) const;

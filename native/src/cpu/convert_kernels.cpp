@@ -1,9 +1,10 @@
-// The CPU kernels that convert elements of 16 bits. This file is compiled once for each instruction set, NOPT_CPU_ISA
-// being its identifier; the compiler vectorises the loops. All have the same bits.
+// The CPU kernels that convert elements of 16 and 8 bits. This file is compiled once for each instruction set,
+// NOPT_CPU_ISA being its identifier; the compiler vectorises the loops. All have the same bits.
 #include "cpu/convert_kernels.h"
 
 #include "cpu/isa_macros.h"
 #include "numerics/dtypes.h"
+#include "numerics/dynamic8.h"
 
 namespace nopt {
 namespace {
@@ -53,6 +54,42 @@ void from_float_stochastic(const float* __restrict from, int64_t count, uint64_t
     }
 }
 
+constexpr DynamicCode<false> kUnsignedCode;
+constexpr DynamicCode<true> kSignedCode;
+
+constexpr int64_t at_most_a_block(int64_t count) { return count < kBlockwiseElements ? count : kBlockwiseElements; }
+
+template <bool kSigned>
+void from_blocks(const unsigned char* from, int64_t count, float* to) {
+    const float* const numbers = kSigned ? kSignedCode.value : kUnsignedCode.value;
+    for (; count > 0; count -= kBlockwiseElements, to += kBlockwiseElements, from += kBlockwiseBytes) {
+        float scale;
+        memcpy(&scale, from, sizeof scale);
+        const unsigned char* __restrict const codes = from + sizeof scale;
+        const int64_t block = at_most_a_block(count);
+        for (int64_t i = 0; i < block; ++i) {
+            to[i] = numbers[codes[i]] * scale;
+        }
+    }
+}
+
+template <bool kSigned>
+void to_blocks(const float* __restrict from, int64_t count, unsigned char* __restrict to) {
+    for (; count > 0; count -= kBlockwiseElements, from += kBlockwiseElements, to += kBlockwiseBytes) {
+        const int64_t block = at_most_a_block(count);
+        uint32_t largest = 0;
+        for (int64_t i = 0; i < block; ++i) {
+            largest = larger_magnitude(largest, from[i]);
+        }
+        memcpy(to, &largest, sizeof largest);
+        const float scale = float_of(largest);
+        unsigned char* __restrict const codes = to + sizeof scale;
+        for (int64_t i = 0; i < block; ++i) {
+            codes[i] = to_dynamic<kSigned>(scaled_state(from[i], scale));
+        }
+    }
+}
+
 }  // namespace
 
 extern const ConvertKernels NOPT_JOIN(convert_kernels_, NOPT_CPU_ISA);
@@ -63,6 +100,8 @@ const ConvertKernels NOPT_JOIN(convert_kernels_, NOPT_CPU_ISA) = {
     &join,
     &split,
     &from_float_stochastic,
+    {&from_blocks<false>, &from_blocks<true>},
+    {&to_blocks<false>, &to_blocks<true>},
 };
 
 }  // namespace nopt

@@ -1,4 +1,5 @@
-// The table of the CPU kernels that convert elements of 16 bits, filled once for each instruction set; see kernels.h.
+// The table of the CPU kernels that convert elements of 16 and 8 bits, filled once for each instruction set; see
+// kernels.h.
 #pragma once
 
 #include <stdint.h>
@@ -18,6 +19,9 @@ struct ConvertKernels {
     // bfloat16 by the random numbers of element `first` of the tensor, a multiple of 8, and those after it.
     void (*from_float_stochastic)(const float* from, int64_t count, uint64_t seed, uint64_t step, uint32_t tensor,
                                   int64_t first, uint16_t* to);
+    // Blocks of DYNAMIC8, the first one whole, without and with a sign.
+    void (*from_blocks[2])(const unsigned char* from, int64_t count, float* to);
+    void (*to_blocks[2])(const float* from, int64_t count, unsigned char* to);
 };
 
 }  // namespace nopt

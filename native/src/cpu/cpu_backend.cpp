@@ -15,6 +15,7 @@
 #include "cpu/isa.h"
 #include "cpu/thread_pool.h"
 #include "numerics/dtypes.h"
+#include "numerics/dynamic8.h"
 #include "rules/registry.h"
 
 namespace nopt {
@@ -31,6 +32,8 @@ constexpr int64_t kTensorCost = 32;
 
 // Elements of a tile, which one kernel after another works on while it is in the first cache.
 constexpr int64_t kTileElements = 1024;
+static_assert(kTileElements % kBlockwiseElements == 0 && kChunkElements % kTileElements == 0,
+              "tiles hold whole blocks");
 
 // Where a block of work begins: a chunk of a tensor. It ends where the next one begins.
 struct BlockStart {
@@ -94,7 +97,12 @@ public:
     float* read(nopt_role role, float (&room)[kTileElements]) const {
         float* const values = written(role, room);
         if (values == room) {
-            convert_.to_float[set_.dtype(role, tensor_)](half(role), count_, room);
+            const nopt_dtype type = set_.dtype(role, tensor_);
+            if (type == NOPT_DTYPE_DYNAMIC8) {
+                convert_.from_blocks[is_signed_state(role)](blocks(role), count_, room);
+            } else {
+                convert_.to_float[type](half(role), count_, room);
+            }
         }
         return values;
     }
@@ -109,7 +117,12 @@ public:
 
     void write_back(nopt_role role, const float* values, const float (&room)[kTileElements]) const {
         if (values == room) {
-            convert_.from_float[set_.dtype(role, tensor_)](values, count_, half(role));
+            const nopt_dtype type = set_.dtype(role, tensor_);
+            if (type == NOPT_DTYPE_DYNAMIC8) {
+                convert_.to_blocks[is_signed_state(role)](values, count_, blocks(role));
+            } else {
+                convert_.from_float[type](values, count_, half(role));
+            }
         }
     }
 
@@ -153,6 +166,11 @@ public:
     uint16_t* half(nopt_role role) const { return static_cast<uint16_t*>(set_.pointer(role, tensor_)) + begin_; }
 
 private:
+    // Tiles begin where blocks do.
+    unsigned char* blocks(nopt_role role) const {
+        return static_cast<unsigned char*>(set_.pointer(role, tensor_)) + dynamic8_offset(begin_);
+    }
+
     const ParamSet& set_;
     const ConvertKernels& convert_;
     const size_t tensor_;
@@ -286,7 +304,7 @@ struct StepBody {
         return corrected;
     }
 
-    // Where some elements have 16 bits.
+    // Where some elements have 16 or 8 bits.
     void update_tiles(const PerBlock& own, size_t tensor, int64_t begin, int64_t end) const {
         const StateRoles& states = rule.states[input.variant];
         const bool turns = dimer != nullptr && dimer->decision != kDecideProject;

@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "backend/param_set.h"
+#include "cuda/blockwise.cuh"
 #include "cuda/dimer.cuh"
 #include "cuda/dimer_sums.cuh"
 #include "cuda/elementwise.cuh"
@@ -38,6 +39,14 @@ using UpdateKernel = void (*)(ElementwiseTable, typename Source::Table, GroupSca
 template <class Source>
 const UpdateKernel<Source> kUpdateKernels[kRuleCount][kMaxVariants] = {
 #define NOPT_RULE(Type, header) {&update_kernel<Type, 0, Source>, &update_kernel<Type, 1, Source>},
+#include "rules/rules.def"
+#undef NOPT_RULE
+};
+
+// ... where a state has 8 bits.
+template <class Source>
+const UpdateKernel<Source> kBlockwiseKernels[kRuleCount][kMaxVariants] = {
+#define NOPT_RULE(Type, header) {&blockwise_kernel<Type, 0, Source>, &blockwise_kernel<Type, 1, Source>},
 #include "rules/rules.def"
 #undef NOPT_RULE
 };
@@ -376,10 +385,12 @@ public:
         table.theta.rounding_seed = input.rounding_seed;
         table.theta.host_step = input.step;
         table.theta.device_step = counter == nullptr ? nullptr : cuda_counter(counter)->step();
-        if (set.has_halves) {
-            update<true>(name, set, rule, input.variant, dimer, stream, table, scalars);
+        if (dimer == nullptr) {
+            const auto kernel = update_kernel_for<PlainSource>(set, rule, input.variant);
+            launch_pieces(name, data, kernel, stream, table, {}, scalars);
         } else {
-            update<false>(name, set, rule, input.variant, dimer, stream, table, scalars);
+            const auto kernel = update_kernel_for<DimerSource>(set, rule, input.variant);
+            launch_pieces(name, data, kernel, stream, table, dimer_table(set, dimer), scalars);
         }
         return true;
     }
@@ -510,18 +521,11 @@ private:
                arguments...);
     }
 
-    template <bool kHalves>
-    static void update(const char* name, const ParamSet& set, int rule, uint32_t variant, const DimerPass* dimer,
-                       cudaStream_t stream, const ElementwiseTable& table, const GroupScalars& scalars) {
-        if (dimer == nullptr) {
-            using Source = PlainSource<kHalves>;
-            launch_pieces(
-                name, set_data(set), kUpdateKernels<Source>[rule][variant], stream, table, typename Source::Table {},
-                scalars);
-        } else {
-            launch_pieces(name, set_data(set), kUpdateKernels<DimerSource<kHalves>>[rule][variant], stream, table,
-                          dimer_table(set, dimer), scalars);
-        }
+    template <template <bool> class Source>
+    static UpdateKernel<Source<true>> update_kernel_for(const ParamSet& set, int rule, uint32_t variant) {
+        return set.has_dynamic8 ? kBlockwiseKernels<Source<true>>[rule][variant]
+               : set.has_halves ? kUpdateKernels<Source<true>>[rule][variant]
+                                : kUpdateKernels<Source<false>>[rule][variant];
     }
 
     static ThetaTable theta_table(const ParamSet& set) {

@@ -21,10 +21,12 @@ struct ElementwiseTable {
     const int32_t* skip;           // not 0: nothing is done; null: never
 };
 
+struct NoTable {};
+
 // Where theta and the gradient that the rule sees come from: a piece of the buffers themselves.
 template <bool kHalves>
 struct PlainSource {
-    struct Table {};
+    using Table = NoTable;
     static constexpr int kMinBlocks = 0;
     static constexpr bool kHasHalves = kHalves;
 

@@ -65,8 +65,10 @@ struct alignas(2 * Count) Halves {
 // A role's buffers, per tensor, in device memory; null if the role is not bound.
 using RoleTable = const void* const*;
 
-// The element types of all tensors: two bits for each role, in device memory. Null: all are float32.
+// The element types of all tensors: the lower two bits for each role, in device memory. Null: all are float32.
 using TypeTable = const uint32_t*;
+
+constexpr int kDynamic8 = NOPT_DTYPE_DYNAMIC8 & 3;  // in a TypeTable
 
 __device__ inline int dtype_of(TypeTable types, int tensor, nopt_role role) {
     return static_cast<int>(types[tensor] >> (2 * static_cast<int>(role)) & 3u);

@@ -174,7 +174,7 @@ struct CudaData : BackendData {
             std::vector<uint32_t> all(set.counts.size(), 0);
             for (size_t t = 0; t < all.size(); ++t) {
                 for (int role = 0; role < kRoleCount; ++role) {
-                    all[t] |= static_cast<uint32_t>(set.dtype(static_cast<nopt_role>(role), t)) << (2 * role);
+                    all[t] |= (static_cast<uint32_t>(set.dtype(static_cast<nopt_role>(role), t)) & 3u) << (2 * role);
                 }
             }
             staging.upload(types.get(), all.data(), all.size() * sizeof(uint32_t), stream);

@@ -84,6 +84,7 @@ NOPT_HD uint16_t to_float16(float value) {
 
 // ---- elements of any type ----
 
+// Of an element that has bytes of its own: not DYNAMIC8.
 NOPT_HD int64_t bytes_of(int32_t dtype) { return dtype == NOPT_DTYPE_FLOAT32 ? 4 : 2; }
 
 NOPT_HD float from_half(int32_t dtype, uint16_t value) {

@@ -6,6 +6,7 @@
 
 #include <memory>
 
+#include "numerics/dynamic8.h"
 #include "support/dimer_model.h"
 
 namespace nopt_test {
@@ -87,17 +88,17 @@ public:
         : counts_(counts), types_(std::move(types)), present_(std::move(present)), backend_(backend) {
         size_t at = kGuard;
         for (size_t i = 0; i < counts_.size(); ++i) {
-            at = (at + 63) / 64 * 64 + static_cast<size_t>(misalign) * size_of(i);
+            const size_t unit = types_[i] == NOPT_DTYPE_DYNAMIC8 ? 4 : size_of(i);
+            at = (at + 63) / 64 * 64 + static_cast<size_t>(misalign) * unit;
             begins_.push_back(at);
-            at += static_cast<size_t>(counts_[i]) * size_of(i) + kGuard;
+            at += bytes_of(i) + kGuard;
         }
         bytes_.assign(at, kCanary);
         void* memory = nullptr;
         NOPT_EXPECT_OK(nopt_memory_alloc(backend_, 0, static_cast<int64_t>(at), &memory));
         memory_ = memory;
         for (size_t i = 0; i < counts_.size(); ++i) {
-            std::fill_n(bytes_.begin() + static_cast<std::ptrdiff_t>(begins_[i]),
-                        static_cast<size_t>(counts_[i]) * size_of(i), uint8_t{0});
+            std::fill_n(bytes_.begin() + static_cast<std::ptrdiff_t>(begins_[i]), bytes_of(i), uint8_t{0});
         }
         write();
     }
@@ -107,7 +108,13 @@ public:
 
     nopt_dtype type(size_t i) const { return types_[i]; }
     bool present(size_t i) const { return present_[i]; }
-    size_t size_of(size_t i) const { return types_[i] == NOPT_DTYPE_FLOAT32 ? 4 : 2; }
+    size_t size_of(size_t i) const {
+        return types_[i] == NOPT_DTYPE_FLOAT32 ? 4 : types_[i] == NOPT_DTYPE_DYNAMIC8 ? 1 : 2;
+    }
+    size_t bytes_of(size_t i) const {
+        const size_t scales = types_[i] == NOPT_DTYPE_DYNAMIC8 ? static_cast<size_t>(counts_[i] + 255) / 256 * 4 : 0;
+        return static_cast<size_t>(counts_[i]) * size_of(i) + scales;
+    }
 
     std::vector<void*> pointers() const {
         std::vector<void*> result;
@@ -119,11 +126,18 @@ public:
 
     uint32_t bits(size_t tensor, int64_t i) const {
         uint32_t value = 0;
-        memcpy(&value, &bytes_[begins_[tensor] + static_cast<size_t>(i) * size_of(tensor)], size_of(tensor));
+        memcpy(&value, &bytes_[place_of(tensor, i)], size_of(tensor));
         return value;
     }
     void set_bits(size_t tensor, int64_t i, uint32_t value) {
-        memcpy(&bytes_[begins_[tensor] + static_cast<size_t>(i) * size_of(tensor)], &value, size_of(tensor));
+        memcpy(&bytes_[place_of(tensor, i)], &value, size_of(tensor));
+    }
+
+    // Of the block that element i is in, where blocks have one.
+    float scale(size_t tensor, int64_t i) const {
+        float value;
+        memcpy(&value, &bytes_[begins_[tensor] + static_cast<size_t>(i / 256) * 260], sizeof value);
+        return value;
     }
 
     // Between the tests' copy and the library's.
@@ -141,12 +155,17 @@ public:
                     return false;
                 }
             }
-            at = i < counts_.size() ? begins_[i] + static_cast<size_t>(counts_[i]) * size_of(i) : at;
+            at = i < counts_.size() ? begins_[i] + bytes_of(i) : at;
         }
         return true;
     }
 
 private:
+    size_t place_of(size_t tensor, int64_t i) const {
+        const size_t scales = types_[tensor] == NOPT_DTYPE_DYNAMIC8 ? static_cast<size_t>(i / 256 + 1) * 4 : 0;
+        return begins_[tensor] + static_cast<size_t>(i) * size_of(tensor) + scales;
+    }
+
     void copy(void* destination, const void* source) const {
         NOPT_EXPECT_OK(
             nopt_memory_copy(backend_, 0, destination, source, static_cast<int64_t>(bytes_.size()), nullptr));
@@ -303,6 +322,18 @@ public:
         }
         const uint32_t lower = buffer(NOPT_ROLE_PARAM_REMAINDER).bits(t, i);
         return decoded(((param - (lower >= 0x8000 ? 1 : 0)) << 16) + lower, NOPT_DTYPE_FLOAT32);
+    }
+
+    // What the rule sees of a gradient or a state.
+    float value(nopt_role role, size_t t, int64_t i) {
+        TypedBuffer& from = buffer(role);
+        if (from.type(t) != NOPT_DTYPE_DYNAMIC8) {
+            return decoded(from.bits(t, i), from.type(t));
+        }
+        static const nopt::DynamicCode<false> plain;
+        static const nopt::DynamicCode<true> with_sign;
+        const bool is_signed = role == NOPT_ROLE_EXP_AVG || role == NOPT_ROLE_MOMENTUM_BUFFER;
+        return (is_signed ? with_sign.value : plain.value)[from.bits(t, i)] * from.scale(t, i);
     }
 
     template <class Body>

@@ -1,0 +1,105 @@
+// NOPT_DTYPE_DYNAMIC8: states of 8 bits, in blocks that share a scale. The code is that of dynamic quantization
+// (Dettmers et al. 2022): number K of a decade [0.1, 1) * 10^d that has n = 2^I of them, n <= K < 2n, is the middle of
+// the K-th of n equal parts, so that the leading bit of K tells the decade, and the bits after it the part.
+#pragma once
+
+#include <stdint.h>
+
+#include "numerics/dtypes.h"
+
+namespace nopt {
+
+constexpr int64_t kBlockwiseElements = 256;                  // of a block
+constexpr int64_t kBlockwiseBytes = kBlockwiseElements + 4;  // ... with its scale in front
+constexpr int kDynamicDecades = 7;
+
+// Of a buffer of this type.
+NOPT_HD int64_t dynamic8_bytes(int64_t count) {
+    return count + 4 * ((count + kBlockwiseElements - 1) / kBlockwiseElements);
+}
+
+// Where the block that begins with element `begin` is.
+NOPT_HD int64_t dynamic8_offset(int64_t begin) { return begin / kBlockwiseElements * kBlockwiseBytes; }
+
+// The negative numbers of a first moment take one bit.
+NOPT_HD constexpr bool is_signed_state(int role) {
+    return role == NOPT_ROLE_EXP_AVG || role == NOPT_ROLE_MOMENTUM_BUFFER;
+}
+
+// What decodes a byte, and the places where the number of a decade begins. kLowest is the I of the smallest decade.
+template <bool kSigned>
+struct DynamicCode {
+    static constexpr int kLowest = kSigned ? 0 : 1;
+    static constexpr int kTop = kLowest + kDynamicDecades;  // 1 itself, on its own
+
+    float value[256];
+    float begin[kDynamicDecades + 1];  // halfway from the number before
+    float parts[kDynamicDecades];      // per unit: what turns a magnitude into K, beside n * kShift
+
+    constexpr DynamicCode() : value(), begin(), parts() {
+        constexpr double kPowers[] = {1e-6, 1e-5, 1e-4, 1e-3, 1e-2, 1e-1, 1.0};
+        double before = 0.0;
+        for (int d = 0; d < kDynamicDecades; ++d) {
+            const int n = 1 << (kLowest + d);
+            for (int part = 0; part < n; ++part) {
+                const double magnitude = kPowers[d] * (0.1 + 0.9 * (part + 0.5) / n);
+                const int index = n + part - kLowest;
+                value[index] = static_cast<float>(magnitude);
+                if (kSigned) {
+                    value[256 - index] = static_cast<float>(-magnitude);
+                }
+                if (part == 0) {
+                    begin[d] = static_cast<float>(0.5 * (before + magnitude));
+                }
+                before = magnitude;
+            }
+            parts[d] = static_cast<float>(n / (0.9 * kPowers[d]));
+        }
+        value[(1 << kTop) - kLowest] = 1.0f;
+        begin[kDynamicDecades] = static_cast<float>(0.5 * (before + 1.0));
+    }
+};
+
+// The byte of a number of magnitude at most 1. Of a NaN it is 0. No table: 30 instructions without a branch.
+template <bool kSigned>
+NOPT_HD uint8_t to_dynamic(float number) {
+    constexpr DynamicCode<kSigned> kCode = DynamicCode<kSigned>();
+    constexpr float kShift = static_cast<float>(0.8 / 0.9);
+    const float magnitude = float_of(bits_of(number) & 0x7fffffffu);
+    float n = static_cast<float>(1 << kCode.kLowest);
+    float parts = kCode.parts[0];
+    // (Written out: a loop over a table would read it from memory.)
+#define NOPT_DECADE(d)                              \
+    n = magnitude >= kCode.begin[d] ? n * 2.0f : n; \
+    parts = magnitude >= kCode.begin[d] ? kCode.parts[d] : parts;
+    NOPT_DECADE(1)
+    NOPT_DECADE(2)
+    NOPT_DECADE(3)
+    NOPT_DECADE(4)
+    NOPT_DECADE(5)
+    NOPT_DECADE(6)
+#undef NOPT_DECADE
+    float k = magnitude * parts + n * kShift;
+    k = k < n + n - 1.0f ? k : n + n - 1.0f;
+    k = magnitude >= kCode.begin[kDynamicDecades] ? static_cast<float>(1 << kCode.kTop) : k;
+    k = magnitude >= kCode.begin[0] ? k : static_cast<float>(kCode.kLowest);
+    const int32_t index = static_cast<int32_t>(k) - kCode.kLowest;
+    if (!kSigned) {
+        return static_cast<uint8_t>(index);
+    }
+    // 1 has no negative: its byte, 128, is its own.
+    const int32_t negative = index < 127 ? -index : -127;
+    return static_cast<uint8_t>((bits_of(number) >> 31) != 0 ? negative : index);
+}
+
+// The order of magnitudes, with infinity above all numbers and NaN above it, so that a block with one of them has it as
+// its scale.
+NOPT_HD uint32_t larger_magnitude(uint32_t largest, float value) {
+    const uint32_t own = bits_of(value) & 0x7fffffffu;
+    return own > largest ? own : largest;
+}
+
+// A block's state as a part of its scale.
+NOPT_HD float scaled_state(float value, float scale) { return scale == 0.0f ? 0.0f : value / scale; }
+
+}  // namespace nopt
