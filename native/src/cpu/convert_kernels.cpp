@@ -60,7 +60,7 @@ constexpr DynamicCode<true> kSignedCode;
 constexpr int64_t at_most_a_block(int64_t count) { return count < kBlockwiseElements ? count : kBlockwiseElements; }
 
 template <bool kSigned>
-void from_blocks(const unsigned char* from, int64_t count, float* to) {
+void from_blocks(const unsigned char* from, int64_t count, float* __restrict to) {
     const float* const numbers = kSigned ? kSignedCode.value : kUnsignedCode.value;
     for (; count > 0; count -= kBlockwiseElements, to += kBlockwiseElements, from += kBlockwiseBytes) {
         float scale;
@@ -82,10 +82,10 @@ void to_blocks(const float* __restrict from, int64_t count, unsigned char* __res
             largest = larger_magnitude(largest, from[i]);
         }
         memcpy(to, &largest, sizeof largest);
-        const float scale = float_of(largest);
-        unsigned char* __restrict const codes = to + sizeof scale;
+        const float divisor = divisor_of(float_of(largest));
+        unsigned char* __restrict const codes = to + sizeof largest;
         for (int64_t i = 0; i < block; ++i) {
-            codes[i] = to_dynamic<kSigned>(scaled_state(from[i], scale));
+            codes[i] = to_dynamic<kSigned>(from[i] / divisor);
         }
     }
 }

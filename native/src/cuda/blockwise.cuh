@@ -78,13 +78,14 @@ using ThreadStates = float[kMaxStates][kThreadElements];
 // The elements of a piece, a block at a time.
 template <class Rule, int Variant, class Source>
 struct BlockwiseUpdate {
-    static constexpr StateRoles kRoles = Rule::states(Variant);
-    static constexpr int kStates = kRoles.count;
+    static constexpr int kStates = Rule::states(Variant).count;
 
     Source source;
     StateCells states[kMaxStates];
     typename Rule::Scalars scalars;
     const DynamicNumbers* numbers;
+
+    __device__ static constexpr nopt_role role_of(int s) { return Rule::states(Variant).roles[s]; }
 
     // Elements from `i` on are updated; their states go to own[...][k] and on.
     template <class Values>
@@ -128,7 +129,7 @@ struct BlockwiseUpdate {
         const Codes<Values::kCount> codes = Codes<Values::kCount>::load(codes_at(s, i));
 #pragma unroll
         for (int j = 0; j < Values::kCount; ++j) {
-            own[k + j] = numbers->value[is_signed_state(kRoles.roles[s])][codes.at(j)] * scale;
+            own[k + j] = numbers->value[is_signed_state(role_of(s))][codes.at(j)] * scale;
         }
     }
 
@@ -146,8 +147,8 @@ struct BlockwiseUpdate {
         Codes<Values::kCount> codes = {};
 #pragma unroll
         for (int j = 0; j < Values::kCount; ++j) {
-            const float part = scaled_state(own[k + j], scale);
-            codes.set(j, is_signed_state(kRoles.roles[s]) ? to_dynamic<true>(part) : to_dynamic<false>(part));
+            const float part = own[k + j] / divisor_of(scale);
+            codes.set(j, is_signed_state(role_of(s)) ? to_dynamic<true>(part) : to_dynamic<false>(part));
         }
         codes.store(codes_at(s, i));
     }
@@ -207,8 +208,16 @@ struct BlockwiseUpdate {
     }
 };
 
+// The blocks that a multiprocessor is to hold at least. Two, which leaves 128 registers to a thread: then those of one
+// or two states take 72 to 124 and spill none, and three of them, or a dimer, 8 to 64 bytes, so that these get as many
+// registers as they ask for, 129 to 158 (nvcc 11.8, sm_80 and sm_90).
+template <class Source>
+constexpr int min_blocks(int states) {
+    return Source::kMinBlocks == 0 && states <= 2 ? 2 : 1;
+}
+
 template <class Rule, int Variant, class Source>
-__global__ void __launch_bounds__(kThreadsPerBlock, 1)
+__global__ void __launch_bounds__(kThreadsPerBlock, min_blocks<Source>(Rule::states(Variant).count))
     blockwise_kernel(const __grid_constant__ ElementwiseTable table,
                      const __grid_constant__ typename Source::Table source_table,
                      const __grid_constant__ GroupScalars groups) {
@@ -231,7 +240,7 @@ __global__ void __launch_bounds__(kThreadsPerBlock, 1)
             elements.source.theta.template offset<Pack8>() == 0 && elements.source.template aligned_like<Pack8>(0);
 #pragma unroll
         for (int s = 0; s < Elements::kStates; ++s) {
-            elements.states[s] = StateCells(table.states[s], table.theta.types, Elements::kRoles.roles[s], piece);
+            elements.states[s] = StateCells(table.states[s], table.theta.types, Elements::role_of(s), piece);
             aligned = aligned && elements.states[s].is_aligned();
         }
         constexpr int kBlock = static_cast<int>(kBlockwiseElements);

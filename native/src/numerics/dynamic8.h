@@ -36,7 +36,7 @@ struct DynamicCode {
     float begin[kDynamicDecades + 1];  // halfway from the number before
     float parts[kDynamicDecades];      // per unit: what turns a magnitude into K, beside n * kShift
 
-    constexpr DynamicCode() : value(), begin(), parts() {
+    NOPT_HD constexpr DynamicCode() : value(), begin(), parts() {
         constexpr double kPowers[] = {1e-6, 1e-5, 1e-4, 1e-3, 1e-2, 1e-1, 1.0};
         double before = 0.0;
         for (int d = 0; d < kDynamicDecades; ++d) {
@@ -60,7 +60,8 @@ struct DynamicCode {
     }
 };
 
-// The byte of a number of magnitude at most 1. Of a NaN it is 0. No table: 30 instructions without a branch.
+// The byte of a number of magnitude at most 1. Of a NaN it is 0. No table and no branch, and no arithmetic that only
+// one side of a choice needs: compilers vectorise that.
 template <bool kSigned>
 NOPT_HD uint8_t to_dynamic(float number) {
     constexpr DynamicCode<kSigned> kCode = DynamicCode<kSigned>();
@@ -69,8 +70,8 @@ NOPT_HD uint8_t to_dynamic(float number) {
     float n = static_cast<float>(1 << kCode.kLowest);
     float parts = kCode.parts[0];
     // (Written out: a loop over a table would read it from memory.)
-#define NOPT_DECADE(d)                              \
-    n = magnitude >= kCode.begin[d] ? n * 2.0f : n; \
+#define NOPT_DECADE(d)                                                                    \
+    n = magnitude >= kCode.begin[d] ? static_cast<float>(1 << (kCode.kLowest + (d))) : n; \
     parts = magnitude >= kCode.begin[d] ? kCode.parts[d] : parts;
     NOPT_DECADE(1)
     NOPT_DECADE(2)
@@ -79,17 +80,19 @@ NOPT_HD uint8_t to_dynamic(float number) {
     NOPT_DECADE(5)
     NOPT_DECADE(6)
 #undef NOPT_DECADE
+    const float last = n + n - 1.0f;
     float k = magnitude * parts + n * kShift;
-    k = k < n + n - 1.0f ? k : n + n - 1.0f;
+    k = k < last ? k : last;
     k = magnitude >= kCode.begin[kDynamicDecades] ? static_cast<float>(1 << kCode.kTop) : k;
     k = magnitude >= kCode.begin[0] ? k : static_cast<float>(kCode.kLowest);
     const int32_t index = static_cast<int32_t>(k) - kCode.kLowest;
     if (!kSigned) {
         return static_cast<uint8_t>(index);
     }
-    // 1 has no negative: its byte, 128, is its own.
-    const int32_t negative = index < 127 ? -index : -127;
-    return static_cast<uint8_t>((bits_of(number) >> 31) != 0 ? negative : index);
+    // All ones where the number is negative. 1 has no negative: its byte, 128, is its own.
+    const int32_t sign = -static_cast<int32_t>(bits_of(number) >> 31);
+    const int32_t limited = index < 128 + sign ? index : 128 + sign;
+    return static_cast<uint8_t>((limited ^ sign) - sign);
 }
 
 // The order of magnitudes, with infinity above all numbers and NaN above it, so that a block with one of them has it as
@@ -99,7 +102,7 @@ NOPT_HD uint32_t larger_magnitude(uint32_t largest, float value) {
     return own > largest ? own : largest;
 }
 
-// A block's state as a part of its scale.
-NOPT_HD float scaled_state(float value, float scale) { return scale == 0.0f ? 0.0f : value / scale; }
+// What the states of a block are divided by to be parts of its scale: zeros by 1.
+NOPT_HD float divisor_of(float scale) { return scale == 0.0f ? 1.0f : scale; }
 
 }  // namespace nopt
