@@ -44,7 +44,12 @@ internal static unsafe class OptimizerState
         order.Synchronize(optimizer.ParameterSet.Device);
         nopt_step_state state = optimizer.StepState;
         List<SafetensorsEntry> entries = [];
-        List<Buffer> buffers = Buffers(optimizer, dimer, includeParameters, order);
+        // Wider types first, so that each lies at a multiple of its element: other readers cannot view it elsewhere.
+        List<Buffer> buffers =
+        [
+            .. Buffers(optimizer, dimer, includeParameters, order)
+                .OrderByDescending(static buffer => buffer.Tensor.DType.ByteCount()),
+        ];
         long end = 0;
         foreach (Buffer buffer in buffers)
         {

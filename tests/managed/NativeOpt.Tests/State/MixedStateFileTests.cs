@@ -37,17 +37,18 @@ public class MixedStateFileTests
         Assert.Equal(Snapshot.Of(uninterrupted), Snapshot.Of(resumed));
     }
 
+    /// <remarks>The wider ones come first, so that all lie at multiples of their elements.</remarks>
     [Fact]
     public void Entries_have_the_types_of_their_tensors()
     {
         MixedTensor[] tensors =
             [new(3, DType.BFloat16, DType.Float32), new(2, DType.Float32, DType.Float32), new(5, DType.Float16, DType.Float16)];
         Assert.Equal(
-            "0.param BF16 6, 0.momentum_buffer BF16 6, 0.master_param F32 12, 1.param F32 8, 1.momentum_buffer BF16 4, "
-            + "2.param F16 10, 2.momentum_buffer BF16 10, 2.master_param F32 20",
+            "0.master_param F32 12, 1.param F32 8, 2.master_param F32 20, 0.param BF16 6, 0.momentum_buffer BF16 6, "
+            + "1.momentum_buffer BF16 4, 2.param F16 10, 2.momentum_buffer BF16 10",
             Saved(new SgdOptions { Momentum = 0.5, StateType = DType.BFloat16, MasterWeights = MasterWeights.Float32 }, tensors));
         Assert.Equal(
-            "0.param BF16 6, 0.param_remainder U16 6, 1.param F32 8",
+            "1.param F32 8, 0.param BF16 6, 0.param_remainder U16 6",
             Saved(new SgdOptions { MasterWeights = MasterWeights.Remainder }, tensors[..2]));
 
         static string Saved(SgdOptions options, MixedTensor[] tensors)
