@@ -536,7 +536,7 @@ public sealed unsafe class DimerOptimizer : IDisposable
     public void Load(string path, DeviceStream stream = default, CancellationToken cancellationToken = default)
     {
         ArgumentNullException.ThrowIfNull(path);
-        OptimizerState.LoadFile(path, file => Load(file, stream, cancellationToken));
+        StateTransfer.LoadFile(path, file => Load(file, stream, cancellationToken));
     }
 
     /// <summary>Loads from a stream, from its position to its end; see the overload with a path.</summary>

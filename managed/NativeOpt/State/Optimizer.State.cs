@@ -86,7 +86,7 @@ public abstract partial class Optimizer
     public void Load(string path, DeviceStream stream = default, CancellationToken cancellationToken = default)
     {
         ArgumentNullException.ThrowIfNull(path);
-        OptimizerState.LoadFile(path, file => Load(file, stream, cancellationToken));
+        StateTransfer.LoadFile(path, file => Load(file, stream, cancellationToken));
     }
 
     /// <summary>Loads the state from a stream, from its position to its end; see the overload with a path.</summary>

@@ -7,8 +7,8 @@ namespace NativeOpt;
 /// the parameters too.</summary>
 internal static unsafe class OptimizerState
 {
-    private const string Format = "nativeopt-state/1";
-    private const string FormatKey = "format";
+    public const string Format = "nativeopt-state/1";
+    public const string FormatKey = "format";
     private const string RuleKey = "rule";
     private const string StepKey = "step";
     private const string Beta1ProductKey = "beta1_product";
@@ -21,9 +21,6 @@ internal static unsafe class OptimizerState
     private const string DimerCurvatureKey = "dimer_curvature";
     private const string ParameterSuffix = "param";
     private const string DirectionSuffix = "direction";
-
-    // Of one copy to or from the host: enough for a disk or a GPU to be busy, little enough to keep.
-    private const int PieceBytes = 4 << 20;
 
     private static readonly string[] Keys = [FormatKey, RuleKey, StepKey, Beta1ProductKey, Beta2ProductKey, VersionKey];
 
@@ -44,6 +41,7 @@ internal static unsafe class OptimizerState
         order.Synchronize(optimizer.ParameterSet.Device);
         nopt_step_state state = optimizer.StepState;
         List<SafetensorsEntry> entries = [];
+
         // Wider types first, so that each lies at a multiple of its element: other readers cannot view it elsewhere.
         List<Buffer> buffers =
         [
@@ -77,42 +75,12 @@ internal static unsafe class OptimizerState
         }
 
         stream.Write(new SafetensorsHeader(metadata, entries).ToBytes());
-        byte[] piece = new byte[Math.Min(PieceBytes, end)];
         foreach (Buffer buffer in buffers)
         {
-            for (long done = 0; done < buffer.Bytes; done += piece.Length)
-            {
-                cancellation.ThrowIfCancellationRequested();
-                Span<byte> part = piece.AsSpan(0, (int)Math.Min(piece.Length, buffer.Bytes - done));
-                fixed (byte* host = part)
-                {
-                    DeviceMemory.CopyAndWait(
-                        buffer.Tensor.Device, host, (byte*)buffer.Tensor.Pointer + done, part.Length, order);
-                }
-
-                stream.Write(part);
-            }
+            StateTransfer.Write(stream, buffer.Tensor, order, cancellation);
         }
 
-        // A step of another thread meanwhile would have mixed two states in the file. (One that runs now throws here.)
-        if (optimizer.StepState.step != state.step)
-        {
-            throw new ConcurrentUseException("The optimizer took a step on another thread while its state was saved.");
-        }
-    }
-
-    /// <summary>Runs a load from a file; what it says of the data gets the file's name.</summary>
-    public static void LoadFile(string path, Action<Stream> load)
-    {
-        using FileStream file = new(path, FileMode.Open, FileAccess.Read, FileShare.Read);
-        try
-        {
-            load(file);
-        }
-        catch (InvalidDataException exception)
-        {
-            throw new InvalidDataException($"{path}: {exception.Message}", exception);
-        }
+        StateTransfer.RequireNoStepSince(optimizer, state.step);
     }
 
     /// <summary>Loads an optimizer, and the dimer around it unless that is null.</summary>
@@ -128,10 +96,10 @@ internal static unsafe class OptimizerState
             static entry => entry.Name.EndsWith('.' + ParameterSuffix, StringComparison.Ordinal));
         List<Buffer> buffers = Buffers(optimizer, dimer, hasParameters, order);
         Dictionary<string, SafetensorsEntry> entries = RequireEntries(header, buffers);
-        long total = RequireTiling(header.Entries);
+        long total = StateTransfer.RequireTiling(header.Entries);
 
         // All of the data is read before any of it is used: the file may end early.
-        using DeviceBuffer<byte> data = ReadData(stream, total, cancellation);
+        using DeviceBuffer<byte> data = StateTransfer.ReadData(stream, total, cancellation);
         foreach (Buffer buffer in buffers)
         {
             if (buffer.Key.EndsWith('.' + DirectionSuffix, StringComparison.Ordinal))
@@ -172,7 +140,7 @@ internal static unsafe class OptimizerState
                 bool hasNone = state.ElementCount == 0 && set.ElementCounts[tensor] > 0;
                 if (!hasNone)
                 {
-                    buffers.Add(new Buffer($"{set.Names[tensor]}.{Suffix(role)}", state));
+                    buffers.Add(new Buffer($"{set.Names[tensor]}.{StateTransfer.NameOf(role)}", state));
                 }
             }
 
@@ -184,17 +152,6 @@ internal static unsafe class OptimizerState
 
         return buffers;
     }
-
-    private static string Suffix(StateRole role) => role switch
-    {
-        StateRole.ExpAvg => "exp_avg",
-        StateRole.ExpAvgSq => "exp_avg_sq",
-        StateRole.MaxExpAvgSq => "max_exp_avg_sq",
-        StateRole.MomentumBuffer => "momentum_buffer",
-        StateRole.MasterParam => "master_param",
-        StateRole.ParamRemainder => "param_remainder",
-        _ => throw new ArgumentOutOfRangeException(nameof(role), role, null),
-    };
 
     private static nopt_step_state ReadScalars(Optimizer optimizer, IReadOnlyDictionary<string, string> metadata)
     {
@@ -342,56 +299,6 @@ internal static unsafe class OptimizerState
         }
 
         return entries;
-    }
-
-    /// <summary>The bytes of the data, which the entries must fill without gaps and overlaps, in any order.</summary>
-    private static long RequireTiling(IReadOnlyList<SafetensorsEntry> entries)
-    {
-        long end = 0;
-        foreach (SafetensorsEntry entry in entries.OrderBy(static entry => entry.Begin).ThenBy(static entry => entry.End))
-        {
-            if (entry.Begin != end)
-            {
-                throw new InvalidDataException(
-                    $"\"{entry.Name}\" begins at byte {entry.Begin} of the data; the one before it ends at {end}.");
-            }
-
-            end = entry.End;
-        }
-
-        return end;
-    }
-
-    private static DeviceBuffer<byte> ReadData(Stream stream, long total, CancellationToken cancellation)
-    {
-        if (stream.CanSeek && stream.Length - stream.Position != total)
-        {
-            throw new InvalidDataException(
-                $"The file has {stream.Length - stream.Position} bytes of data; its header says {total}.");
-        }
-
-        DeviceBuffer<byte> data = new(Device.Cpu, total);
-        try
-        {
-            for (long done = 0; done < total; done += PieceBytes)
-            {
-                cancellation.ThrowIfCancellationRequested();
-                Span<byte> part = data.AsSpan(done, (int)Math.Min(PieceBytes, total - done));
-                if (stream.ReadAtLeast(part, part.Length, throwOnEndOfStream: false) < part.Length)
-                {
-                    throw new InvalidDataException($"The data ends early; the header says {total} bytes.");
-                }
-            }
-
-            return stream.ReadByte() == -1
-                ? data
-                : throw new InvalidDataException($"There is more data than the {total} bytes that the header says.");
-        }
-        catch
-        {
-            data.Dispose();
-            throw;
-        }
     }
 
     private readonly record struct DimerScalars(

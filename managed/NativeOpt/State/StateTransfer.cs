@@ -1,0 +1,234 @@
+using System.Runtime.InteropServices;
+using NativeOpt.Interop;
+
+namespace NativeOpt;
+
+/// <summary>What saving and loading of all formats have in common.</summary>
+internal static unsafe class StateTransfer
+{
+    // Of one copy to or from the host: enough for a disk or a GPU to be busy, little enough to keep.
+    private const int PieceBytes = 4 << 20;
+
+    /// <summary>A state's name in files, which is torch's as far as torch has it.</summary>
+    public static string NameOf(StateRole role) => role switch
+    {
+        StateRole.ExpAvg => "exp_avg",
+        StateRole.ExpAvgSq => "exp_avg_sq",
+        StateRole.MaxExpAvgSq => "max_exp_avg_sq",
+        StateRole.MomentumBuffer => "momentum_buffer",
+        StateRole.MasterParam => "master_param",
+        StateRole.ParamRemainder => "param_remainder",
+        _ => throw new ArgumentOutOfRangeException(nameof(role), role, null),
+    };
+
+    /// <summary>The states that other frameworks have, too: not the master weights.</summary>
+    public static StateRole[] RulesStates(Optimizer optimizer) =>
+        [.. optimizer.StateRoles.Where(static role => role is not (StateRole.MasterParam or StateRole.ParamRemainder))];
+
+    /// <summary>A tensor for messages: its index, and its name if it has one.</summary>
+    public static string Describe(ParameterSet set, int tensor) => $"tensor {tensor} (\"{set.Names[tensor]}\")";
+
+    /// <summary>Runs a load from a file; what it says of the data gets the file's name.</summary>
+    public static void LoadFile(string path, Action<Stream> load)
+    {
+        using FileStream file = new(path, FileMode.Open, FileAccess.Read, FileShare.Read);
+        try
+        {
+            load(file);
+        }
+        catch (InvalidDataException exception)
+        {
+            throw new InvalidDataException($"{path}: {exception.Message}", exception);
+        }
+    }
+
+    /// <summary>Writes a tensor's bytes as they are.</summary>
+    public static void Write(Stream stream, TensorRef tensor, DeviceStream order, CancellationToken cancellation)
+    {
+        byte[] piece = new byte[Math.Min(PieceBytes, tensor.ByteCount)];
+        for (long done = 0; done < tensor.ByteCount; done += piece.Length)
+        {
+            cancellation.ThrowIfCancellationRequested();
+            Span<byte> part = piece.AsSpan(0, (int)Math.Min(piece.Length, tensor.ByteCount - done));
+            fixed (byte* host = part)
+            {
+                DeviceMemory.CopyAndWait(tensor.Device, host, (byte*)tensor.Pointer + done, part.Length, order);
+            }
+
+            stream.Write(part);
+        }
+    }
+
+    /// <summary>Writes a tensor's elements as float32.</summary>
+    public static void WriteSingles(Stream stream, TensorRef tensor, DeviceStream order, CancellationToken cancellation)
+    {
+        float[] piece = new float[Math.Min(TensorRef.MaxPieceLength, tensor.ElementCount)];
+        for (long done = 0; done < tensor.ElementCount; done += piece.Length)
+        {
+            cancellation.ThrowIfCancellationRequested();
+            Span<float> part = piece.AsSpan(0, (int)Math.Min(piece.Length, tensor.ElementCount - done));
+            tensor.Slice(done, part.Length).CopyTo(part, order);
+            stream.Write(MemoryMarshal.AsBytes(part));
+        }
+    }
+
+    /// <summary>Throws if the optimizer took a step while it was saved, which would have mixed two states in the file.</summary>
+    /// <remarks>A step that runs now throws here by itself.</remarks>
+    public static void RequireNoStepSince(Optimizer optimizer, long step)
+    {
+        if (optimizer.StepState.step != step)
+        {
+            throw new ConcurrentUseException("The optimizer took a step on another thread while its state was saved.");
+        }
+    }
+
+    /// <summary>The bytes of the data, which the entries must fill without gaps and overlaps, in any order.</summary>
+    public static long RequireTiling(IReadOnlyList<SafetensorsEntry> entries)
+    {
+        long end = 0;
+        foreach (SafetensorsEntry entry in entries.OrderBy(static entry => entry.Begin).ThenBy(static entry => entry.End))
+        {
+            if (entry.Begin != end)
+            {
+                throw new InvalidDataException(
+                    $"\"{entry.Name}\" begins at byte {entry.Begin} of the data; the one before it ends at {end}.");
+            }
+
+            end = entry.End;
+        }
+
+        return end;
+    }
+
+    /// <summary>Reads all that is left of a stream, which must be so many bytes.</summary>
+    public static DeviceBuffer<byte> ReadData(Stream stream, long total, CancellationToken cancellation)
+    {
+        if (stream.CanSeek && stream.Length - stream.Position != total)
+        {
+            throw new InvalidDataException(
+                $"The file has {stream.Length - stream.Position} bytes of data; its header says {total}.");
+        }
+
+        DeviceBuffer<byte> data = new(Device.Cpu, total);
+        try
+        {
+            if (!TryRead(stream, data, cancellation))
+            {
+                throw new InvalidDataException($"The data ends early; the header says {total} bytes.");
+            }
+
+            return stream.ReadByte() == -1
+                ? data
+                : throw new InvalidDataException($"There is more data than the {total} bytes that the header says.");
+        }
+        catch
+        {
+            data.Dispose();
+            throw;
+        }
+    }
+
+    /// <summary>Fills a buffer of the host's; false if the stream ends before.</summary>
+    public static bool TryRead(Stream stream, DeviceBuffer<byte> data, CancellationToken cancellation)
+    {
+        for (long done = 0; done < data.Length; done += PieceBytes)
+        {
+            cancellation.ThrowIfCancellationRequested();
+            Span<byte> part = data.AsSpan(done, (int)Math.Min(PieceBytes, data.Length - done));
+            if (stream.ReadAtLeast(part, part.Length, throwOnEndOfStream: false) < part.Length)
+            {
+                return false;
+            }
+        }
+
+        return true;
+    }
+
+    /// <summary>Throws unless elements of one type can be held by another exactly.</summary>
+    /// <param name="what">The tensor, for the message.</param>
+    /// <param name="type">The type in the file.</param>
+    /// <param name="stateType">The type of the optimizer's states, float32 or bfloat16.</param>
+    public static void RequireExact(string what, DType type, DType stateType)
+    {
+        if (type != stateType && stateType != DType.Float32)
+        {
+            throw new InvalidDataException(
+                $"{what} is {type} in the file; the optimizer's StateType is {stateType}, to which it would have to be rounded. "
+                + $"Make the optimizer with StateType {DType.Float32}, or convert the file.");
+        }
+    }
+
+    /// <summary>Copies elements in host memory to a state, of whose type they are or become exactly.</summary>
+    public static void Copy(byte* source, DType type, TensorRef destination, DeviceStream order)
+    {
+        if (type == destination.DType)
+        {
+            DeviceMemory.CopyAndWait(destination.Device, (void*)destination.Pointer, source, destination.ByteCount, order);
+            return;
+        }
+
+        int pieceLength = (int)Math.Min(TensorRef.MaxPieceLength, destination.ElementCount);
+        float[] piece = new float[pieceLength];
+        for (long done = 0; done < destination.ElementCount; done += pieceLength)
+        {
+            TensorRef part = destination.Slice(done, Math.Min(pieceLength, destination.ElementCount - done));
+            HalfPrecision.ToSingle(type, new ReadOnlySpan<ushort>((ushort*)source + done, (int)part.ElementCount), piece);
+            fixed (float* host = piece)
+            {
+                DeviceMemory.CopyAndWait(part.Device, (void*)part.Pointer, host, part.ByteCount, order);
+            }
+        }
+    }
+
+    /// <summary>Whether a shape is one, and has so many elements.</summary>
+    public static bool HasElements(ReadOnlySpan<long> shape, long count)
+    {
+        Int128 product = 1;
+        foreach (long dimension in shape)
+        {
+            if (dimension < 0)
+            {
+                return false;
+            }
+
+            // One more than any count stands for all larger products, so that a later 0 still counts.
+            product = Int128.Min(product * dimension, (Int128)long.MaxValue + 1);
+        }
+
+        return product == count;
+    }
+
+    /// <summary>
+    /// The step count and the products after so many steps with these betas, as the library itself would have counted.
+    /// </summary>
+    public static nopt_step_state StepState(long step, double beta1, double beta2, CancellationToken cancellation) => new()
+    {
+        struct_size = (uint)sizeof(nopt_step_state),
+        step = step,
+        beta1_product = RunningProduct(beta1, step, cancellation),
+        beta2_product = RunningProduct(beta2, step, cancellation),
+    };
+
+    /// <summary>Rounded at each step, as the library's are: a power would differ in the last bits.</summary>
+    private static double RunningProduct(double beta, long steps, CancellationToken cancellation)
+    {
+        double product = 1;
+        for (long step = 0; step < steps; step++)
+        {
+            if ((step & 0xFFFFF) == 0)
+            {
+                cancellation.ThrowIfCancellationRequested();
+            }
+
+            double next = product * beta;
+            if (next == product)
+            {
+                break; // It stays so: 0, or next to it.
+            }
+
+            product = next;
+        }
+
+        return product;
+    }
+}

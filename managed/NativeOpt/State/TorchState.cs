@@ -1,0 +1,379 @@
+using System.Buffers.Binary;
+using System.Globalization;
+using NativeOpt.Interop;
+
+namespace NativeOpt;
+
+/// <summary>
+/// The state of torch's optimizers Adam, AdamW and SGD in safetensors files, to go on here with what torch began, and the
+/// other way round. docs/torch.md has the few lines of Python that write and read them.
+/// </summary>
+/// <remarks>
+/// <para>
+/// A file has, for each parameter, tensors of torch's own names: "NAME.exp_avg", "NAME.exp_avg_sq", with amsgrad
+/// "NAME.max_exp_avg_sq", and the scalar "NAME.step"; of SGD with momentum "NAME.momentum_buffer" alone. NAME is
+/// that of the set (<see cref="ParameterSet.Names"/>); a file to load may have "0", "1" and so on instead, as
+/// torch's state_dict numbers the parameters. Learning rate and other options are not in it, nor are parameters and master
+/// weights.
+/// </para>
+/// <para>
+/// InvAdam and DualAdam, which torch has not, keep the moments of Adam, and their states are saved and loaded as its are.
+/// </para>
+/// </remarks>
+public static unsafe class TorchState
+{
+    private const string StepName = "step";
+    private const int StepBytes = sizeof(float);
+
+    private static readonly string[] AllNames =
+    [
+        StepName,
+        .. new[] { StateRole.ExpAvg, StateRole.ExpAvgSq, StateRole.MaxExpAvgSq, StateRole.MomentumBuffer }
+            .Select(StateTransfer.NameOf),
+    ];
+
+    /// <summary>
+    /// Saves the state to a file, which then is the new one or, whatever fails, what it was: it is written beside the
+    /// target, brought to the disk and renamed.
+    /// </summary>
+    /// <param name="optimizer">The optimizer.</param>
+    /// <param name="path">The file, conventionally *.safetensors; it is replaced if it exists.</param>
+    /// <param name="stream">The stream of the last step, to wait for; the default one if left out.</param>
+    /// <param name="cancellationToken">Ends it early, with the file as it was.</param>
+    /// <remarks>
+    /// States are of <see cref="OptimizerOptions.StateType"/> and of shape [elements]: a parameter's shape is not known here.
+    /// Steps are float32, as torch's are.
+    /// </remarks>
+    /// <exception cref="ArgumentNullException"><paramref name="optimizer"/> or <paramref name="path"/> is null.</exception>
+    /// <exception cref="InvalidOperationException">
+    /// A float32 cannot hold the step count (above 16,777,216, where torch's own would stand still), or a
+    /// <see cref="DimerOptimizer"/> has displaced the parameters.
+    /// </exception>
+    /// <exception cref="IOException">The file cannot be written.</exception>
+    /// <exception cref="UnauthorizedAccessException">The file may not be written.</exception>
+    /// <exception cref="OperationCanceledException">The token was cancelled.</exception>
+    /// <exception cref="ConcurrentUseException">The set is in use by another thread.</exception>
+    /// <exception cref="ObjectDisposedException">The optimizer, its set or the stream is disposed of.</exception>
+    /// <exception cref="NativeOptException">The device reported a fault.</exception>
+    public static void Save(
+        Optimizer optimizer, string path, DeviceStream stream = default, CancellationToken cancellationToken = default)
+    {
+        ArgumentNullException.ThrowIfNull(optimizer);
+        ArgumentNullException.ThrowIfNull(path);
+        optimizer.ThrowIfDisposed();
+        AtomicFile.Write(path, file => Save(optimizer, file, stream, cancellationToken));
+    }
+
+    /// <summary>Saves the state to a stream, from its position on; see the overload with a path.</summary>
+    /// <param name="optimizer">The optimizer.</param>
+    /// <param name="destination">The stream; it stays open. After an exception it may hold a part.</param>
+    /// <param name="stream">The device's stream of the last step, to wait for; the default one if left out.</param>
+    /// <param name="cancellationToken">Ends it early.</param>
+    /// <inheritdoc cref="Save(Optimizer, string, DeviceStream, CancellationToken)" path="/exception"/>
+    public static void Save(
+        Optimizer optimizer, Stream destination, DeviceStream stream = default, CancellationToken cancellationToken = default)
+    {
+        ArgumentNullException.ThrowIfNull(optimizer);
+        ArgumentNullException.ThrowIfNull(destination);
+        optimizer.ThrowIfDisposed();
+        optimizer.RequireNotDisplaced();
+        using HandleLease lease = new(optimizer.Handle, optimizer);
+        stream.Synchronize(optimizer.ParameterSet.Device);
+        long step = optimizer.StepState.step;
+        StateRole[] roles = StateTransfer.RulesStates(optimizer);
+        bool hasStep = HasStep(roles);
+        if (hasStep && (long)(float)step != step)
+        {
+            throw new InvalidOperationException(
+                $"The optimizer has taken {step} steps; torch counts them in float32, which cannot hold this number.");
+        }
+
+        // Steps come first: after states of 16 bits, which may be odd in number, they would not lie at multiples of 4, and
+        // torch cannot view them there.
+        ParameterSet set = optimizer.ParameterSet;
+        List<SafetensorsEntry> entries = [];
+        List<TensorRef> states = [];
+        long end = 0;
+        for (int tensor = 0; hasStep && tensor < set.Count; tensor++)
+        {
+            Append($"{set.Names[tensor]}.{StepName}", DType.Float32, [], StepBytes);
+        }
+
+        long stepBytes = end;
+        for (int tensor = 0; tensor < set.Count; tensor++)
+        {
+            foreach (StateRole role in roles)
+            {
+                TensorRef state = optimizer.GetState(role, tensor, stream);
+                states.Add(state);
+                Append($"{set.Names[tensor]}.{StateTransfer.NameOf(role)}", state.DType, [state.ElementCount], state.ByteCount);
+            }
+        }
+
+        Dictionary<string, string> metadata = new() { [OptimizerState.FormatKey] = "pt" };
+        destination.Write(new SafetensorsHeader(metadata, entries).ToBytes());
+        Span<byte> stepValue = stackalloc byte[StepBytes];
+        BinaryPrimitives.WriteSingleLittleEndian(stepValue, step);
+        for (long done = 0; done < stepBytes; done += StepBytes)
+        {
+            destination.Write(stepValue);
+        }
+
+        foreach (TensorRef state in states)
+        {
+            StateTransfer.Write(destination, state, stream, cancellationToken);
+        }
+
+        StateTransfer.RequireNoStepSince(optimizer, step);
+
+        void Append(string name, DType type, long[] shape, long bytes)
+        {
+            entries.Add(new SafetensorsEntry(name, type.SafetensorsName(), shape, end, end + bytes));
+            end += bytes;
+        }
+    }
+
+    /// <summary>
+    /// Loads a state from a file. The next steps are those that the library would have taken after as many of its own. The
+    /// whole file is read and checked first; if it does not fit, nothing changes.
+    /// </summary>
+    /// <param name="optimizer">The optimizer, with the betas and the amsgrad of torch's.</param>
+    /// <param name="path">The file.</param>
+    /// <param name="stream">The device's stream of the last and the next step; the default one if left out.</param>
+    /// <param name="cancellationToken">Ends it early, with nothing changed.</param>
+    /// <remarks>
+    /// <para>
+    /// States may be F32, BF16 or F16, of any shape with as many elements as the parameter has, in the order that these have
+    /// in memory. F32 or F16 into states of bfloat16 is refused, since it would have to be rounded. Steps may be F32, F64 or
+    /// I64. SGD has none, and <see cref="Optimizer.StepCount"/> stays what it is.
+    /// </para>
+    /// <para>
+    /// Refused, too, are files that lack a state of a parameter (torch has none of one that never had a gradient), that have
+    /// another tensor, or whose steps differ from parameter to parameter: one count here is for all.
+    /// </para>
+    /// <para>
+    /// Parameters and master weights stay as they are. Load the parameters yourself, and then call
+    /// <see cref="Optimizer.ResetMasterWeights"/> if there are master weights.
+    /// </para>
+    /// </remarks>
+    /// <exception cref="ArgumentNullException"><paramref name="optimizer"/> or <paramref name="path"/> is null.</exception>
+    /// <exception cref="InvalidDataException">
+    /// The file is truncated, damaged or foreign, or does not fit the optimizer; the message says what differs.
+    /// </exception>
+    /// <exception cref="InvalidOperationException">A <see cref="DimerOptimizer"/> has displaced the parameters.</exception>
+    /// <exception cref="IOException">The file cannot be read.</exception>
+    /// <exception cref="UnauthorizedAccessException">The file may not be read.</exception>
+    /// <exception cref="OperationCanceledException">The token was cancelled.</exception>
+    /// <exception cref="ConcurrentUseException">The set is in use by another thread.</exception>
+    /// <exception cref="ObjectDisposedException">The optimizer, its set or the stream is disposed of.</exception>
+    /// <exception cref="NativeOptException">The device reported a fault.</exception>
+    public static void Load(
+        Optimizer optimizer, string path, DeviceStream stream = default, CancellationToken cancellationToken = default)
+    {
+        ArgumentNullException.ThrowIfNull(optimizer);
+        ArgumentNullException.ThrowIfNull(path);
+        StateTransfer.LoadFile(path, file => Load(optimizer, file, stream, cancellationToken));
+    }
+
+    /// <summary>Loads a state from a stream, from its position to its end; see the overload with a path.</summary>
+    /// <param name="optimizer">The optimizer, with the betas and the amsgrad of torch's.</param>
+    /// <param name="source">The stream; it stays open, and need not seek.</param>
+    /// <param name="stream">The device's stream of the last and the next step; the default one if left out.</param>
+    /// <param name="cancellationToken">Ends it early, with nothing changed.</param>
+    /// <inheritdoc cref="Load(Optimizer, string, DeviceStream, CancellationToken)" path="/exception"/>
+    public static void Load(
+        Optimizer optimizer, Stream source, DeviceStream stream = default, CancellationToken cancellationToken = default)
+    {
+        ArgumentNullException.ThrowIfNull(optimizer);
+        ArgumentNullException.ThrowIfNull(source);
+        optimizer.ThrowIfDisposed();
+        optimizer.RequireNotDisplaced();
+        using HandleLease lease = new(optimizer.Handle, optimizer);
+        ParameterSet set = optimizer.ParameterSet;
+        SafetensorsHeader header = SafetensorsHeader.Read(source);
+        if (header.Metadata.TryGetValue(OptimizerState.FormatKey, out string? format) && format == OptimizerState.Format)
+        {
+            throw new InvalidDataException(
+                "The file is one that Optimizer.Save wrote; load it with the optimizer's own Load.");
+        }
+
+        Dictionary<string, SafetensorsEntry> entries = header.Entries.ToDictionary(static entry => entry.Name);
+        StateRole[] roles = StateTransfer.RulesStates(optimizer);
+        string[] names = NamesIn(entries, set);
+        RequireNames(optimizer, entries, names, roles);
+        List<Source> sources = [];
+        for (int tensor = 0; tensor < set.Count; tensor++)
+        {
+            foreach (StateRole role in roles)
+            {
+                TensorRef state = optimizer.GetState(role, tensor, stream);
+                sources.Add(Fit(entries[$"{names[tensor]}.{StateTransfer.NameOf(role)}"], state));
+            }
+
+            if (HasStep(roles))
+            {
+                RequireStep(entries[$"{names[tensor]}.{StepName}"]);
+            }
+        }
+
+        // All of the data is read before any of it is used: the file may end early.
+        long total = StateTransfer.RequireTiling(header.Entries);
+        using DeviceBuffer<byte> data = StateTransfer.ReadData(source, total, cancellationToken);
+        if (HasStep(roles) && set.Count > 0)
+        {
+            long step = ReadSteps([.. names.Select(name => entries[$"{name}.{StepName}"])], data);
+            nopt_hyperparams hyperparameters = optimizer.Hyperparameters;
+            optimizer.StepState =
+                StateTransfer.StepState(step, hyperparameters.beta1, hyperparameters.beta2, cancellationToken);
+        }
+
+        foreach (Source state in sources)
+        {
+            StateTransfer.Copy((byte*)data.Pointer + state.Entry.Begin, state.Type, state.Destination, stream);
+        }
+    }
+
+    private static bool HasStep(StateRole[] roles) => roles.Contains(StateRole.ExpAvg);
+
+    /// <summary>What the file calls the set's tensors: their names, or their indices if it has none of these.</summary>
+    private static string[] NamesIn(Dictionary<string, SafetensorsEntry> entries, ParameterSet set)
+    {
+        string[] indices = [.. Enumerable.Range(0, set.Count).Select(static i => i.ToString(CultureInfo.InvariantCulture))];
+        return !HasAny(set.Names) && HasAny(indices) ? indices : [.. set.Names];
+
+        bool HasAny(IEnumerable<string> names) =>
+            names.Any(name => AllNames.Any(state => entries.ContainsKey($"{name}.{state}")));
+    }
+
+    /// <summary>Throws unless the file has each tensor that it must have, and no others.</summary>
+    private static void RequireNames(
+        Optimizer optimizer, Dictionary<string, SafetensorsEntry> entries, string[] names, StateRole[] roles)
+    {
+        string[] states = [.. roles.Select(StateTransfer.NameOf), .. HasStep(roles) ? [StepName] : Array.Empty<string>()];
+        string maximum = StateTransfer.NameOf(StateRole.MaxExpAvgSq);
+        if (HasStep(roles))
+        {
+            bool isHere = roles.Contains(StateRole.MaxExpAvgSq);
+            string? found = names.Select(name => $"{name}.{maximum}").FirstOrDefault(entries.ContainsKey);
+            if (found is not null && !isHere)
+            {
+                throw new InvalidDataException(
+                    $"The file has \"{found}\": it is of an optimizer with amsgrad, which this one is without. Make it with "
+                    + "Amsgrad = true.");
+            }
+
+            if (found is null && isHere && names.Length > 0)
+            {
+                throw new InvalidDataException(
+                    $"The file has no \"{names[0]}.{maximum}\": it is of an optimizer without amsgrad, and this one has it. "
+                    + "Make it with Amsgrad = false.");
+            }
+        }
+
+        string[] expected = [.. names.SelectMany(name => states.Select(state => $"{name}.{state}"))];
+        if (expected.FirstOrDefault(key => !entries.ContainsKey(key)) is { } missing)
+        {
+            throw new InvalidDataException(
+                $"The file has no \"{missing}\"; it is of another model or optimizer, or the parameter never had a gradient in "
+                + "torch.");
+        }
+
+        HashSet<string> known = [.. expected];
+        if (entries.Keys.FirstOrDefault(key => !known.Contains(key)) is { } extra)
+        {
+            throw new InvalidDataException(
+                $"The file has \"{extra}\", which the optimizer has not: the rule \"{optimizer.RuleName}\" with these options "
+                + $"has {(states.Length == 0 ? "no states" : string.Join(", ", states))} of {names.Length} tensors.");
+        }
+    }
+
+    /// <summary>The source of a state, after checking that it fits.</summary>
+    private static Source Fit(SafetensorsEntry entry, TensorRef destination)
+    {
+        DType type = entry.DType switch
+        {
+            "F32" => DType.Float32,
+            "BF16" => DType.BFloat16,
+            "F16" => DType.Float16,
+            _ => throw new InvalidDataException(
+                $"\"{entry.Name}\" has element type {entry.DType} in the file; a state must be F32, BF16 or F16."),
+        };
+        if (!StateTransfer.HasElements(entry.Shape, destination.ElementCount))
+        {
+            throw new InvalidDataException(
+                $"\"{entry.Name}\" has shape [{string.Join(", ", entry.Shape)}] in the file; the parameter has "
+                + $"{destination.ElementCount} elements.");
+        }
+
+        StateTransfer.RequireExact($"\"{entry.Name}\"", type, destination.DType);
+        RequireBytes(entry, destination.ElementCount * type.ByteCount());
+        return new Source(entry, type, destination);
+    }
+
+    private static void RequireStep(SafetensorsEntry entry)
+    {
+        int bytes = entry.DType switch
+        {
+            "F32" => sizeof(float),
+            "F64" => sizeof(double),
+            "I64" => sizeof(long),
+            _ => throw new InvalidDataException(
+                $"\"{entry.Name}\" has element type {entry.DType} in the file; a step must be F32, F64 or I64."),
+        };
+        if (!StateTransfer.HasElements(entry.Shape, 1))
+        {
+            throw new InvalidDataException(
+                $"\"{entry.Name}\" has shape [{string.Join(", ", entry.Shape)}] in the file; a step must be one number.");
+        }
+
+        RequireBytes(entry, bytes);
+    }
+
+    private static void RequireBytes(SafetensorsEntry entry, long bytes)
+    {
+        if (entry.End - entry.Begin != bytes)
+        {
+            throw new InvalidDataException(
+                $"\"{entry.Name}\" has the bytes {entry.Begin} to {entry.End} in the file; it must have {bytes}.");
+        }
+    }
+
+    /// <summary>The step count of all parameters, at least one.</summary>
+    private static long ReadSteps(SafetensorsEntry[] entries, DeviceBuffer<byte> data)
+    {
+        long first = ReadStep(entries[0], data);
+        foreach (SafetensorsEntry entry in entries)
+        {
+            long step = ReadStep(entry, data);
+            if (step != first)
+            {
+                throw new InvalidDataException(
+                    $"\"{entries[0].Name}\" is {first} and \"{entry.Name}\" is {step} in the file; an optimizer here has one "
+                    + "step count for all parameters.");
+            }
+        }
+
+        return first;
+    }
+
+    private static long ReadStep(SafetensorsEntry entry, DeviceBuffer<byte> data)
+    {
+        ReadOnlySpan<byte> bytes = data.AsSpan(entry.Begin, (int)(entry.End - entry.Begin));
+        double step = entry.DType switch
+        {
+            "F32" => BinaryPrimitives.ReadSingleLittleEndian(bytes),
+            "F64" => BinaryPrimitives.ReadDoubleLittleEndian(bytes),
+            _ => BinaryPrimitives.ReadInt64LittleEndian(bytes),
+        };
+
+        // Beyond 2^53 a double does not hold every whole number; no run is so long.
+        return step >= 0 && step <= 1L << 53 && step == Math.Floor(step)
+            ? (long)step
+            : throw new InvalidDataException(
+                string.Create(
+                    CultureInfo.InvariantCulture,
+                    $"\"{entry.Name}\" is {step} in the file; a step must be a whole number from 0 to 2^53."));
+    }
+
+    private sealed record Source(SafetensorsEntry Entry, DType Type, TensorRef Destination);
+}
