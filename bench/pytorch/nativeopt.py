@@ -50,6 +50,7 @@ class DType(enum.IntEnum):
     FLOAT32 = 1
     BFLOAT16 = 2
     FLOAT16 = 3
+    DYNAMIC8 = 4
 
     @classmethod
     def of(cls, tensor: Tensor) -> DType:
@@ -187,6 +188,7 @@ FUNCTIONS: dict[str, list[Any]] = {
     "nopt_cpu_set_num_threads": [c_int32],
     "nopt_param_set_create": [c_int32, c_int32, c_int64, POINTER(c_int64), c_void_p, POINTER(c_void_p)],
     "nopt_param_set_destroy": [c_void_p],
+    "nopt_dtype_get_bytes": [c_int32, c_int64, c_void_p],
     "nopt_param_set_set_dtypes": [c_void_p, c_int32, c_int64, c_void_p],
     "nopt_param_set_bind": [c_void_p, c_int32, c_int64, POINTER(c_void_p)],
     "nopt_param_set_set_lr_scale": [c_void_p, c_int64, POINTER(c_double)],

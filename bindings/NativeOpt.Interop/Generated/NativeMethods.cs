@@ -50,6 +50,9 @@ public static unsafe partial class NativeMethods
     public static extern nopt_status nopt_cpu_get_num_threads([NativeTypeName("int32_t *")] int* num_threads);
 
     [DllImport("nativeopt", CallingConvention = CallingConvention.Cdecl, ExactSpelling = true)]
+    public static extern nopt_status nopt_dtype_get_bytes(nopt_dtype dtype, [NativeTypeName("int64_t")] long count, [NativeTypeName("int64_t *")] long* bytes);
+
+    [DllImport("nativeopt", CallingConvention = CallingConvention.Cdecl, ExactSpelling = true)]
     public static extern nopt_status nopt_memory_alloc(nopt_backend backend, [NativeTypeName("int32_t")] int device_index, [NativeTypeName("int64_t")] long bytes, void** memory);
 
     [DllImport("nativeopt", CallingConvention = CallingConvention.Cdecl, ExactSpelling = true)]

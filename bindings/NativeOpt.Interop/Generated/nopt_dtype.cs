@@ -9,4 +9,5 @@ public enum nopt_dtype
     NOPT_DTYPE_FLOAT32 = 1,
     NOPT_DTYPE_BFLOAT16 = 2,
     NOPT_DTYPE_FLOAT16 = 3,
+    NOPT_DTYPE_DYNAMIC8 = 4,
 }
