@@ -78,6 +78,21 @@ internal sealed class TrainCommand : Command, IHaveExamples
         $"Steps from one update of the dimer to the next. Default: {DimerOptions.Recommended.Interval}.",
         1);
 
+    private readonly Option<DType?> _dtype = CommonOptions.DType(
+        "The element type of the parameters that the optimizer steps. With bfloat16 the model computes in float32 with what "
+        + "they are, and gradients are rounded to bfloat16. Default: float32.",
+        DType.Float32,
+        DType.BFloat16);
+
+    private readonly Option<MasterWeights?> _master = CommonOptions.Master(
+        "What is kept of bfloat16 parameters beyond their 16 bits: the 16 that they lack of a float32, a float32 copy (the "
+        + "same losses, bit for bit, in more memory), or nothing. Default: remainder.");
+
+    private readonly Option<bool> _stochasticRounding = new("--stochastic-rounding")
+    {
+        Description = "With --master none: round parameters up or down at random, right on average, and not to nearest.",
+    };
+
     private readonly Option<string> _model = new("--model")
     {
         Description = "small (0.4 million parameters) or tiny (for a quick look).",
@@ -109,8 +124,8 @@ internal sealed class TrainCommand : Command, IHaveExamples
         _dimer.AcceptOnlyFromAmong(Published, Recommended);
         Option[] options =
         [
-            _text, _optimizer, _compare, _steps, _seed, _learningRate, _switchingRate, _dimer, _dimerInterval, _model, _device,
-            _threads, _out, _json,
+            _text, _optimizer, _compare, _steps, _seed, _learningRate, _switchingRate, _dimer, _dimerInterval, _dtype, _master,
+            _stochasticRounding, _model, _device, _threads, _out, _json,
         ];
         foreach (Option option in options)
         {
@@ -127,6 +142,7 @@ internal sealed class TrainCommand : Command, IHaveExamples
           nativeopt train --compare adam,adamw,dualadam --steps 300
           nativeopt train --text book.txt --optimizer dualadam --switching-rate 0.002 --out book
           nativeopt train --compare adam,deo-adam --steps 300 --dimer-interval 20
+          nativeopt train --compare adam,sgd --dtype bfloat16 --master none --stochastic-rounding
           nativeopt train --model tiny --steps 100 --json
 
         """;
@@ -147,6 +163,8 @@ internal sealed class TrainCommand : Command, IHaveExamples
                 + "the options out.");
         }
 
+        int? seed = parsed.GetValue(_seed);
+        TrainingPrecision precision = Precision(parsed, (ulong)(seed ?? 1));
         Device device = parsed.GetValue(_device);
         CommonOptions.Require(device);
         bool isTiny = parsed.GetValue(_model) == "tiny";
@@ -154,9 +172,10 @@ internal sealed class TrainCommand : Command, IHaveExamples
         TrainingSchedule schedule = Schedule(parsed);
         var plan = new TrainingPlan(model, schedule)
         {
-            Seed = (ulong)(parsed.GetValue(_seed) ?? 1),
+            Seed = (ulong)(seed ?? 1),
             Threads = parsed.GetValue(_threads),
             Dimer = Dimer(parsed),
+            Precision = precision,
             Device = device,
             ValidationInterval = Math.Max(10, schedule.Steps / Validations),
             ValidationBatches = ValidationWindows / schedule.BatchSize,
@@ -191,7 +210,7 @@ internal sealed class TrainCommand : Command, IHaveExamples
         }
         else
         {
-            view.ShowResults(data.UnigramEntropy, runs);
+            view.ShowResults(data.UnigramEntropy, precision, runs);
             view.ShowSample(runs.MinBy(static run => run.ValidationLoss ?? double.PositiveInfinity)!);
             view.ShowFiles(folder);
         }
@@ -205,6 +224,27 @@ internal sealed class TrainCommand : Command, IHaveExamples
     {
         DimerOptions options = parsed.GetValue(_dimer) == Published ? new DimerOptions() : DimerOptions.Recommended;
         return parsed.GetValue(_dimerInterval) is int interval ? options with { Interval = interval } : options;
+    }
+
+    private TrainingPrecision Precision(ParseResult parsed, ulong seed)
+    {
+        MasterWeights? master = parsed.GetValue(_master);
+        bool isStochastic = parsed.GetValue(_stochasticRounding);
+        if (parsed.GetValue(_dtype) is not DType.BFloat16)
+        {
+            return master is null && !isStochastic
+                ? TrainingPrecision.Float32
+                : throw new UsageException("--master and --stochastic-rounding: float32 parameters lack no bits; use "
+                    + "--dtype bfloat16, or leave the options out.");
+        }
+
+        if (isStochastic && master != MasterWeights.None)
+        {
+            throw new UsageException("--stochastic-rounding: with master weights nothing is lost by rounding to nearest; add "
+                + "--master none, or leave the option out.");
+        }
+
+        return new TrainingPrecision(DType.BFloat16, master ?? MasterWeights.Remainder, isStochastic ? seed : null);
     }
 
     private OptimizerRecipe[] Recipes(ParseResult parsed)
@@ -289,6 +329,9 @@ internal sealed class TrainCommand : Command, IHaveExamples
             plan.Model.Layers,
             plan.Model.Heads,
             plan.Model.Width),
+        CommonOptions.Name(plan.Precision.DType),
+        CommonOptions.Name(plan.Precision.MasterWeights),
+        plan.Precision.RoundingSeed is not null,
         plan.Device.ToString(),
         NativeRuntime.CpuThreads,
         plan.Seed,
@@ -318,6 +361,9 @@ internal sealed class TrainCommand : Command, IHaveExamples
     private sealed record TrainingSummary(
         TextSummary Text,
         ModelSummary Model,
+        string Dtype,
+        string Master,
+        bool StochasticRounding,
         string Device,
         int Threads,
         ulong Seed,

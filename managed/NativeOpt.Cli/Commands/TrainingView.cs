@@ -24,11 +24,16 @@ internal sealed class TrainingView(Terminal terminal)
             "training",
             $"{plan.Schedule.Steps:N0} steps of {plan.Schedule.BatchSize} x {model.ContextLength} characters, "
             + $"warm-up {plan.Schedule.WarmupSteps}, cosine to a tenth, seed {plan.Seed}");
+        bool isFloat32 = plan.Precision.DType == DType.Float32;
+        Row(
+            "parameters",
+            isFloat32 ? "float32" : $"{plan.Precision}; gradients in bfloat16; the model computes in float32 with what they are");
         Row(
             "optimizer on",
-            plan.Device.Backend == Backend.Cpu
-                ? $"cpu ({NativeRuntime.CpuInstructionSet}), in the model's own arrays"
-                : $"{plan.Device}; the model is computed on the CPU, so each step copies gradients there and parameters back");
+            plan.Device.Backend != Backend.Cpu
+                ? $"{plan.Device}; the model is computed on the CPU, so each step copies gradients there and parameters back"
+                : $"cpu ({NativeRuntime.CpuInstructionSet}), in "
+                    + (isFloat32 ? "the model's own arrays" : "bfloat16, so each step converts gradients and parameters"));
         _console.Write(grid);
 
         void Row(string name, string value) =>
@@ -67,7 +72,7 @@ internal sealed class TrainingView(Terminal terminal)
     }
 
     /// <summary>What every optimizer came to.</summary>
-    public void ShowResults(double unigramEntropy, IReadOnlyList<TrainingRun> runs)
+    public void ShowResults(double unigramEntropy, TrainingPrecision precision, IReadOnlyList<TrainingRun> runs)
     {
         // Two lines for each heading: the table fits 80 columns.
         bool hasDimer = runs.Any(static run => run.Recipe.HasDimer);
@@ -100,7 +105,8 @@ internal sealed class TrainingView(Terminal terminal)
                 : "";
             string curvature = run.Curvature is double value ? $", curvature {value:0.####} at last" : "";
             _console.WriteLine(
-                $"{run.Recipe.Name}: {run.Steps:N0} steps, peak learning rate {run.LearningRate:0.######}{switching}{curvature}");
+                $"{run.Recipe.Name}: {precision}, {run.Steps:N0} steps, peak learning rate {run.LearningRate:0.######}{switching}"
+                + curvature);
             if (Explain(run) is { } explanation)
             {
                 _console.WriteLine(explanation);

@@ -4,23 +4,28 @@ namespace NativeOpt.Cli.Training;
 /// <param name="Name">What the command line calls it.</param>
 /// <param name="LearningRate">The peak learning rate unless another one is given.</param>
 /// <param name="UsesSwitchingRate">Whether it has one.</param>
-/// <param name="Create">Makes it; the trainer sets the learning rate of each step.</param>
+/// <param name="Create">Makes it of a set, a switching rate and a precision; the trainer sets the learning rate of each step.
+/// </param>
 /// <param name="HasDimer">Whether a dimer is put around it.</param>
 internal sealed record OptimizerRecipe(
     string Name,
     double LearningRate,
     bool UsesSwitchingRate,
-    Func<ParameterSet, double, Optimizer> Create,
+    Func<ParameterSet, double, TrainingPrecision, Optimizer> Create,
     bool HasDimer = false)
 {
     private static readonly OptimizerRecipe[] _rules =
     [
-        new("adam", 2e-3, false, static (set, _) => new Adam(set)),
-        new("adamw", 2e-3, false, static (set, _) => new AdamW(set)),
-        new("invadam", 1, false, static (set, _) => new InvAdam(set)),
-        new("dualadam", 4e-3, true, static (set, switchingRate) => new DualAdam(
-            set, new DualAdamOptions { SwitchingRate = switchingRate })),
-        new("sgd", 0.03, false, static (set, _) => new Sgd(set, new SgdOptions { Momentum = 0.9 })),
+        new("adam", 2e-3, false, static (set, _, precision) => new Adam(
+            set, precision.ApplyTo(new AdamOptions()))),
+        new("adamw", 2e-3, false, static (set, _, precision) => new AdamW(
+            set, precision.ApplyTo(new AdamWOptions()))),
+        new("invadam", 1, false, static (set, _, precision) => new InvAdam(
+            set, precision.ApplyTo(new InvAdamOptions()))),
+        new("dualadam", 4e-3, true, static (set, switchingRate, precision) => new DualAdam(
+            set, precision.ApplyTo(new DualAdamOptions { SwitchingRate = switchingRate }))),
+        new("sgd", 0.03, false, static (set, _, precision) => new Sgd(
+            set, precision.ApplyTo(new SgdOptions { Momentum = 0.9 }))),
     ];
 
     /// <summary>The rules by themselves, and each with a dimer around it.</summary>

@@ -56,9 +56,10 @@ internal sealed class Trainer
             NativeRuntime.CpuThreads = threads;
         }
 
+        DType type = _plan.Precision.DType;
         using var parameters = new OptimizedParameters(
-            model.Parameters, _plan.Device, inPlace: _plan.Device.Backend == Backend.Cpu);
-        using Optimizer optimizer = recipe.Create(parameters.Set, switchingRate);
+            model.Parameters, _plan.Device, inPlace: _plan.Device.Backend == Backend.Cpu && type == DType.Float32, type);
+        using Optimizer optimizer = recipe.Create(parameters.Set, switchingRate, _plan.Precision);
         using DimerOptimizer? dimer =
             recipe.HasDimer ? new DimerOptimizer(optimizer, _plan.Dimer with { Seed = _plan.Seed }) : null;
         List<TrainingPoint> points = new(schedule.Steps + 1);

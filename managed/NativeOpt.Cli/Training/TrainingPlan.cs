@@ -13,6 +13,9 @@ internal sealed record TrainingPlan(GptConfig Model, TrainingSchedule Schedule)
     /// <summary>The dimer of the recipes that have one.</summary>
     public DimerOptions Dimer { get; init; } = DimerOptions.Recommended;
 
+    /// <summary>How the parameters are stored.</summary>
+    public TrainingPrecision Precision { get; init; } = TrainingPrecision.Float32;
+
     /// <summary>Where the optimizer runs; the model is computed by the CPU in any case.</summary>
     public Device Device { get; init; }
 

@@ -35,7 +35,7 @@ internal readonly record struct TrainingPoint(
 /// <param name="Points">One for each step, and one for the end.</param>
 /// <param name="End">How it ended.</param>
 /// <param name="StepTime">All steps together, without validation.</param>
-/// <param name="OptimizerTime">What of that the optimizer took; on a GPU with the copies to and fro.</param>
+/// <param name="OptimizerTime">What of that the optimizer took; on a GPU or in bfloat16 with the copies to and fro.</param>
 /// <param name="TokensPerStep">Tokens in a batch.</param>
 /// <param name="Sample">Text by the trained model.</param>
 internal sealed record TrainingRun(

@@ -145,6 +145,74 @@ public sealed class TrainCommandTests : IDisposable
         Assert.NotEqual(losses[0], File.ReadAllText(_folder.File("out/losses.csv")));
     }
 
+    /// <summary>What a bfloat16 lacks of a float32 is as good as that float32; and it is not nothing.</summary>
+    [Theory]
+    [InlineData("adamw")]
+    [InlineData("dualadam")]
+    [InlineData("sgd")]
+    [InlineData("deo-adam")]
+    public void Remainders_give_the_losses_of_float32_masters_bit_for_bit(string optimizer)
+    {
+        const int Steps = 40;
+        uint[] float32 = Losses();
+        uint[] remainders = Losses("--dtype", "bfloat16", "--master", "remainder");
+        Assert.Equal(Losses("--dtype", "bfloat16", "--master", "float32"), remainders);
+        Assert.Equal(remainders, Losses("--dtype", "bfloat16"));
+
+        uint[] nearest = Losses("--dtype", "bfloat16", "--master", "none");
+        string[] stochastic = ["--dtype", "bfloat16", "--master", "none", "--stochastic-rounding"];
+        uint[] random = Losses(stochastic);
+        uint[][] all = [float32, remainders, nearest, random];
+        Assert.Equal(4, all.Select(static losses => string.Join(' ', losses)).Distinct().Count());
+
+        // Equal seeds give equal random numbers. The first loss is of rounded weights, before any step.
+        Assert.Equal(random, Losses(stochastic));
+        Assert.Equal(remainders[0], nearest[0]);
+        Assert.Equal(remainders[0], random[0]);
+        Assert.NotEqual(remainders[0], float32[0]);
+        Assert.All(all, static losses =>
+            Assert.True(BitConverter.UInt32BitsToSingle(losses[^1]) < BitConverter.UInt32BitsToSingle(losses[0])));
+
+        uint[] Losses(params string[] args)
+        {
+            Train(["--steps", $"{Steps}", "--optimizer", optimizer, .. args]);
+
+            // The file's decimals say which float it was.
+            uint[] bits =
+            [
+                .. ReadCsv().Skip(1).SkipLast(1).Select(static row =>
+                    BitConverter.SingleToUInt32Bits(float.Parse(row[3], CultureInfo.InvariantCulture))),
+            ];
+            Assert.Equal(Steps, bits.Length);
+            return bits;
+        }
+    }
+
+    [Fact]
+    public void The_summary_says_how_parameters_are_stored()
+    {
+        Assert.Equal(("float32", "none", false), Stored());
+        Assert.Equal(("bfloat16", "remainder", false), Stored("--dtype", "bfloat16"));
+        Assert.Equal(("bfloat16", "float32", false), Stored("--dtype", "bfloat16", "--master", "float32"));
+        Assert.Equal(("bfloat16", "none", false), Stored("--dtype", "bfloat16", "--master", "none"));
+        Assert.Equal(
+            ("bfloat16", "none", true), Stored("--dtype", "bfloat16", "--master", "none", "--stochastic-rounding"));
+        string text = Shell.Run(
+            "train", "--model", "tiny", "--steps", "1", "--dtype", "bfloat16", "--compare", "adam,sgd", "--out",
+            _folder.File("out")).Output;
+        Assert.Contains("adam: bfloat16 with remainders, 1 steps", text, StringComparison.Ordinal);
+        Assert.Contains("sgd: bfloat16 with remainders, 1 steps", text, StringComparison.Ordinal);
+
+        (string?, string?, bool) Stored(params string[] args)
+        {
+            JsonElement json = Train(["--steps", "1", .. args]).Json();
+            return (
+                json.GetProperty("dtype").GetString(),
+                json.GetProperty("master").GetString(),
+                json.GetProperty("stochastic_rounding").GetBoolean());
+        }
+    }
+
     [Fact]
     public void Switching_rate_makes_a_difference()
     {
@@ -266,6 +334,14 @@ public sealed class TrainCommandTests : IDisposable
         Refuse(["--learning-rate", "0"], "--learning-rate 0", "above 0");
         Refuse(["--learning-rate", "NaN"], "--learning-rate NaN", "finite");
         Refuse(["--switching-rate", "0.1"], "--switching-rate", "dualadam");
+        Refuse(["--dtype", "float16"], "--dtype float16", "write float32 or bfloat16");
+        Refuse(["--dtype", "bfloat16", "--master", "half"], "--master half", "write remainder, float32 or none");
+        Refuse(["--master", "remainder"], "--master", "--dtype bfloat16");
+        Refuse(["--dtype", "float32", "--master", "none"], "--master", "--dtype bfloat16");
+        Refuse(["--stochastic-rounding"], "--stochastic-rounding", "--dtype bfloat16");
+        Refuse(["--dtype", "bfloat16", "--stochastic-rounding"], "--stochastic-rounding", "--master none");
+        Refuse(
+            ["--dtype", "bfloat16", "--master", "float32", "--stochastic-rounding"], "--stochastic-rounding", "--master none");
         Refuse(["--device", "gpu"], "--device gpu", "cpu, cuda or cuda:N");
         Refuse(["--model", "huge"], "huge", "tiny");
         if (Device.Count(Backend.Cuda) == 0)
@@ -281,12 +357,15 @@ public sealed class TrainCommandTests : IDisposable
             Shell.Run(["train", "--out", _folder.File("out"), .. args]).AssertRefused(2, words);
     }
 
-    [SkippableFact]
-    public void A_gpu_gives_the_same_losses_as_the_cpu()
+    [SkippableTheory]
+    [InlineData("float32")]
+    [InlineData("bfloat16")]
+    public void A_gpu_gives_the_same_losses_as_the_cpu(string dtype)
     {
         Skip.If(Device.Count(Backend.Cuda) == 0, "No CUDA device.");
-        Assert.Equal(
-            Loss(Train("--steps", "10", "--device", "cpu")), Loss(Train("--steps", "10", "--device", "cuda")));
+        Assert.Equal(On("cpu"), On("cuda"));
+
+        double On(string device) => Loss(Train("--steps", "10", "--dtype", dtype, "--device", device));
     }
 
     private static double Loss(JsonElement result, string name) => result.GetProperty(name).GetDouble();
