@@ -22,6 +22,9 @@ internal static class DTypes
     /// <summary>The bytes of an element.</summary>
     public static int ByteCount(this DType type) => type == DType.Float32 ? sizeof(float) : sizeof(ushort);
 
+    /// <summary>The bytes of a tensor of so many elements.</summary>
+    public static long ByteCount(this DType type, long elementCount) => elementCount * type.ByteCount();
+
     /// <summary>Whether it is a type of parameters and gradients.</summary>
     public static bool IsNumber(this DType type) => type is DType.Float32 or DType.BFloat16 or DType.Float16;
 

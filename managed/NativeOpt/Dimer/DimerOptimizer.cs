@@ -106,6 +106,17 @@ public sealed unsafe class DimerOptimizer : IDisposable
     /// <summary>Gradients that the steps taken so far have used, those at displaced parameters included.</summary>
     public long GradientEvaluations { get; private set; }
 
+    /// <summary>The bytes of the buffers that the dimer has allocated so far, beside the optimizer's.</summary>
+    /// <exception cref="ObjectDisposedException">The dimer, its optimizer or the set is disposed of.</exception>
+    public long AllocatedBytes
+    {
+        get
+        {
+            ThrowIfDisposed();
+            return _handle.Buffers.AllocatedBytes;
+        }
+    }
+
     /// <summary>Whether the parameters are displaced at the moment.</summary>
     public bool IsDisplaced => _displacements > 0;
 
@@ -667,16 +678,13 @@ public sealed unsafe class DimerOptimizer : IDisposable
         BoundBuffers buffers = _handle.Buffers;
         ParameterSet set = Optimizer.ParameterSet;
         using HandleLease lease = new(_handle, this);
-        Allocate(nopt_role.NOPT_ROLE_DIRECTION, set.Float32Layout);
-        Allocate(nopt_role.NOPT_ROLE_PARAM_BACKUP, set.ParameterLayout);
-        if (!buffers.IsBound(nopt_role.NOPT_ROLE_GRAD_DISPLACED))
+        bool copiesGradients = !buffers.IsBound(nopt_role.NOPT_ROLE_GRAD_DISPLACED);
+        foreach ((nopt_role role, BufferLayout layout) in _options.Layouts(set.ParameterLayout, set.GradientLayout))
         {
-            Allocate(nopt_role.NOPT_ROLE_GRAD_BACKUP, set.GradientLayout);
-        }
-
-        if (_options.Angle == RotationAngle.Optimal)
-        {
-            Allocate(nopt_role.NOPT_ROLE_ROTATION_DIRECTION, set.Float32Layout);
+            if (!buffers.IsBound(role) && (copiesGradients || role != nopt_role.NOPT_ROLE_GRAD_BACKUP))
+            {
+                buffers.Allocate(role, layout);
+            }
         }
 
         _buffersAreReady = true;
@@ -688,14 +696,6 @@ public sealed unsafe class DimerOptimizer : IDisposable
             NativeError.ThrowIfFailed(NativeMethods.nopt_dimer_normalize_direction(dimer, (void*)stream.Pointer));
             stream.KeepAlive();
             _hasDirection = true;
-        }
-
-        void Allocate(nopt_role role, BufferLayout layout)
-        {
-            if (!buffers.IsBound(role))
-            {
-                buffers.Allocate(role, layout);
-            }
         }
     }
 }

@@ -125,6 +125,21 @@ public sealed record DimerOptions
     /// <summary>Gradients at displaced parameters that an update needs.</summary>
     internal long DisplacedGradients => RotationsPerUpdate + (Angle == RotationAngle.Optimal ? 1L : 0);
 
+    /// <summary>The buffers that updates need, and what they are made of.</summary>
+    /// <param name="parameters">What the parameters are made of.</param>
+    /// <param name="gradients">What the gradients are made of.</param>
+    internal IEnumerable<(nopt_role Role, BufferLayout Layout)> Layouts(BufferLayout parameters, BufferLayout gradients)
+    {
+        BufferLayout direction = parameters.With(DType.Float32);
+        yield return (nopt_role.NOPT_ROLE_DIRECTION, direction);
+        yield return (nopt_role.NOPT_ROLE_PARAM_BACKUP, parameters);
+        yield return (nopt_role.NOPT_ROLE_GRAD_BACKUP, gradients);
+        if (Angle == RotationAngle.Optimal)
+        {
+            yield return (nopt_role.NOPT_ROLE_ROTATION_DIRECTION, direction);
+        }
+    }
+
     internal void Validate(string paramName)
     {
         Check.Defined(Scope, nameof(Scope), paramName);

@@ -8,12 +8,12 @@ namespace NativeOpt;
 /// </summary>
 internal sealed unsafe class BoundBuffers(ParameterSetHandle set)
 {
-    // A cache line, and the widest CPU register; GPUs need 16.
-    private const int Alignment = 64;
-
     private readonly Dictionary<nopt_role, Entry> _entries = [];
 
     public bool IsBound(nopt_role role) => _entries.ContainsKey(role);
+
+    /// <summary>The bytes of everything that was allocated and is bound.</summary>
+    public long AllocatedBytes => _entries.Values.Sum(static entry => entry.Owned?.ByteCount ?? 0);
 
     /// <summary>The address of each tensor's buffer.</summary>
     public ReadOnlySpan<nint> Pointers(nopt_role role) => _entries[role].Pointers;
@@ -43,19 +43,14 @@ internal sealed unsafe class BoundBuffers(ParameterSetHandle set)
     public void Allocate(nopt_role role, BufferLayout layout, Action<nint[]>? initialize = null)
     {
         nint[] pointers = new nint[layout.Types.Length];
-        long bytes = 0;
-        for (int i = 0; i < pointers.Length; i++)
-        {
-            pointers[i] = (nint)bytes;
-            bytes += (layout.ByteCount(i) + Alignment - 1) / Alignment * Alignment;
-        }
-
-        MemoryHandle memory = MemoryHandle.AllocateZeroed(layout.Device, bytes);
+        MemoryHandle memory = MemoryHandle.AllocateZeroed(layout.Device, layout.AllocationByteCount);
         try
         {
+            nint next = memory.DangerousGetHandle();
             for (int i = 0; i < pointers.Length; i++)
             {
-                pointers[i] = layout.ElementCounts[i] == 0 ? 0 : pointers[i] + memory.DangerousGetHandle();
+                pointers[i] = layout.ElementCounts[i] == 0 ? 0 : next;
+                next += (nint)layout.AllocationByteCountOf(i);
             }
 
             initialize?.Invoke(pointers);

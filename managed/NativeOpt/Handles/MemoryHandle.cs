@@ -7,20 +7,24 @@ internal sealed unsafe class MemoryHandle : NativeHandle
 {
     private readonly Device _device;
 
-    private MemoryHandle(Device device)
+    private MemoryHandle(Device device, long byteCount)
     {
         _device = device;
+        ByteCount = byteCount;
     }
+
+    /// <summary>What the library was asked for.</summary>
+    public long ByteCount { get; }
 
     /// <summary>Allocates bytes that are 0 on return, whichever stream uses them first.</summary>
     public static MemoryHandle AllocateZeroed(Device device, long bytes)
     {
         // Whole floats, since that is what the library fills.
         long floats = (bytes / sizeof(float)) + (bytes % sizeof(float) == 0 ? 0 : 1);
-        MemoryHandle memory = new(device);
+        MemoryHandle memory = new(device, floats * sizeof(float));
         void* pointer = null;
         NativeError.ThrowIfFailed(
-            NativeMethods.nopt_memory_alloc(device.NativeBackend, device.Index, floats * sizeof(float), &pointer));
+            NativeMethods.nopt_memory_alloc(device.NativeBackend, device.Index, memory.ByteCount, &pointer));
         memory.SetHandle((nint)pointer);
         try
         {

@@ -62,6 +62,18 @@ internal sealed unsafe class OptimizerHandle : NativeHandle
     /// <summary>The state buffers.</summary>
     public BoundBuffers Buffers { get; }
 
+    /// <summary>The roles that a step needs, by bit.</summary>
+    /// <param name="hyperparameters">What the step would take.</param>
+    /// <param name="owner">What a call after the end is blamed on.</param>
+    public uint RoleMask(nopt_hyperparams hyperparameters, object owner)
+    {
+        uint mask;
+        using HandleLease lease = new(this, owner);
+        NativeError.ThrowIfFailed(
+            NativeMethods.nopt_optimizer_get_roles((nopt_optimizer*)lease.Pointer, &hyperparameters, &mask));
+        return mask;
+    }
+
     protected override bool ReleaseHandle()
     {
         nopt_status status = NativeMethods.nopt_optimizer_destroy((nopt_optimizer*)handle);

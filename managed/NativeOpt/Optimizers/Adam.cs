@@ -10,6 +10,8 @@ public sealed record AdamOptions : AdamFamilyOptions
     /// </summary>
     public bool DecoupledWeightDecay { get; init; }
 
+    internal override string RuleName => "adam";
+
     internal override nopt_hyperparams ToNative()
     {
         nopt_hyperparams native = base.ToNative();
@@ -32,7 +34,7 @@ public sealed class Adam : AdamFamilyOptimizer
     /// <exception cref="InvalidOperationException">The set has an optimizer already.</exception>
     /// <exception cref="ObjectDisposedException">The set is disposed of.</exception>
     public Adam(ParameterSet parameters, AdamOptions? options = null)
-        : base(parameters, "adam", options ?? new AdamOptions())
+        : base(parameters, options ?? new AdamOptions())
     {
     }
 }

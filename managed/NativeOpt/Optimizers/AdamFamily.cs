@@ -40,8 +40,8 @@ public abstract record AdamFamilyOptions : OptimizerOptions
 /// </summary>
 public abstract class AdamFamilyOptimizer : Optimizer
 {
-    private protected AdamFamilyOptimizer(ParameterSet parameters, string ruleName, AdamFamilyOptions options)
-        : base(parameters, ruleName, options)
+    private protected AdamFamilyOptimizer(ParameterSet parameters, AdamFamilyOptions options)
+        : base(parameters, options)
     {
     }
 

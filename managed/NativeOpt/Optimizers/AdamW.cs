@@ -11,6 +11,8 @@ public sealed record AdamWOptions : AdamFamilyOptions
         WeightDecay = 1e-2;
     }
 
+    internal override string RuleName => "adam";
+
     internal override nopt_hyperparams ToNative()
     {
         nopt_hyperparams native = base.ToNative();
@@ -28,7 +30,7 @@ public sealed class AdamW : AdamFamilyOptimizer
 {
     /// <inheritdoc cref="Adam(ParameterSet, AdamOptions?)"/>
     public AdamW(ParameterSet parameters, AdamWOptions? options = null)
-        : base(parameters, "adam", options ?? new AdamWOptions())
+        : base(parameters, options ?? new AdamWOptions())
     {
     }
 }

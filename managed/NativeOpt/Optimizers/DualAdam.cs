@@ -32,6 +32,8 @@ public sealed record DualAdamOptions : AdamFamilyOptions
     /// </summary>
     public bool InverseEpsilon { get; init; }
 
+    internal override string RuleName => "dualadam";
+
     internal override nopt_hyperparams ToNative()
     {
         nopt_hyperparams native = base.ToNative();
@@ -51,7 +53,7 @@ public sealed class DualAdam : AdamFamilyOptimizer
 {
     /// <inheritdoc cref="Adam(ParameterSet, AdamOptions?)"/>
     public DualAdam(ParameterSet parameters, DualAdamOptions? options = null)
-        : base(parameters, "dualadam", options ?? new DualAdamOptions())
+        : base(parameters, options ?? new DualAdamOptions())
     {
     }
 

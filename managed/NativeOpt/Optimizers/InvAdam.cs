@@ -11,6 +11,8 @@ public sealed record InvAdamOptions : AdamFamilyOptions
     /// <summary>Whether to multiply by (√v̂ + ε), as the authors' published code does, and not by √v̂.</summary>
     public bool InverseEpsilon { get; init; }
 
+    internal override string RuleName => "invadam";
+
     internal override nopt_hyperparams ToNative()
     {
         nopt_hyperparams native = base.ToNative();
@@ -28,7 +30,7 @@ public sealed class InvAdam : AdamFamilyOptimizer
 {
     /// <inheritdoc cref="Adam(ParameterSet, AdamOptions?)"/>
     public InvAdam(ParameterSet parameters, InvAdamOptions? options = null)
-        : base(parameters, "invadam", options ?? new InvAdamOptions())
+        : base(parameters, options ?? new InvAdamOptions())
     {
     }
 }

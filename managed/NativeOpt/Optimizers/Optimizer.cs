@@ -26,37 +26,21 @@ namespace NativeOpt;
 /// </remarks>
 public abstract unsafe partial class Optimizer : IDisposable
 {
-    private static readonly StateRole[] AllRoles = Enum.GetValues<StateRole>();
-
     private readonly OptimizerHandle _handle;
     private readonly object _stateLock = new();
-    private readonly BufferLayout _stateLayout;
-
-    // Of MasterParam or ParamRemainder, if there is one of them.
-    private readonly StateRole? _masterRole;
-    private readonly BufferLayout _masterLayout;
+    private readonly StateLayouts _states;
     private nopt_hyperparams _hyperparameters;
     private volatile bool _stateIsReady;
 
-    private protected Optimizer(ParameterSet parameters, string ruleName, OptimizerOptions options)
+    private protected Optimizer(ParameterSet parameters, OptimizerOptions options)
     {
         ArgumentNullException.ThrowIfNull(parameters);
-        nopt_hyperparams hyperparameters = options.ToNative() with { struct_size = (uint)sizeof(nopt_hyperparams) };
-        Validate(hyperparameters, nameof(options));
-        options.ValidateTypes(parameters, nameof(options));
+        _hyperparameters = Hyperparams(options, nameof(options));
+        options.ValidateTypes(parameters.ParameterLayout, tensor => parameters.Names[tensor], nameof(options));
         ParameterSet = parameters;
-        RuleName = ruleName;
-        _hyperparameters = hyperparameters;
-        _stateLayout = parameters.ParameterLayout.With(options.StateType);
-        _masterRole = options.MasterWeights switch
-        {
-            MasterWeights.Float32 => StateRole.MasterParam,
-            MasterWeights.Remainder => StateRole.ParamRemainder,
-            _ => null,
-        };
-        _masterLayout = parameters.ParameterLayout.With(
-            _masterRole == StateRole.ParamRemainder ? DType.UInt16 : DType.Float32, static type => type != DType.Float32);
-        _handle = new OptimizerHandle(parameters, ruleName, _stateLayout);
+        RuleName = options.RuleName;
+        _states = new StateLayouts(parameters.ParameterLayout, options);
+        _handle = new OptimizerHandle(parameters, RuleName, _states.RuleStates);
     }
 
     /// <summary>The tensors.</summary>
@@ -145,8 +129,24 @@ public abstract unsafe partial class Optimizer : IDisposable
         get
         {
             ThrowIfDisposed();
-            uint mask = RoleMask();
-            return [.. AllRoles.Where(role => IsUsed(role, mask))];
+            return [.. _states.Roles(RoleMask())];
+        }
+    }
+
+    /// <summary>
+    /// The bytes of the state buffers that the optimizer has allocated so far: none before the first step or whatever needs
+    /// them first. <see cref="OptimizerMemory"/> tells them beforehand.
+    /// </summary>
+    /// <exception cref="ObjectDisposedException">The optimizer or its set is disposed of.</exception>
+    public long AllocatedBytes
+    {
+        get
+        {
+            ThrowIfDisposed();
+            lock (_stateLock)
+            {
+                return _handle.Buffers.AllocatedBytes;
+            }
         }
     }
 
@@ -241,7 +241,7 @@ public abstract unsafe partial class Optimizer : IDisposable
     {
         ThrowIfDisposed();
         RequireRole(role);
-        nint[] pointers = Layout(role).RentPointers(buffers, nameof(buffers));
+        nint[] pointers = _states[role].RentPointers(buffers, nameof(buffers));
         try
         {
             BindState(role, pointers.AsSpan(0, buffers.Length));
@@ -272,7 +272,7 @@ public abstract unsafe partial class Optimizer : IDisposable
     {
         ThrowIfDisposed();
         RequireRole(role);
-        BufferLayout layout = Layout(role);
+        BufferLayout layout = _states[role];
         layout.RequireCount(buffers.Length, nameof(buffers));
         for (int i = 0; i < buffers.Length; i++)
         {
@@ -311,7 +311,7 @@ public abstract unsafe partial class Optimizer : IDisposable
         RequireRole(role);
         ParameterSet.RequireIndex(tensor);
         EnsureState(stream);
-        return Layout(role).At(tensor, _handle.Buffers.Pointers((nopt_role)role)[tensor]);
+        return _states[role].At(tensor, _handle.Buffers.Pointers((nopt_role)role)[tensor]);
     }
 
     /// <summary>
@@ -329,7 +329,7 @@ public abstract unsafe partial class Optimizer : IDisposable
     public void ResetMasterWeights(DeviceStream stream = default)
     {
         ThrowIfDisposed();
-        if (_masterRole is not { } role)
+        if (_states.MasterRole is not { } role)
         {
             throw new InvalidOperationException(
                 "The optimizer has no master weights to reset; it was made with MasterWeights.None.");
@@ -352,6 +352,14 @@ public abstract unsafe partial class Optimizer : IDisposable
     {
         _handle.Dispose();
         GC.SuppressFinalize(this);
+    }
+
+    /// <summary>What a step with some options takes, checked.</summary>
+    internal static nopt_hyperparams Hyperparams(OptimizerOptions options, string paramName)
+    {
+        nopt_hyperparams hyperparameters = options.ToNative() with { struct_size = (uint)sizeof(nopt_hyperparams) };
+        Validate(hyperparameters, paramName);
+        return hyperparameters;
     }
 
     private static void Validate(in nopt_hyperparams hyperparameters, string paramName)
@@ -392,14 +400,9 @@ public abstract unsafe partial class Optimizer : IDisposable
         }
     }
 
-    private BufferLayout Layout(StateRole role) => role == _masterRole ? _masterLayout : _stateLayout;
-
-    // Master weights are the optimizer's choice, not the rule's: they are in no mask.
-    private bool IsUsed(StateRole role, uint mask) => role == _masterRole || (mask & (1u << (int)role)) != 0;
-
     private void RequireRole(StateRole role)
     {
-        if (!Enum.IsDefined(role) || !IsUsed(role, RoleMask()))
+        if (!Enum.IsDefined(role) || !_states.Includes(role, RoleMask()))
         {
             throw new ArgumentException(
                 $"The rule \"{RuleName}\" with these options has no state {role}.", nameof(role));
@@ -407,15 +410,7 @@ public abstract unsafe partial class Optimizer : IDisposable
     }
 
     /// <summary>The native roles that a step needs, by bit.</summary>
-    private uint RoleMask()
-    {
-        nopt_hyperparams hyperparameters = _hyperparameters;
-        uint mask;
-        using HandleLease lease = new(_handle, this);
-        NativeError.ThrowIfFailed(
-            NativeMethods.nopt_optimizer_get_roles((nopt_optimizer*)lease.Pointer, &hyperparameters, &mask));
-        return mask;
-    }
+    private uint RoleMask() => _handle.RoleMask(_hyperparameters, this);
 
     /// <summary>Allocates the state buffers that the next step needs and that are not there yet.</summary>
     /// <param name="stream">The stream of the work that wrote the parameters.</param>
@@ -433,14 +428,13 @@ public abstract unsafe partial class Optimizer : IDisposable
         lock (_stateLock)
         {
             using HandleLease lease = new(_handle, this);
-            uint mask = RoleMask();
-            foreach (StateRole role in AllRoles)
+            foreach (StateRole role in _states.Roles(RoleMask()))
             {
-                if (IsUsed(role, mask) && !_handle.Buffers.IsBound((nopt_role)role))
+                if (!_handle.Buffers.IsBound((nopt_role)role))
                 {
                     _handle.Buffers.Allocate(
-                        (nopt_role)role, Layout(role),
-                        role == _masterRole ? pointers => WriteMasterWeights(pointers, stream) : null);
+                        (nopt_role)role, _states[role],
+                        role == _states.MasterRole ? pointers => WriteMasterWeights(pointers, stream) : null);
                 }
             }
 
@@ -451,16 +445,18 @@ public abstract unsafe partial class Optimizer : IDisposable
     /// <summary>Writes what the parameters are to the buffers of master weights: remainders are zero then.</summary>
     private void WriteMasterWeights(ReadOnlySpan<nint> pointers, DeviceStream stream)
     {
+        StateRole role = _states.MasterRole!.Value;
+        BufferLayout masters = _states[role];
         int pieceLength = (int)Math.Min(TensorRef.MaxPieceLength, ParameterSet.TotalElementCount);
         float[] piece = new float[pieceLength];
         for (int tensor = 0; tensor < pointers.Length; tensor++)
         {
             TensorRef parameter = ParameterSet.GetParameter(tensor);
-            TensorRef master = _masterLayout.At(tensor, pointers[tensor]);
+            TensorRef master = masters.At(tensor, pointers[tensor]);
             for (long done = 0; done < master.ElementCount; done += pieceLength)
             {
                 TensorRef part = master.Slice(done, Math.Min(pieceLength, master.ElementCount - done));
-                if (_masterRole == StateRole.MasterParam)
+                if (role == StateRole.MasterParam)
                 {
                     parameter.Slice(done, part.ElementCount).CopyTo(piece.AsSpan(0, (int)part.ElementCount), stream);
                 }

@@ -43,8 +43,12 @@ public abstract record OptimizerOptions
     /// </summary>
     public ulong RoundingSeed { get; init; }
 
-    /// <summary>Throws unless a set's tensors can have what these options say of element types, and need it.</summary>
-    internal void ValidateTypes(ParameterSet parameters, string paramName)
+    /// <summary>The native library's name of the rule that these are the options of.</summary>
+    internal abstract string RuleName { get; }
+
+    /// <summary>Throws unless parameters of these types can have what these options say of element types, and need it.
+    /// </summary>
+    internal void ValidateTypes(BufferLayout parameters, Func<int, string> nameOf, string paramName)
     {
         if (StateType is not (DType.Float32 or DType.BFloat16))
         {
@@ -53,12 +57,12 @@ public abstract record OptimizerOptions
         }
 
         Check.Defined(MasterWeights, nameof(MasterWeights), paramName);
-        DType[] types = parameters.ParameterLayout.Types.ToArray();
+        DType[] types = parameters.Types.ToArray();
         int half = Array.IndexOf(types, DType.Float16);
         if (MasterWeights == MasterWeights.Remainder && half >= 0)
         {
             throw new ArgumentException(
-                $"MasterWeights is Remainder, but tensor {half} (\"{parameters.Names[half]}\") is Float16; only BFloat16 "
+                $"MasterWeights is Remainder, but tensor {half} (\"{nameOf(half)}\") is Float16; only BFloat16 "
                 + "parameters have a remainder. Use MasterWeights.Float32, or a second set for the others.",
                 paramName);
         }

@@ -14,6 +14,8 @@ public sealed record SgdOptions : OptimizerOptions
     /// <summary>Whether weight decay shrinks the parameter, as AdamW does, rather than being added to the gradient.</summary>
     public bool DecoupledWeightDecay { get; init; }
 
+    internal override string RuleName => "sgd";
+
     internal override nopt_hyperparams ToNative()
     {
         nopt_hyperparams native = base.ToNative();
@@ -40,7 +42,7 @@ public sealed class Sgd : Optimizer
     /// <exception cref="InvalidOperationException">The set has an optimizer already.</exception>
     /// <exception cref="ObjectDisposedException">The set is disposed of.</exception>
     public Sgd(ParameterSet parameters, SgdOptions? options = null)
-        : base(parameters, "sgd", options ?? new SgdOptions())
+        : base(parameters, options ?? new SgdOptions())
     {
     }
 

@@ -5,6 +5,9 @@ namespace NativeOpt;
 /// <summary>What the buffers of a role are made of: for each tensor of a set the number of elements and their type.</summary>
 internal sealed class BufferLayout
 {
+    // Of each tensor's part of an allocation. A cache line, and the widest CPU register; GPUs need 16.
+    private const int Alignment = 64;
+
     private readonly Device _device;
     private readonly long[] _elementCounts;
     private readonly DType[] _types;
@@ -24,7 +27,14 @@ internal sealed class BufferLayout
 
     public long TotalElementCount => _elementCounts.Sum();
 
-    public long ByteCount(int tensor) => _elementCounts[tensor] * _types[tensor].ByteCount();
+    /// <summary>The bytes of all elements.</summary>
+    public long TotalByteCount => Enumerable.Range(0, _types.Length).Sum(ByteCount);
+
+    /// <summary>The bytes of one allocation for all tensors.</summary>
+    public long AllocationByteCount => Enumerable.Range(0, _types.Length).Sum(AllocationByteCountOf);
+
+    /// <summary>A tensor's part of it, from its beginning to the next one's.</summary>
+    public long AllocationByteCountOf(int tensor) => (ByteCount(tensor) + Alignment - 1) / Alignment * Alignment;
 
     /// <summary>As many elements, all of one type.</summary>
     public BufferLayout With(DType type) => new(_device, _elementCounts, [.. _types.Select(_ => type)]);
@@ -84,6 +94,8 @@ internal sealed class BufferLayout
                 : NotANumber(tensor.DType, $"{paramName}[{index}]");
         }
     }
+
+    private long ByteCount(int tensor) => _types[tensor].ByteCount(_elementCounts[tensor]);
 
     public static void RequireDevice(TensorRef tensor, Device device, int index, string paramName)
     {

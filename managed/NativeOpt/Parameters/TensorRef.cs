@@ -145,7 +145,7 @@ public readonly record struct TensorRef(nint Pointer, long ElementCount, DType D
     }
 
     /// <summary>The bytes of all elements.</summary>
-    internal long ByteCount => ElementCount * DType.ByteCount();
+    internal long ByteCount => DType.ByteCount(ElementCount);
 
     /// <summary>A part of the elements.</summary>
     internal TensorRef Slice(long start, long count) =>

@@ -10,16 +10,7 @@ internal static unsafe class StateTransfer
     private const int PieceBytes = 4 << 20;
 
     /// <summary>A state's name in files, which is torch's as far as torch has it.</summary>
-    public static string NameOf(StateRole role) => role switch
-    {
-        StateRole.ExpAvg => "exp_avg",
-        StateRole.ExpAvgSq => "exp_avg_sq",
-        StateRole.MaxExpAvgSq => "max_exp_avg_sq",
-        StateRole.MomentumBuffer => "momentum_buffer",
-        StateRole.MasterParam => "master_param",
-        StateRole.ParamRemainder => "param_remainder",
-        _ => throw new ArgumentOutOfRangeException(nameof(role), role, null),
-    };
+    public static string NameOf(StateRole role) => ((nopt_role)role).Name();
 
     /// <summary>The states that other frameworks have, too: not the master weights.</summary>
     public static StateRole[] RulesStates(Optimizer optimizer) =>

@@ -16,6 +16,8 @@ public static class Program
             case ["half-write", string path]:
                 AtomicFile.Write(path, HalfWrite);
                 return 0;
+            case ["memory", string name]:
+                return Report(() => PeakMemory.Measure(PeakMemory.Cases[name]));
             default:
                 Console.Error.WriteLine("unknown arguments: " + string.Join(' ', args));
                 return 2;

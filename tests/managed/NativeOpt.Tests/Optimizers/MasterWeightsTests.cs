@@ -227,21 +227,11 @@ public class MasterWeightsTests
         using ParameterSet set = new(
             [.. types.Select((type, i) => TensorRef.FromPointer(memory.Pointer + (16 * i), 3, type))],
             [.. types.Select((_, i) => new TensorOptions { Name = names[i] })]);
-        ArgumentException exception = Assert.ThrowsAny<ArgumentException>(() => Create(set, options));
+        ArgumentException exception = Assert.ThrowsAny<ArgumentException>(() => Rules.Create(set, options));
         Assert.Equal("options", exception.ParamName);
         Assert.StartsWith(message, exception.Message, StringComparison.Ordinal);
 
         // The set is free for another one.
         using Adam optimizer = new(set);
     }
-
-    private static Optimizer Create(ParameterSet set, OptimizerOptions options) => options switch
-    {
-        AdamOptions own => new Adam(set, own),
-        AdamWOptions own => new AdamW(set, own),
-        InvAdamOptions own => new InvAdam(set, own),
-        DualAdamOptions own => new DualAdam(set, own),
-        SgdOptions own => new Sgd(set, own),
-        _ => throw new ArgumentOutOfRangeException(nameof(options), options, null),
-    };
 }

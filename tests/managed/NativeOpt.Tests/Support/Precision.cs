@@ -31,16 +31,15 @@ internal sealed record Precision(
         $"{Parameter} gradient={Gradient} state={State} master={MasterWeights} stochastic={Stochastic}";
 
     /// <summary>An optimizer with all the states that it can have.</summary>
-    public Optimizer Create(string name, ParameterSet set) => name switch
+    public Optimizer Create(string name, ParameterSet set) => Rules.Create(set, With(name switch
     {
-        nameof(Adam) => new Adam(set, With(new AdamOptions { Amsgrad = true, Beta1 = 0.8, Beta2 = 0.9, Epsilon = 0.02 })),
-        nameof(AdamW) => new AdamW(set, With(new AdamWOptions { Beta1 = 0.8, Beta2 = 0.9, Epsilon = 0.02 })),
-        nameof(InvAdam) => new InvAdam(set, With(new InvAdamOptions { Beta1 = 0.8, Beta2 = 0.9, Epsilon = 0.02 })),
-        nameof(DualAdam) => new DualAdam(
-            set, With(new DualAdamOptions { Beta1 = 0.8, Beta2 = 0.9, Epsilon = 0.02, SwitchingRate = 0.11 })),
-        nameof(Sgd) => new Sgd(set, With(new SgdOptions { Momentum = 0.7, Nesterov = true })),
+        nameof(Adam) => new AdamOptions { Amsgrad = true, Beta1 = 0.8, Beta2 = 0.9, Epsilon = 0.02 },
+        nameof(AdamW) => new AdamWOptions { Beta1 = 0.8, Beta2 = 0.9, Epsilon = 0.02 },
+        nameof(InvAdam) => new InvAdamOptions { Beta1 = 0.8, Beta2 = 0.9, Epsilon = 0.02 },
+        nameof(DualAdam) => new DualAdamOptions { Beta1 = 0.8, Beta2 = 0.9, Epsilon = 0.02, SwitchingRate = 0.11 },
+        nameof(Sgd) => new SgdOptions { Momentum = 0.7, Nesterov = true },
         _ => throw new ArgumentOutOfRangeException(nameof(name), name, null),
-    };
+    }));
 
     /// <summary>The same rule in double.</summary>
     public static Reference ReferenceOf(string name)
@@ -65,15 +64,14 @@ internal sealed record Precision(
         };
     }
 
-    private T With<T>(T options)
-        where T : OptimizerOptions =>
-        (T)(options with
-        {
-            LearningRate = 0.03,
-            WeightDecay = 0.15,
-            StateType = State,
-            MasterWeights = MasterWeights,
-            StochasticRounding = Stochastic,
-            RoundingSeed = Stochastic ? Seed : 0,
-        });
+    /// <summary>Options of any optimizer with these types.</summary>
+    public OptimizerOptions With(OptimizerOptions options) => options with
+    {
+        LearningRate = 0.03,
+        WeightDecay = 0.15,
+        StateType = State,
+        MasterWeights = MasterWeights,
+        StochasticRounding = Stochastic,
+        RoundingSeed = Stochastic ? Seed : 0,
+    };
 }

@@ -43,6 +43,17 @@ internal static class Rules
 
     public static TheoryData<string> OptimizerNames => [.. OneOfEach.Keys];
 
+    /// <summary>The optimizer that options are for.</summary>
+    public static Optimizer Create(ParameterSet set, OptimizerOptions options) => options switch
+    {
+        AdamOptions own => new Adam(set, own),
+        AdamWOptions own => new AdamW(set, own),
+        InvAdamOptions own => new InvAdam(set, own),
+        DualAdamOptions own => new DualAdam(set, own),
+        SgdOptions own => new Sgd(set, own),
+        _ => throw new ArgumentOutOfRangeException(nameof(options), options, null),
+    };
+
     public static RuleCase Case(string name) => All.Single(rule => rule.Name == name);
 
     private static Reference Base(Decay decay, bool maximize) => new()

@@ -1,0 +1,7 @@
+namespace NativeOpt;
+
+/// <summary>A tensor that need not exist yet: its size and its types.</summary>
+/// <param name="ElementCount">The number of elements, 0 or more.</param>
+/// <param name="DType">The element type of the parameter.</param>
+/// <param name="GradientType">That of its gradient; null: the parameter's.</param>
+public readonly record struct TensorSpec(long ElementCount, DType DType = DType.Float32, DType? GradientType = null);
