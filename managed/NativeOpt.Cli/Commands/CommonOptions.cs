@@ -63,43 +63,46 @@ internal static class CommonOptions
         },
     };
 
-    /// <summary>The element type of parameters, of those that a command offers.</summary>
-    public static Option<DType?> DType(string description, params DType[] types) =>
-        Choice("--dtype", description, [.. types.Select(static type => (Name(type), type))]);
+    /// <summary>The element type of something, one of those that a command offers.</summary>
+    public static Option<DType?> DType(string name, string description, params DType[] types) =>
+        Choice<DType?>(name, description, [.. types.Select(static type => (Name(type), type))]);
 
     /// <summary>What an optimizer keeps of parameters of 16 bits.</summary>
-    public static Option<MasterWeights?> Master(string description) => Choice(
+    public static Option<MasterWeights?> Master(string description) => Choice<MasterWeights?>(
         "--master",
         description,
         (Name(MasterWeights.Remainder), MasterWeights.Remainder),
         (Name(MasterWeights.Float32), MasterWeights.Float32),
         (Name(MasterWeights.None), MasterWeights.None));
 
+    /// <summary>The settings of a dimer: the paper's, or those that measurements found to work.</summary>
+    public static Option<DimerOptions?> Dimer(string description) => Choice<DimerOptions?>(
+        "--dimer", description, ("published", new DimerOptions()), ("recommended", DimerOptions.Recommended));
+
     /// <summary>How the command line writes it.</summary>
     public static string Name<T>(T value)
         where T : struct, Enum => value.ToString().ToLowerInvariant();
 
     /// <summary>One of a few values that have names; null if it is left out.</summary>
-    private static Option<T?> Choice<T>(string name, string description, params (string Name, T Value)[] choices)
-        where T : struct => new(name)
+    public static Option<T> Choice<T>(string name, string description, params (string Name, T Value)[] choices) => new(name)
+    {
+        Description = description,
+        HelpName = string.Join('|', choices.Select(static choice => choice.Name)),
+        CustomParser = result =>
         {
-            Description = description,
-            HelpName = string.Join('|', choices.Select(static choice => choice.Name)),
-            CustomParser = result =>
+            foreach ((string known, T value) in choices)
             {
-                foreach ((string known, T value) in choices)
+                if (known == result.Tokens[0].Value)
                 {
-                    if (known == result.Tokens[0].Value)
-                    {
-                        return value;
-                    }
+                    return value;
                 }
+            }
 
-                string allButLast = string.Join(", ", choices.SkipLast(1).Select(static choice => choice.Name));
-                Refuse(result, $"write {allButLast} or {choices[^1].Name}");
-                return null;
-            },
-        };
+            string allButLast = string.Join(", ", choices.SkipLast(1).Select(static choice => choice.Name));
+            Refuse(result, $"write {allButLast} or {choices[^1].Name}");
+            return default;
+        },
+    };
 
     /// <summary>Some of the things that have names, separated by commas; see <see cref="Chosen"/>.</summary>
     public static Option<T[]?> Names<T>(

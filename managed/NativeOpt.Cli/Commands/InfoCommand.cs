@@ -1,6 +1,8 @@
 using System.CommandLine;
 using System.Globalization;
 using System.Runtime.InteropServices;
+using NativeOpt.Cli.Memory;
+using NativeOpt.Cli.Shapes;
 using Spectre.Console;
 using Spectre.Console.Rendering;
 
@@ -9,15 +11,76 @@ namespace NativeOpt.Cli.Commands;
 /// <summary><c>nativeopt info</c>.</summary>
 internal sealed class InfoCommand : Command, IHaveExamples
 {
+    private readonly Option<ModelShape?> _memory = new("--memory")
+    {
+        Description = "Show instead the device memory that optimizers take for the tensors of a model: "
+            + $"{string.Join(", ", ModelShape.KnownNames)}, or {ModelShape.Syntax}. One line for each of the usual "
+            + "configurations, or, with any of the options below, one for each buffer of that one.",
+        HelpName = "SHAPE",
+        CustomParser = static result =>
+        {
+            ModelShape? shape = ModelShape.TryParse(result.Tokens[0].Value);
+            if (shape is null)
+            {
+                CommonOptions.Refuse(
+                    result, $"write one of {string.Join(", ", ModelShape.KnownNames)}, or {ModelShape.Syntax}");
+            }
+
+            return shape;
+        },
+    };
+
+    private readonly Option<string?> _rule = CommonOptions.Choice<string?>(
+        "--rule", "Of --memory: the optimizer. Default: adam.", [.. MemoryConfiguration.Rules.Select(static rule => (rule, rule))]);
+
+    private readonly Option<bool> _amsgrad = new("--amsgrad") { Description = "Of --memory: with AMSGrad; not for sgd." };
+
+    private readonly Option<bool> _momentum = new("--momentum") { Description = "Of --memory: with momentum; for sgd alone." };
+
+    private readonly Option<DimerOptions?> _dimer = CommonOptions.Dimer(
+        "Of --memory: a dimer around it, with the paper's settings, or with the optimal angle, which needs one more buffer.");
+
+    private readonly Option<DType?> _dtype = CommonOptions.DType(
+        "--dtype", "Of --memory: the element type of parameters and gradients. Default: float32.", DType.Float32, DType.BFloat16,
+        DType.Float16);
+
+    private readonly Option<MasterWeights?> _master = CommonOptions.Master(
+        "Of --memory: what is kept of parameters of 16 bits beyond these. Default: none.");
+
+    private readonly Option<DType?> _stateType = CommonOptions.DType(
+        "--state-dtype", "Of --memory: the element type of the states. Default: float32.", DType.Float32, DType.BFloat16);
+
     private readonly Option<bool> _json = CommonOptions.Json("everything");
 
     public InfoCommand(TextWriter output, TextWriter error)
-        : base("info", "Show versions, the native library, its instruction sets and devices.")
+        : base(
+            "info",
+            "Show versions, the native library, its instruction sets and devices; or the memory that optimizers take.")
     {
-        Add(_json);
+        Option[] configuration = [_rule, _amsgrad, _momentum, _dimer, _dtype, _master, _stateType];
+        Option[] options = [_memory, .. configuration, _json];
+        foreach (Option option in options)
+        {
+            Add(option);
+        }
+
         SetAction(parsed =>
         {
             var terminal = new Terminal(output, error, parsed.GetValue(_json));
+            bool isConfigured = configuration.Any(option => parsed.GetResult(option) is { Implicit: false });
+            if (parsed.GetValue(_memory) is { } shape)
+            {
+                ShowMemory(shape, isConfigured ? Configuration(parsed) : null, terminal);
+                return ExitCode.Success;
+            }
+
+            if (isConfigured)
+            {
+                throw new UsageException(
+                    $"{string.Join(", ", configuration.Select(static option => option.Name))}: these are of --memory; name a "
+                    + "shape with it, or leave them out.");
+            }
+
             Info info = Collect();
             if (terminal.IsJson)
             {
@@ -36,8 +99,52 @@ internal sealed class InfoCommand : Command, IHaveExamples
         Examples:
           nativeopt info
           nativeopt info --json
+          nativeopt info --memory gpt2
+          nativeopt info --memory resnet50 --rule adamw --dtype bfloat16 --master remainder --state-dtype bfloat16
+          nativeopt info --memory 100x4096,1x1000000 --rule sgd --momentum --dimer recommended
 
         """;
+
+    private MemoryConfiguration Configuration(ParseResult parsed)
+    {
+        var configuration = new MemoryConfiguration(parsed.GetValue(_rule) ?? MemoryConfiguration.Rules[0])
+        {
+            Amsgrad = parsed.GetValue(_amsgrad),
+            Momentum = parsed.GetValue(_momentum),
+            Dimer = parsed.GetValue(_dimer),
+            DType = parsed.GetValue(_dtype) ?? DType.Float32,
+            MasterWeights = parsed.GetValue(_master) ?? MasterWeights.None,
+            StateType = parsed.GetValue(_stateType) ?? DType.Float32,
+        };
+        string? problem = configuration switch
+        {
+            { IsSgd: true, Amsgrad: true } => "--amsgrad: sgd has no second moment; leave the option out, or use another --rule",
+            { IsSgd: false, Momentum: true } => "--momentum: only sgd has the option; use --rule sgd, or leave it out",
+            { DType: DType.Float32, MasterWeights: not MasterWeights.None } =>
+                "--master: float32 parameters lack no bits; use --dtype bfloat16 or float16, or leave the option out",
+            { DType: DType.Float16, MasterWeights: MasterWeights.Remainder } =>
+                "--master remainder: only bfloat16 parameters have a remainder; use --master float32, or --dtype bfloat16",
+            _ => null,
+        };
+        return problem is null ? configuration : throw new UsageException(problem + ".");
+    }
+
+    private static void ShowMemory(ModelShape shape, MemoryConfiguration? one, Terminal terminal)
+    {
+        var view = new MemoryView(terminal);
+        if (terminal.IsJson)
+        {
+            terminal.WriteJson(MemoryView.Summary(shape, one is null ? MemoryConfiguration.Usual : [one]));
+        }
+        else if (one is null)
+        {
+            view.ShowTable(shape, MemoryConfiguration.Usual);
+        }
+        else
+        {
+            view.ShowBuffers(shape, one);
+        }
+    }
 
     private static Info Collect()
     {

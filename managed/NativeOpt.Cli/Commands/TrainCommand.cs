@@ -16,9 +16,6 @@ internal sealed class TrainCommand : Command, IHaveExamples
     // DualAdam is Adam alone after a quarter of the run.
     private const double SwitchingPerRun = 4;
 
-    private const string Published = "published";
-    private const string Recommended = "recommended";
-
     private static readonly string[] Names = [.. OptimizerRecipe.All.Select(static recipe => recipe.Name)];
     private static readonly OptimizerRecipe[] Rules = [.. OptimizerRecipe.All.Where(static recipe => !recipe.HasDimer)];
     private static readonly string RuleNames = string.Join(", ", Rules.Select(static recipe => recipe.Name));
@@ -66,12 +63,9 @@ internal sealed class TrainCommand : Command, IHaveExamples
         + "since its gradients are small and the inverse part multiplies by their size.",
         orZero: true);
 
-    private readonly Option<string?> _dimer = new("--dimer")
-    {
-        Description = "Settings of the dimer of deo-* optimizers: the paper's, or the optimal angle and the escape correction. "
-            + "Its gradients at displaced parameters are counted. Default: recommended.",
-        HelpName = $"{Published}|{Recommended}",
-    };
+    private readonly Option<DimerOptions?> _dimer = CommonOptions.Dimer(
+        "Settings of the dimer of deo-* optimizers: the paper's, or the optimal angle and the escape correction. "
+        + "Its gradients at displaced parameters are counted. Default: recommended.");
 
     private readonly Option<int?> _dimerInterval = CommonOptions.Integer(
         "--dimer-interval",
@@ -79,6 +73,7 @@ internal sealed class TrainCommand : Command, IHaveExamples
         1);
 
     private readonly Option<DType?> _dtype = CommonOptions.DType(
+        "--dtype",
         "The element type of the parameters that the optimizer steps. With bfloat16 the model computes in float32 with what "
         + "they are, and gradients are rounded to bfloat16. Default: float32.",
         DType.Float32,
@@ -121,7 +116,6 @@ internal sealed class TrainCommand : Command, IHaveExamples
             + "Ctrl-C ends it early, with what there is (exit code 130). The exit code is 1 if a loss became infinite or NaN.")
     {
         _model.AcceptOnlyFromAmong("small", "tiny");
-        _dimer.AcceptOnlyFromAmong(Published, Recommended);
         Option[] options =
         [
             _text, _optimizer, _compare, _steps, _seed, _learningRate, _switchingRate, _dimer, _dimerInterval, _dtype, _master,
@@ -222,7 +216,7 @@ internal sealed class TrainCommand : Command, IHaveExamples
 
     private DimerOptions Dimer(ParseResult parsed)
     {
-        DimerOptions options = parsed.GetValue(_dimer) == Published ? new DimerOptions() : DimerOptions.Recommended;
+        DimerOptions options = parsed.GetValue(_dimer) ?? DimerOptions.Recommended;
         return parsed.GetValue(_dimerInterval) is int interval ? options with { Interval = interval } : options;
     }
 
