@@ -75,7 +75,8 @@ internal sealed class TrainCommand : Command, IHaveExamples
     private readonly Option<DType?> _dtype = CommonOptions.DType(
         "--dtype",
         "The element type of the parameters that the optimizer steps. With bfloat16 the model computes in float32 with what "
-        + "they are, and gradients are rounded to bfloat16. Default: float32.",
+        + "they are, and gradients are rounded to bfloat16; so are the parameters that a dimer displaces, which makes "
+        + "the curvatures of deo-* inexact. Default: float32.",
         DType.Float32,
         DType.BFloat16);
 
