@@ -4,26 +4,6 @@
 namespace nopt_test {
 namespace {
 
-nopt_grad_options grad_options(double max_norm, double max_value, double loss_scale, bool skips) {
-    nopt_grad_options o = {};
-    o.struct_size = sizeof o;
-    const auto flag = [](bool on, nopt_grad_flag value) { return on ? static_cast<uint32_t>(value) : 0u; };
-    o.flags = flag(max_norm > 0.0, NOPT_GRAD_CLIP_NORM) | flag(max_value > 0.0, NOPT_GRAD_CLIP_VALUE) |
-              flag(skips, NOPT_GRAD_SKIP_NONFINITE);
-    o.max_norm = max_norm;
-    o.max_value = max_value;
-    o.loss_scale = loss_scale;
-    return o;
-}
-
-nopt_grad_status status_of(nopt_optimizer* optimizer) {
-    nopt_grad_status s = {};
-    s.struct_size = sizeof s;
-    NOPT_EXPECT_OK(nopt_stream_synchronize(test_backend, 0, nullptr));
-    NOPT_EXPECT_OK(nopt_optimizer_get_grad_status(optimizer, &s));
-    return s;
-}
-
 nopt_step_state state_of(nopt_optimizer* optimizer) {
     nopt_step_state s = {};
     s.struct_size = sizeof s;
@@ -218,7 +198,7 @@ TEST(Gradients, OptionsAreChecked) {
         EXPECT_EQ(expected, nopt_optimizer_set_grad_options(model.optimizer, &o));
         EXPECT_NE(nullptr, strstr(nopt_last_error_message(), words)) << nopt_last_error_message();
     };
-    for (const double bad : {-1.0, static_cast<double>(NAN), static_cast<double>(INFINITY)}) {
+    for (const double bad : {-2.0, static_cast<double>(NAN), static_cast<double>(INFINITY)}) {
         nopt_grad_options o = grad_options(0.0, 0.0, bad, false);
         refused(NOPT_ERROR_INVALID_ARGUMENT, "options->loss_scale is", o);
         o = grad_options(1.0, 1.0, 0.0, false);
@@ -255,12 +235,40 @@ TEST(Gradients, OptionsAreChecked) {
     }
     NOPT_ASSERT_OK(nopt_optimizer_set_grad_options(model.optimizer, nullptr));
     NOPT_ASSERT_OK(model.step(defaults("adam")));
+}
 
-    DimerModel dimer("adam", {4});
-    dimer.new_gradients();
-    NOPT_ASSERT_OK(nopt_optimizer_set_grad_options(dimer.optimizer, &o));
-    EXPECT_EQ(NOPT_ERROR_UNSUPPORTED, dimer.dimer_step(dimer_defaults(), defaults("adam")));
-    EXPECT_NE(nullptr, strstr(nopt_last_error_message(), "nopt_grad_options")) << nopt_last_error_message();
+// A scale of its own for each step, on the device where that counts.
+TEST(Gradients, TheLossScaleCanBeOnTheDevice) {
+    const nopt_hyperparams h = defaults("adam");
+    Model model("adam", {700, 3});
+    Model twin("adam", {700, 3});
+    nopt_grad_options o = grad_options(0.5, 0.0, NOPT_LOSS_SCALE_ON_DEVICE, true);
+    NOPT_ASSERT_OK(nopt_optimizer_set_grad_options(model.optimizer, &o));
+    model.new_gradients();
+    EXPECT_EQ(NOPT_ERROR_INVALID_STATE, nopt_optimizer_set_loss_scale(model.optimizer, 2.0, nullptr));
+    EXPECT_NE(nullptr, strstr(nopt_last_error_message(), "nopt_optimizer_set_capturable")) << nopt_last_error_message();
+    for (Model* const one : {&model, &twin}) {
+        NOPT_ASSERT_OK(nopt_optimizer_set_capturable(one->optimizer, 1, nullptr));
+    }
+    EXPECT_EQ(NOPT_ERROR_INVALID_STATE, model.step(h));  // none was set
+    EXPECT_NE(nullptr, strstr(nopt_last_error_message(), "nopt_optimizer_set_loss_scale")) << nopt_last_error_message();
+    for (const double bad : {0.0, -1.0, static_cast<double>(NAN), static_cast<double>(INFINITY)}) {
+        EXPECT_EQ(NOPT_ERROR_INVALID_ARGUMENT, nopt_optimizer_set_loss_scale(model.optimizer, bad, nullptr)) << bad;
+    }
+    EXPECT_EQ(NOPT_ERROR_INVALID_ARGUMENT, nopt_optimizer_set_loss_scale(nullptr, 1.0, nullptr));
+    twin.new_gradients();
+    for (const double scale : {1024.0, 3.0, 0.125}) {
+        o.loss_scale = scale;
+        NOPT_ASSERT_OK(nopt_optimizer_set_grad_options(twin.optimizer, &o));
+        NOPT_ASSERT_OK(nopt_optimizer_set_loss_scale(model.optimizer, scale, nullptr));
+        for (Model* const one : {&model, &twin}) {
+            NOPT_ASSERT_OK(one->step(h));
+            one->new_gradients();
+        }
+        EXPECT_EQ(status_of(twin.optimizer).norm, status_of(model.optimizer).norm) << scale;
+        ASSERT_TRUE(same_bits(twin.all_values(), model.all_values())) << scale;
+    }
+    EXPECT_EQ(3, state_of(model.optimizer).step);
 }
 
 }  // namespace

@@ -486,7 +486,7 @@ NOPT_API nopt_status nopt_optimizer_step(nopt_optimizer* optimizer, const nopt_h
 
 /* ---- gradients ---- */
 
-/** What a step makes of the gradients before anything else. */
+/** What a step makes of the gradients; a dimer's step, see there, of the corrected ones. */
 typedef enum nopt_grad_flag NOPT_INT32 {
     /** Multiply all gradients with min(1, max_norm / (norm + 1e-6)), norm being that of all of them together; as
      * torch.nn.utils.clip_grad_norm_ (Pascanu et al. 2013). */
@@ -495,10 +495,14 @@ typedef enum nopt_grad_flag NOPT_INT32 {
     NOPT_GRAD_CLIP_VALUE = 2,
     /**
      * Skip the step if any gradient is not finite: nothing is written and the step is not counted. Decided on the
-     * device, so that on CUDA the device has to count: see nopt_optimizer_set_capturable.
+     * device, so that on CUDA the device has to count: see nopt_optimizer_set_capturable. (Of a dimer's update, PARAM
+     * is theta again.)
      */
     NOPT_GRAD_SKIP_NONFINITE = 4
 } nopt_grad_flag;
+
+/** nopt_grad_options.loss_scale of capturable optimizers: that of nopt_optimizer_set_loss_scale. */
+#define NOPT_LOSS_SCALE_ON_DEVICE (-1.0)
 
 /** Options of the gradients; see nopt_grad_flag. A field whose flag is not set must be 0. */
 typedef struct nopt_grad_options {
@@ -511,7 +515,8 @@ typedef struct nopt_grad_options {
     double max_value;
     /**
      * The gradients are those of the loss times this number: they are divided by it first (in one multiplication with
-     * the clip coefficient, rounded once; the norm is that of divided ones). > 0 and finite; 0 stands for 1.
+     * the clip coefficient, rounded once; the norm is that of divided ones). > 0 and finite; 0 stands for 1. Or
+     * NOPT_LOSS_SCALE_ON_DEVICE.
      */
     double loss_scale;
 } nopt_grad_options;
@@ -531,16 +536,23 @@ typedef struct nopt_grad_status {
 
 /**
  * Sets what later steps make of the gradients. With CLIP_NORM or SKIP_NONFINITE a step reads the gradients once more
- * before, 4 bytes an element, and on CUDA takes three more launches; still nothing waits for the host. Not with dimers
- * yet: their steps are NOPT_ERROR_UNSUPPORTED then. Captured steps keep the options of the capture.
+ * before, 4 bytes an element, and on CUDA takes three more launches; still nothing waits for the host. A dimer's step
+ * has the norm from the pass that it takes anyway, and its launches are two more. Captured steps keep the options of
+ * the capture, but for NOPT_LOSS_SCALE_ON_DEVICE.
  * @param options Null: nothing, as at first.
  */
 NOPT_API nopt_status nopt_optimizer_set_grad_options(nopt_optimizer* optimizer, const nopt_grad_options* options);
 
 /**
+ * Sets the loss scale of a capturable optimizer's steps with NOPT_LOSS_SCALE_ON_DEVICE, in stream order, for those
+ * captured already, too. Within a dimer's update leave it as it is. @param loss_scale > 0 and finite.
+ */
+NOPT_API nopt_status nopt_optimizer_set_loss_scale(nopt_optimizer* optimizer, double loss_scale, void* stream);
+
+/**
  * For norms over several optimizers or ranks: sums up the squares of all gradients and stops. The host adds the sums
- * up, in stream order, and the next step goes on from there. (On CPU the sum is there on return.)
- * NOPT_ERROR_INVALID_STATE: the options need no sum.
+ * up, in stream order, and the next step goes on from there. (On CPU the sum is there on return.) Not for steps of a
+ * dimer: see nopt_dimer_sum. NOPT_ERROR_INVALID_STATE: the options need no sum.
  */
 NOPT_API nopt_status nopt_optimizer_sum_grads(nopt_optimizer* optimizer, void* stream);
 
@@ -579,6 +591,20 @@ NOPT_API nopt_status nopt_optimizer_get_grad_status(const nopt_optimizer* optimi
  *     g <- g + alpha (g . N) N where C < 0, else g           with NOPT_DIMER_CORRECTION_ESCAPE
  *
  * and the rule runs on g. Where the loss is maximized, C and the sense of rotation are those of its negative.
+ *
+ * With nopt_grad_options, g and g2 are both those of loss_scale times the loss, and what is said above is said of g and
+ * g2 divided by it: it changes neither C nor N nor the status. None of it sees clipping; the corrected gradient does.
+ * With G and D = G2 - G what GRAD and its like hold, in float, and c the clip coefficient of the norm of G / loss_scale
+ * (of all tensors, whatever the scopes), the rule runs on
+ *
+ *     clip(factor * (G - a N)), factor = c / loss_scale and a = alpha (G . N) (or what ESCAPE makes of it),
+ *
+ * where factor and a are computed in double and rounded to float once, and clip is that of CLIP_VALUE: it bounds what
+ * the rule gets, the correction included. |G|^2 comes from the pass that sums up G . N; with per-tensor scopes it is
+ * added up over them. With SKIP_NONFINITE a step is skipped if a G or a D that the step itself reads is not finite:
+ * theta, states and the step count, DIRECTION, the curvatures and the status are then as they were before the call
+ * (PARAM as before nopt_dimer_displace, DIRECTION as rotations of the update have left it, which refuse what is not
+ * finite), and the update has ended.
  *
  * Degenerate input: if the turned direction is 0 or not finite, or a gradient holds a NaN or an infinity, the scope
  * keeps its N and its curvature, the rule runs on g itself, and the status says NOPT_DIMER_STATUS_ROTATION_REFUSED. If
@@ -725,7 +751,8 @@ NOPT_API nopt_status nopt_dimer_rotate(nopt_dimer* dimer, const nopt_dimer_optio
  * One step of the optimizer on corrected gradients, see nopt_optimizer_step. Ends an update, if there is one: turns N
  * and steps from the backed up theta, so that PARAM needs no restoring. Two passes and a small one on CUDA: 12 + 40
  * bytes an element for the Adam family (16 + 40 for the optimal angle), 8 + 32 without an update.
- * NOPT_ERROR_INVALID_STATE: the optimal angle needs a nopt_dimer_rotate first.
+ * NOPT_ERROR_INVALID_STATE: the optimal angle needs a nopt_dimer_rotate first; the loss scale, or whether the norm is
+ * needed, is not as the update's rotations had it.
  */
 NOPT_API nopt_status nopt_dimer_step(nopt_dimer* dimer, const nopt_dimer_options* options,
                                      const nopt_hyperparams* hyperparams, void* stream);
@@ -738,7 +765,8 @@ NOPT_API nopt_status nopt_dimer_restore(nopt_dimer* dimer, void* stream);
  * (in stream order, with its own engine), and the next call of that pass goes on from there, with all buffers as they
  * were. Every sum is a binary tree
  * over chunks of 16384 elements, in the order of the tensors: ranks that hold aligned subtrees get the bits that one
- * rank with all the tensors would.
+ * rank with all the tensors would. What nopt_grad_options need of the norm is among the sums: with them clipping and
+ * skipping are the same on all ranks. Set them before.
  * @param pass What the coming call is.
  */
 NOPT_API nopt_status nopt_dimer_sum(nopt_dimer* dimer, nopt_dimer_pass pass, void* stream);

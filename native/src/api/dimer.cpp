@@ -25,7 +25,9 @@ struct nopt_dimer {
     bool grad_is_backed_up;      // of the update
     nopt_dimer_options options;  // that it began with
     int32_t maximize;            // as the update's rotations had it, or -1 before the first
+    GradInput grads;             // ... and these
     int32_t summed_pass;         // the nopt_dimer_pass whose sums are there, or -1
+    bool sums_have_norm;         // ... with g.g
 };
 
 namespace {
@@ -100,7 +102,7 @@ void require_phase_theta(const nopt_dimer& dimer, const char* function) {
 }
 
 // Within an update, what its first displacement and rotations depended on must stay.
-void require_same_update(const nopt_dimer& dimer, const nopt_dimer_options& o, uint32_t flags) {
+void require_same_update(const nopt_dimer& dimer, const nopt_dimer_options& o, uint32_t flags, const GradInput& grads) {
     if (dimer.phase == kAtTheta) {
         return;
     }
@@ -109,8 +111,11 @@ void require_same_update(const nopt_dimer& dimer, const nopt_dimer_options& o, u
                           : o.displacement != dimer.options.displacement ? "options->displacement"
                                                                          : nullptr;
     const int32_t maximize = (flags & NOPT_FLAG_MAXIMIZE) != 0 ? 1 : 0;
-    if (dimer.maximize >= 0 && dimer.maximize != maximize) {
-        changed = "NOPT_FLAG_MAXIMIZE";
+    if (dimer.maximize >= 0) {
+        changed = dimer.maximize != maximize                   ? "NOPT_FLAG_MAXIMIZE"
+                  : dimer.grads.loss_scale != grads.loss_scale ? "nopt_grad_options.loss_scale"
+                  : needs_sum(dimer.grads) != needs_sum(grads) ? "the need of nopt_grad_options for the norm"
+                                                               : changed;
     }
     if (changed != nullptr) {
         throw Error(NOPT_ERROR_INVALID_STATE,
@@ -121,14 +126,16 @@ void require_same_update(const nopt_dimer& dimer, const nopt_dimer_options& o, u
 
 // Of the next rotate or step. `options` may be null where only the kind of sums matters.
 DimerPass make_pass(const nopt_dimer& dimer, DimerDecision decision, const nopt_dimer_options* o, uint32_t flags,
-                    int64_t step) {
+                    const GradInput& grads, int64_t step) {
     DimerPass pass = {
-        *dimer.data, decision, {}, NOPT_ROLE_GRAD, NOPT_ROLE_GRAD_DISPLACED, dimer.optimizer->counter.get()};
+        *dimer.data,     decision, {}, NOPT_ROLE_GRAD, NOPT_ROLE_GRAD_DISPLACED, dimer.optimizer->counter.get(),
+        needs_sum(grads)};
     if (dimer.phase != kAtTheta && dimer.grad_is_backed_up) {
         pass.grad = NOPT_ROLE_GRAD_BACKUP;
         pass.displaced = NOPT_ROLE_GRAD;
     }
     pass.input.step = step;
+    pass.input.loss_scale = grads.loss_scale;
     if (o != nullptr) {
         pass.input.displacement = o->displacement;
         pass.input.toward_maximum = o->rotation == NOPT_DIMER_ROTATION_MAXIMUM_CURVATURE;
@@ -170,14 +177,24 @@ void require_roles(const ParamSet& set, const DimerPass& pass) {
     }
 }
 
+// Sums that the host has added up over ranks are not to be replaced by this rank's own.
+void require_norm_in_sums(const nopt_dimer& dimer, const DimerPass& pass) {
+    if (pass.with_norm && dimer.summed_pass == NOPT_DIMER_PASS_STEP && !dimer.sums_have_norm) {
+        throw Error(NOPT_ERROR_INVALID_STATE,
+                    "nopt_dimer_sum came before nopt_grad_options that need the norm, and has left it out; call it "
+                    "again");
+    }
+}
+
 // The first pass, or what is left of it.
-void sum_and_decide(nopt_dimer& dimer, ParamSet& set, const DimerPass& pass, nopt_dimer_pass kind, void* stream) {
+void sum_and_decide(nopt_dimer& dimer, ParamSet& set, const DimerPass& pass, nopt_dimer_pass kind, bool decides,
+                    void* stream) {
     const bool has_sums = dimer.summed_pass == kind;
     dimer.summed_pass = -1;
-    if (has_sums) {
+    if (!has_sums) {
+        set.backend.dimer_sum(set, pass, decides, stream);
+    } else if (decides) {
         set.backend.dimer_decide(set, pass, stream);
-    } else {
-        set.backend.dimer_sum(set, pass, true, stream);
     }
 }
 
@@ -260,9 +277,10 @@ nopt_status nopt_dimer_normalize_direction(nopt_dimer* dimer, void* stream) {
         Call call(dimer, stream);
         require_phase_theta(*dimer, "nopt_dimer_normalize_direction");
         require_role(call.set(), NOPT_ROLE_DIRECTION, "the dimer");
-        const DimerPass pass = make_pass(*dimer, kDecideNormalize, nullptr, 0, dimer->optimizer->steps_taken());
+        const DimerPass pass =
+            make_pass(*dimer, kDecideNormalize, nullptr, 0, kNoGradInput, dimer->optimizer->steps_taken());
         call.begin();
-        sum_and_decide(*dimer, call.set(), pass, NOPT_DIMER_PASS_NORMALIZE, stream);
+        sum_and_decide(*dimer, call.set(), pass, NOPT_DIMER_PASS_NORMALIZE, true, stream);
         call.set().backend.dimer_scale(call.set(), pass, stream);
     });
 }
@@ -308,20 +326,23 @@ nopt_status nopt_dimer_rotate(nopt_dimer* dimer, const nopt_dimer_options* optio
             throw Error(NOPT_ERROR_INVALID_STATE,
                         "nopt_dimer_rotate: the parameters are not displaced; call nopt_dimer_displace first");
         }
-        require_same_update(*dimer, o, h.flags);
+        const GradInput grads = prepare_grads(*dimer->optimizer);
+        require_same_update(*dimer, o, h.flags, grads);
         const bool optimal = o.angle == NOPT_DIMER_ANGLE_OPTIMAL;
         const DimerDecision decision = !optimal                          ? kDecideRotate
                                        : dimer->phase == kAlongDirection ? kDecidePlane
                                                                          : kDecideOptimizeAgain;
-        const DimerPass pass = make_pass(*dimer, decision, &o, h.flags, dimer->optimizer->steps_taken() + 1);
+        const DimerPass pass = make_pass(*dimer, decision, &o, h.flags, grads, dimer->optimizer->steps_taken() + 1);
         require_roles(set, pass);
+        require_norm_in_sums(*dimer, pass);
         call.begin();
-        sum_and_decide(*dimer, set, pass, NOPT_DIMER_PASS_STEP, stream);
+        sum_and_decide(*dimer, set, pass, NOPT_DIMER_PASS_STEP, true, stream);
         if (set.total > 0) {
             set.backend.dimer_turn(set, pass, stream);
         }
         dimer->phase = optimal ? kAlongRotationDirection : kAlongDirection;
         dimer->maximize = (h.flags & NOPT_FLAG_MAXIMIZE) != 0 ? 1 : 0;
+        dimer->grads = grads;
     });
 }
 
@@ -332,12 +353,13 @@ nopt_status nopt_dimer_step(nopt_dimer* dimer, const nopt_dimer_options* options
         ParamSet& set = call.set();
         const nopt_dimer_options o = read_options(options);
         const PreparedStep step = prepare_step(*dimer->optimizer, hyperparams);
-        if (dimer->optimizer->grads != nullptr) {
-            throw Error(NOPT_ERROR_UNSUPPORTED,
-                        "nopt_dimer_step: the optimizer has nopt_grad_options, which dimers do not know yet; call "
-                        "nopt_optimizer_set_grad_options with null");
+        if (dimer->optimizer->grads_are_summed) {
+            throw Error(
+                NOPT_ERROR_INVALID_STATE,
+                "nopt_dimer_step: nopt_optimizer_sum_grads is for steps of the optimizer itself, a dimer's norm "
+                "is in the sums of nopt_dimer_sum; set nopt_grad_options to null and anew");
         }
-        require_same_update(*dimer, o, step.input.flags);
+        require_same_update(*dimer, o, step.input.flags, step.grads);
         const bool optimal = o.angle == NOPT_DIMER_ANGLE_OPTIMAL;
         if (dimer->phase == kAlongDirection && optimal) {
             throw Error(NOPT_ERROR_INVALID_STATE,
@@ -346,10 +368,13 @@ nopt_status nopt_dimer_step(nopt_dimer* dimer, const nopt_dimer_options* options
         const DimerDecision decision = dimer->phase == kAtTheta ? kDecideProject
                                        : optimal                ? kDecideOptimize
                                                                 : kDecideRotate;
-        const DimerPass pass = make_pass(*dimer, decision, &o, step.input.flags, dimer->optimizer->steps_taken() + 1);
+        const DimerPass pass =
+            make_pass(*dimer, decision, &o, step.input.flags, step.grads, dimer->optimizer->steps_taken() + 1);
         require_roles(set, pass);
+        require_norm_in_sums(*dimer, pass);
         call.begin();
-        sum_and_decide(*dimer, set, pass, NOPT_DIMER_PASS_STEP, stream);
+        // Where the norm is needed, the step decides on all gradients first, and on the scopes only if it is taken.
+        sum_and_decide(*dimer, set, pass, NOPT_DIMER_PASS_STEP, !pass.with_norm, stream);
         run_step(*dimer->optimizer, step, &pass, stream);
         dimer->phase = kAtTheta;
         set.displaced_by = nullptr;
@@ -390,7 +415,8 @@ nopt_status nopt_dimer_sum(nopt_dimer* dimer, nopt_dimer_pass pass, void* stream
         } else {
             require_phase_theta(*dimer, "nopt_dimer_sum of NOPT_DIMER_PASS_NORMALIZE");
         }
-        const DimerPass sums = make_pass(*dimer, decision, nullptr, 0, dimer->optimizer->steps_taken());
+        const DimerPass sums =
+            make_pass(*dimer, decision, nullptr, 0, dimer->optimizer->grad_input, dimer->optimizer->steps_taken());
         if (decision == kDecideNormalize) {
             require_role(call.set(), NOPT_ROLE_DIRECTION, "the dimer");
         } else {
@@ -400,6 +426,7 @@ nopt_status nopt_dimer_sum(nopt_dimer* dimer, nopt_dimer_pass pass, void* stream
         dimer->summed_pass = -1;
         call.set().backend.dimer_sum(call.set(), sums, false, stream);
         dimer->summed_pass = pass;
+        dimer->sums_have_norm = sums.with_norm;
     });
 }
 

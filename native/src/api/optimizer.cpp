@@ -124,7 +124,9 @@ GradInput read_grad_options(const nopt_grad_options* options) {
     }
     check_above_0((o.flags & NOPT_GRAD_CLIP_NORM) != 0, o.max_norm, DBL_MAX, "max_norm", "NOPT_GRAD_CLIP_NORM");
     check_above_0((o.flags & NOPT_GRAD_CLIP_VALUE) != 0, o.max_value, FLT_MAX, "max_value", "NOPT_GRAD_CLIP_VALUE");
-    check_above_0(o.loss_scale != 0.0, o.loss_scale, DBL_MAX, "loss_scale", "");
+    if (o.loss_scale != NOPT_LOSS_SCALE_ON_DEVICE) {
+        check_above_0(o.loss_scale != 0.0, o.loss_scale, DBL_MAX, "loss_scale", "");
+    }
     return {o.max_norm, o.max_value, o.loss_scale == 0.0 ? 1.0 : o.loss_scale,
             (o.flags & NOPT_GRAD_SKIP_NONFINITE) != 0 ? 1 : 0};
 }
@@ -135,6 +137,24 @@ namespace nopt {
 
 nopt_hyperparams read_hyperparams(const OptimizerState& optimizer, const nopt_hyperparams* hyperparams) {
     return checked_hyperparams(optimizer, hyperparams);
+}
+
+GradInput prepare_grads(const OptimizerState& optimizer) {
+    GradInput grads = optimizer.grad_input;
+    if (grads.skips != 0 && optimizer.set->kind == NOPT_BACKEND_CUDA && optimizer.counter == nullptr) {
+        throw Error(NOPT_ERROR_INVALID_STATE,
+                    "NOPT_GRAD_SKIP_NONFINITE on CUDA: the device decides, so it has to count the steps; call "
+                    "nopt_optimizer_set_capturable first");
+    }
+    if (grads.loss_scale == NOPT_LOSS_SCALE_ON_DEVICE) {
+        if (!optimizer.has_loss_scale) {
+            throw Error(NOPT_ERROR_INVALID_STATE,
+                        "the loss scale is NOPT_LOSS_SCALE_ON_DEVICE (-1), but none was set; call "
+                        "nopt_optimizer_set_loss_scale of a capturable optimizer first");
+        }
+        grads.loss_scale = optimizer.counter == nullptr ? optimizer.loss_scale : grads.loss_scale;
+    }
+    return grads;
 }
 
 PreparedStep prepare_step(const OptimizerState& optimizer, const nopt_hyperparams* hyperparams) {
@@ -165,6 +185,7 @@ PreparedStep prepare_step(const OptimizerState& optimizer, const nopt_hyperparam
     step.input.rounding_seed = h.rounding_seed;
     step.input.grad_factor = 1.0;
     step.input.max_grad = static_cast<double>(INFINITY);
+    step.grads = prepare_grads(optimizer);
     step.next = optimizer.state;
     advance(step.next, step.input, (rule.traits.hyperparams & NOPT_HYPERPARAM_BETAS_EPS) != 0);
     return step;
@@ -178,11 +199,11 @@ void run_step(OptimizerState& optimizer, const PreparedStep& step, const DimerPa
     }
     bool taken = true;
     if (optimizer.grads != nullptr) {
-        if (needs_sum(optimizer.grad_input) && !optimizer.grads_are_summed) {
+        if (needs_sum(step.grads) && !optimizer.grads_are_summed && dimer == nullptr) {
             set.backend.sum_grads(set, *optimizer.grads, stream);
         }
         optimizer.grads_are_summed = false;
-        const GradPass grads = {*optimizer.grads, optimizer.grad_input};
+        const GradPass grads = {*optimizer.grads, step.grads};
         taken = set.backend.step(set, optimizer.rule, step.input, counter, &grads, dimer, stream);
     } else if (set.total > 0 || counter != nullptr) {
         set.backend.step(set, optimizer.rule, step.input, counter, nullptr, dimer, stream);
@@ -311,6 +332,7 @@ nopt_status nopt_optimizer_set_capturable(nopt_optimizer* optimizer, int32_t cap
         }
         own.capturable = capturable != 0;
         own.has_lr = false;
+        own.has_loss_scale = false;
     });
 }
 
@@ -334,6 +356,28 @@ nopt_status nopt_optimizer_set_lr(nopt_optimizer* optimizer, double lr, void* st
     });
 }
 
+nopt_status nopt_optimizer_set_loss_scale(nopt_optimizer* optimizer, double loss_scale, void* stream) {
+    return guarded([&] {
+        require_not_null(optimizer, "optimizer");
+        if (!(loss_scale > 0.0 && loss_scale <= DBL_MAX)) {
+            throw Error(NOPT_ERROR_INVALID_ARGUMENT, "loss_scale is %g; it must be > 0 and finite", loss_scale);
+        }
+        OptimizerState& own = *optimizer->state;
+        const UseGuard guard(*own.set);
+        check_stream(own.set->kind, stream);
+        if (!own.capturable) {
+            throw Error(NOPT_ERROR_INVALID_STATE,
+                        "nopt_optimizer_set_loss_scale: the optimizer is not capturable; call "
+                        "nopt_optimizer_set_capturable first, or set nopt_grad_options.loss_scale");
+        }
+        if (own.counter != nullptr) {
+            own.counter->set_loss_scale(loss_scale, stream);
+        }
+        own.loss_scale = loss_scale;
+        own.has_loss_scale = true;
+    });
+}
+
 nopt_status nopt_optimizer_set_grad_options(nopt_optimizer* optimizer, const nopt_grad_options* options) {
     return guarded([&] {
         require_not_null(optimizer, "optimizer");
@@ -341,6 +385,7 @@ nopt_status nopt_optimizer_set_grad_options(nopt_optimizer* optimizer, const nop
         const UseGuard guard(*own.set);
         if (options == nullptr) {
             own.grads.reset();
+            own.grad_input = kNoGradInput;
             own.grads_are_summed = false;
             return;
         }
@@ -414,13 +459,6 @@ nopt_status nopt_optimizer_step(nopt_optimizer* optimizer, const nopt_hyperparam
         if (set.displaced_by != nullptr) {
             throw Error(NOPT_ERROR_INVALID_STATE,
                         "a dimer has displaced the parameters; call its nopt_dimer_step or nopt_dimer_restore");
-        }
-        const OptimizerState& own = *optimizer->state;
-        if (own.grads != nullptr && own.grad_input.skips != 0 && set.kind == NOPT_BACKEND_CUDA &&
-            own.counter == nullptr) {
-            throw Error(NOPT_ERROR_INVALID_STATE,
-                        "NOPT_GRAD_SKIP_NONFINITE on CUDA: the device decides, so it has to count the steps; call "
-                        "nopt_optimizer_set_capturable first");
         }
         run_step(*optimizer->state, prepare_step(*optimizer->state, hyperparams), nullptr, stream);
     });

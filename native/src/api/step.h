@@ -8,7 +8,11 @@ namespace nopt {
 struct PreparedStep {
     StepInput input;
     nopt_step_state next;  // to be stored when the step is on its way
+    GradInput grads;
 };
+
+// What a step, or a dimer's rotation, makes of the gradients now. Throws where it cannot.
+GradInput prepare_grads(const OptimizerState& optimizer);
 
 // Throws for what the optimizer's rule does not know or finds out of range.
 nopt_hyperparams read_hyperparams(const OptimizerState& optimizer, const nopt_hyperparams* hyperparams);

@@ -25,6 +25,7 @@ struct StepCounter {
     // Waits for the device.
     virtual void write(const nopt_step_state& state) = 0;
     virtual void set_lr(double lr, void* stream) = 0;
+    virtual void set_loss_scale(double loss_scale, void* stream) = 0;
 };
 
 // What a backend keeps for one dimer: the sums and the state of its scopes.
@@ -40,6 +41,7 @@ struct DimerPass {
     nopt_role grad;        // where g is
     nopt_role displaced;   // where the gradient at the displaced parameters is
     StepCounter* counter;  // null: input.step is the step; else it is counted from the counter's
+    bool with_norm;        // whether the options of the gradients need g.g
 };
 
 // What a backend keeps of the gradients' options: their sum and what became of them.
@@ -88,7 +90,9 @@ public:
     // One step over all tensors of the set; every role of the rule's variant is bound. With a dimer, whose scopes have
     // decided, g is turned into the corrected gradient on the way, and where N turns theta comes from the backup.
     // With `grads`, whose sum is there if it is needed, they are scaled and clipped, and the step may be skipped.
-    // A counter counts a step that is not. Returns false if the host knows that it was skipped.
+    // A counter counts a step that is not. With both, and a sum that is needed, the dimer's sums have it, and its
+    // scopes decide here, unless the step is skipped: then theta is brought back from its backup.
+    // Returns false if the host knows that it was skipped.
     virtual bool step(ParamSet& set, int rule, const StepInput& input, StepCounter* counter, const GradPass* grads,
                       const DimerPass* dimer, void* stream) = 0;
 

@@ -81,11 +81,13 @@ struct OptimizerState {
     int rule;
     nopt_step_state state;  // unless `counter` has it
     bool capturable = false;
-    bool has_lr = false;  // that of NOPT_LR_ON_DEVICE
-    double lr = 0.0;      // ... where the host counts
+    bool has_lr = false;          // that of NOPT_LR_ON_DEVICE
+    double lr = 0.0;              // ... where the host counts
+    bool has_loss_scale = false;  // that of NOPT_LOSS_SCALE_ON_DEVICE
+    double loss_scale = 1.0;      // ... where the host counts
     std::unique_ptr<StepCounter> counter;
     std::unique_ptr<GradData> grads;  // null: no options
-    GradInput grad_input = {};
+    GradInput grad_input = kNoGradInput;
     bool grads_are_summed = false;  // for the next step
 
     // What the steps of dimer passes are counted from.

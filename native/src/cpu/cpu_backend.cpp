@@ -355,8 +355,8 @@ struct StepBody {
 };
 
 // The sums of a chunk whose gradients have 16 bits.
-void sum_halves(const ParamSet& set, DimerDecision decision, nopt_role grad_role, nopt_role displaced_role,
-                const CpuIsa& isa, size_t tensor, int64_t begin, DimerArgs args, Sums& sums) {
+void sum_halves(const ParamSet& set, DimerDecision decision, DimerSums kind, nopt_role grad_role,
+                nopt_role displaced_role, const CpuIsa& isa, size_t tensor, int64_t begin, DimerArgs args, Sums& sums) {
     float grad[kChunkElements];
     float displaced[kChunkElements];
     const auto to_float = isa.convert->to_float[set.dtype(grad_role, tensor)];
@@ -366,13 +366,14 @@ void sum_halves(const ParamSet& set, DimerDecision decision, nopt_role grad_role
         to_float(static_cast<const uint16_t*>(set.pointer(displaced_role, tensor)) + begin, args.count, displaced);
         args.displaced = displaced;
     }
-    isa.dimer->sums[sums_for(decision)](args, sums);
+    isa.dimer->sums[kind](args, sums);
 }
 
 // The sums of all chunks.
-void sum_chunks(const ParamSet& set, DimerDecision decision, nopt_role grad, nopt_role displaced,
+void sum_chunks(const ParamSet& set, DimerDecision decision, bool with_norm, nopt_role grad, nopt_role displaced,
                 std::vector<Sums>& chunk_sums) {
     const CpuIsa& isa = selected_cpu_isa();
+    const DimerSums kind = sums_for(decision, with_norm);
     for_each_elements(set, [&](size_t tensor, int64_t begin, int64_t end, int64_t chunk) {
         for (int64_t at = begin; at < end; at += kChunkElements, ++chunk) {
             Sums& sums = chunk_sums[static_cast<size_t>(chunk)];
@@ -383,9 +384,9 @@ void sum_chunks(const ParamSet& set, DimerDecision decision, nopt_role grad, nop
             const int64_t count = end - at < kChunkElements ? end - at : kChunkElements;
             const DimerArgs args = dimer_args(set, grad, displaced, tensor, at, count);
             if (set.dtype(grad, tensor) == NOPT_DTYPE_FLOAT32 || decision == kDecideNormalize) {
-                isa.dimer->sums[sums_for(decision)](args, sums);
+                isa.dimer->sums[kind](args, sums);
             } else {
-                sum_halves(set, decision, grad, displaced, isa, tensor, at, args, sums);
+                sum_halves(set, decision, kind, grad, displaced, isa, tensor, at, args, sums);
             }
         }
     });
@@ -503,12 +504,24 @@ public:
     }
 
     bool step(ParamSet& set, int rule, const StepInput& input, StepCounter*, const GradPass* grads,
-              const DimerPass* dimer, void*) override {
+              const DimerPass* dimer, void* stream) override {
         StepInput own = input;
         if (grads != nullptr) {
             CpuGrads& data = static_cast<CpuGrads&>(grads->data);
-            if (!decide_gradients(grads->input, data.sums.value[0], own, data.reading)) {
+            double sum = data.sums.value[0];
+            double probe = sum;
+            const bool dimer_has_sum = dimer != nullptr && dimer->with_norm;
+            if (dimer_has_sum) {
+                sum_scopes(*dimer, sum, probe);
+            }
+            if (!decide_gradients(grads->input, sum, probe, own, data.reading)) {
+                if (dimer != nullptr && dimer->decision != kDecideProject) {
+                    dimer_restore(set, stream);
+                }
                 return false;
+            }
+            if (dimer_has_sum) {
+                dimer_decide(set, *dimer, stream);
             }
         }
         const CpuIsa& isa = selected_cpu_isa();
@@ -525,7 +538,7 @@ public:
 
     void sum_grads(ParamSet& set, GradData& grads, void*) override {
         CpuGrads& own = static_cast<CpuGrads&>(grads);
-        sum_chunks(set, kDecideNothing, NOPT_ROLE_GRAD, NOPT_ROLE_GRAD, own.chunk_sums);
+        sum_chunks(set, kDecideNothing, false, NOPT_ROLE_GRAD, NOPT_ROLE_GRAD, own.chunk_sums);
         own.sums = tree(own.chunk_sums.data(), static_cast<int64_t>(own.chunk_sums.size()));
     }
 
@@ -544,7 +557,7 @@ public:
     void dimer_sum(ParamSet& set, const DimerPass& pass, bool decides, void* stream) override {
         CpuDimer& dimer = dimer_of(pass);
         const CpuData& data = static_cast<const CpuData&>(*set.data);
-        sum_chunks(set, pass.decision, pass.grad, pass.displaced, dimer.chunk_sums);
+        sum_chunks(set, pass.decision, pass.with_norm, pass.grad, pass.displaced, dimer.chunk_sums);
         Sums* const chunks = dimer.chunk_sums.data();
         if (dimer.per_tensor) {
             for (size_t t = 0; t < set.counts.size(); ++t) {
@@ -645,6 +658,20 @@ public:
         for (DimerScope& scope : static_cast<CpuDimer&>(data).scopes) {
             scope.curvature = *curvature++;
         }
+    }
+
+private:
+    // Over all scopes.
+    static void sum_scopes(const DimerPass& pass, double& sum, double& probe) {
+        const CpuDimer& dimer = dimer_of(pass);
+        TreeSum squares;
+        squares.clear();
+        probe = 0.0;
+        for (size_t i = 0; i < dimer.scopes.size(); ++i) {
+            squares.add(grad_square(pass.decision, dimer.scopes[i], dimer.sums[i]));
+            probe += finite_probe(pass.decision, dimer.scopes[i], dimer.sums[i]);
+        }
+        sum = squares.total();
     }
 };
 

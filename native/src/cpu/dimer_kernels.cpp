@@ -62,17 +62,20 @@ struct GradNorm {
     }
 };
 
+template <bool kNorm>
 struct Project {
-    static constexpr int kSums = 1;
+    static constexpr int kSums = kNorm ? 2 : 1;
     static constexpr bool kGrad = true, kDisplaced = false, kDirection = true, kRotation = false;
     template <class T>
     NOPT_HD static void add(T (&sum)[kSums], const T& g, const T&, const T& n, const T&) {
         add_product(sum[0], g, n);
+        if constexpr (kNorm) add_product(sum[kProjectGradSquare], g, g);
     }
 };
 
+template <bool kNorm>
 struct Rotate {
-    static constexpr int kSums = 5;
+    static constexpr int kSums = kNorm ? 6 : 5;
     static constexpr bool kGrad = true, kDisplaced = true, kDirection = true, kRotation = false;
     template <class T>
     NOPT_HD static void add(T (&sum)[kSums], const T& g, const T& d, const T& n, const T&) {
@@ -81,6 +84,7 @@ struct Rotate {
         add_product(sum[2], n, n);
         add_product(sum[3], g, n);
         add_product(sum[4], g, d);
+        if constexpr (kNorm) add_product(sum[kRotateGradSquare], g, g);
     }
 };
 
@@ -273,7 +277,8 @@ void project(const DimerArgs& args, float correction, float* out_) {
 
 extern const DimerKernels NOPT_JOIN(dimer_kernels_, NOPT_CPU_ISA);
 const DimerKernels NOPT_JOIN(dimer_kernels_, NOPT_CPU_ISA) = {
-    {&chunk_sums<Norm>, &chunk_sums<Project>, &chunk_sums<Rotate>, &chunk_sums<Optimize>, &chunk_sums<GradNorm>},
+    {&chunk_sums<Norm>, &chunk_sums<Project<false>>, &chunk_sums<Rotate<false>>, &chunk_sums<Optimize>,
+     &chunk_sums<GradNorm>, &chunk_sums<Project<true>>, &chunk_sums<Rotate<true>>},
     &randomize,
     &scale,
     &displace,

@@ -62,8 +62,10 @@ const PrepareKernel kPrepareKernels[kRuleCount] = {
 using SumsKernel = void (*)(DimerTable, SumTable, Sums*);
 template <bool kHalves>
 const SumsKernel kSumsKernels[kDimerSumsCount] = {
-    &sums_kernel<kSumsNorm, false>, &sums_kernel<kSumsProject, kHalves>, &sums_kernel<kSumsRotate, kHalves>,
-    &sums_kernel<kSumsOptimize, kHalves>, &sums_kernel<kSumsGradNorm, kHalves>};
+    &sums_kernel<kSumsNorm, false>,        &sums_kernel<kSumsProject, kHalves>,
+    &sums_kernel<kSumsRotate, kHalves>,    &sums_kernel<kSumsOptimize, kHalves>,
+    &sums_kernel<kSumsGradNorm, kHalves>,  &sums_kernel<kSumsProjectNorm, kHalves>,
+    &sums_kernel<kSumsRotateNorm, kHalves>};
 
 int64_t blocks_for(int64_t count, int64_t per_block) { return (count + per_block - 1) / per_block; }
 
@@ -124,6 +126,12 @@ public:
     void set_lr(double lr, void* stream) override {
         const DeviceGuard guard(device_);
         launch("setting the learning rate", &set_lr_kernel, 1, 1, static_cast<cudaStream_t>(stream), step_.get(), lr);
+    }
+
+    void set_loss_scale(double loss_scale, void* stream) override {
+        const DeviceGuard guard(device_);
+        launch("setting the loss scale", &set_loss_scale_kernel, 1, 1, static_cast<cudaStream_t>(stream), step_.get(),
+               loss_scale);
     }
 
     DeviceStep* step() const { return step_.get(); }
@@ -348,8 +356,17 @@ public:
         GradDecision decision = {};
         if (grads != nullptr) {
             CudaGrads& own = static_cast<CudaGrads&>(grads->data);
-            decision = {grads->input, needs_sum(grads->input) ? own.sums.sums.get() : nullptr, own.reading.get(),
-                        own.published.device, own.skip.get()};
+            decision.input = grads->input;
+            decision.reading = own.reading.get();
+            decision.published = own.published.device;
+            decision.skip = own.skip.get();
+            if (needs_sum(grads->input)) {
+                const CudaDimer& sums = dimer == nullptr ? own.sums : dimer_of(*dimer);
+                decision.sums = sums.sums.get();
+                decision.scopes = sums.scopes.get();
+                decision.scope_count = sums.scope_count;
+                decision.decision = dimer == nullptr ? kDecideNothing : dimer->decision;
+            }
         }
         if (counter != nullptr || grads != nullptr || data.groups.size() > kFewGroups) {
             CudaStepCounter* const own = cuda_counter(counter);
@@ -369,8 +386,19 @@ public:
             }
             scalars.group_of_tensor = data.groups.size() == 1 ? nullptr : data.group_of_tensor.get();
         }
+        if (dimer != nullptr && dimer->with_norm) {
+            DecideTable table = decide_table(*dimer);
+            table.skip = decision.skip;
+            table.input.step -= counter == nullptr ? 0 : 1;  // it is counted already
+            decide_scopes(set, *dimer, table, stream);
+        }
         if (data.piece_count == 0) {
             return true;
+        }
+        if (grads != nullptr && grads->input.skips != 0 && dimer != nullptr && dimer->decision != kDecideProject) {
+            const auto kernel =
+                set.has_halves ? &dimer_if_kernel<RestoreElements<true>> : &dimer_if_kernel<RestoreElements<false>>;
+            launch_pieces("restoring", data, kernel, stream, dimer_table(set, nullptr), 0.0, decision.skip);
         }
 
         ElementwiseTable table = {};
@@ -402,7 +430,7 @@ public:
 
     void sum_grads(ParamSet& set, GradData& grads, void* stream) override {
         const DimerPass pass = {
-            static_cast<CudaGrads&>(grads).sums, kDecideNothing, {}, NOPT_ROLE_GRAD, NOPT_ROLE_GRAD, nullptr};
+            static_cast<CudaGrads&>(grads).sums, kDecideNothing, {}, NOPT_ROLE_GRAD, NOPT_ROLE_GRAD, nullptr, false};
         dimer_sum(set, pass, false, stream);
     }
 
@@ -419,7 +447,7 @@ public:
         CudaDimer& dimer = dimer_of(pass);
         const cudaStream_t stream = static_cast<cudaStream_t>(stream_pointer);
         if (data.sum_task_count > 0) {
-            const DimerSums kind = sums_for(pass.decision);
+            const DimerSums kind = sums_for(pass.decision, pass.with_norm);
             const SumsKernel kernel = set.has_halves ? kSumsKernels<true>[kind] : kSumsKernels<false>[kind];
             launch("summing up", kernel, data.grid(kernel, data.sum_task_count), kThreadsPerBlock, stream,
                    dimer_table(set, &pass), data.sum_table(), dimer.chunk_sums.get());
@@ -437,13 +465,7 @@ public:
 
     void dimer_decide(ParamSet& set, const DimerPass& pass, void* stream_pointer) override {
         const DeviceGuard guard(set.device);
-        CudaDimer& dimer = dimer_of(pass);
-        if (dimer.scope_count > 0) {
-            launch("deciding", &decide_kernel,
-                   set_data(set).grid(&decide_kernel, blocks_for(dimer.scope_count, kThreadsPerBlock)),
-                   kThreadsPerBlock, static_cast<cudaStream_t>(stream_pointer), decide_table(pass), dimer.scope_count,
-                   static_cast<const int64_t*>(dimer.first_chunk.get()), static_cast<const Sums*>(dimer.sums.get()));
-        }
+        decide_scopes(set, pass, decide_table(pass), static_cast<cudaStream_t>(stream_pointer));
     }
 
     void dimer_randomize(ParamSet& set, uint64_t seed, uint64_t first_element, void* stream) override {
@@ -561,8 +583,23 @@ private:
 
     static DecideTable decide_table(const DimerPass& pass) {
         CudaDimer& dimer = dimer_of(pass);
-        return {dimer.scopes.get(), dimer.published.device,
-                pass.counter == nullptr ? nullptr : cuda_counter(pass.counter)->step(), pass.input, pass.decision};
+        return {dimer.scopes.get(),
+                dimer.published.device,
+                pass.counter == nullptr ? nullptr : cuda_counter(pass.counter)->step(),
+                nullptr,
+                pass.input,
+                pass.decision};
+    }
+
+    static void decide_scopes(const ParamSet& set, const DimerPass& pass, const DecideTable& table,
+                              cudaStream_t stream) {
+        const CudaDimer& dimer = dimer_of(pass);
+        if (dimer.scope_count > 0) {
+            launch("deciding", &decide_kernel,
+                   set_data(set).grid(&decide_kernel, blocks_for(dimer.scope_count, kThreadsPerBlock)),
+                   kThreadsPerBlock, stream, table, dimer.scope_count,
+                   static_cast<const int64_t*>(dimer.first_chunk.get()), static_cast<const Sums*>(dimer.sums.get()));
+        }
     }
 
     template <class Elements>

@@ -34,6 +34,7 @@ struct DecideTable {
     DimerScope* scopes;
     Published<DimerReading>* published;
     const DeviceStep* step;  // null: the host counts
+    const int32_t* skip;     // not 0: nothing is decided; null: never
     DimerInput input;
     int32_t decision;  // a DimerDecision
 };
@@ -43,6 +44,9 @@ __device__ inline void decide_scope(const DecideTable& table, int64_t scope, con
     DimerInput input = table.input;
     if (table.step != nullptr) {
         input.step += table.step->state.step;
+        if (input.loss_scale == NOPT_LOSS_SCALE_ON_DEVICE) {
+            input.loss_scale = table.step->loss_scale;
+        }
     }
     DimerScope own = table.scopes[scope];
     decide(static_cast<DimerDecision>(table.decision), own, sums, input, empty);
@@ -53,6 +57,9 @@ __device__ inline void decide_scope(const DecideTable& table, int64_t scope, con
 __global__ void __launch_bounds__(kThreadsPerBlock)
     decide_kernel(const __grid_constant__ DecideTable table, int64_t scope_count, const int64_t* first_chunk,
                   const Sums* sums) {
+    if (table.skip != nullptr && *table.skip != 0) {
+        return;
+    }
     const int64_t stride = static_cast<int64_t>(gridDim.x) * kThreadsPerBlock;
     for (int64_t i = static_cast<int64_t>(blockIdx.x) * kThreadsPerBlock + threadIdx.x; i < scope_count; i += stride) {
         decide_scope(table, i, sums[i], first_chunk[i] == first_chunk[i + 1]);
@@ -76,14 +83,28 @@ __global__ void __launch_bounds__(kThreadsPerBlock)
 // Runs Elements over every piece. It is made from (table, piece, value), says whether its buffers are aligned alike,
 // and does one or some elements.
 template <class Elements>
-__global__ void __launch_bounds__(kThreadsPerBlock)
-    dimer_kernel(const __grid_constant__ DimerTable table, double value) {
+__device__ inline void run_elements(const DimerTable& table, double value) {
     using Wide = typename Elements::Wide;
     for_each_piece(table.set, [&](const Piece& piece) {
         Elements elements(table, piece, value);
         const int off = elements.offset();
         for_each_element<Wide>(piece.count, off, elements.aligned_like(off), elements);
     });
+}
+
+template <class Elements>
+__global__ void __launch_bounds__(kThreadsPerBlock)
+    dimer_kernel(const __grid_constant__ DimerTable table, double value) {
+    run_elements<Elements>(table, value);
+}
+
+// ... or over none.
+template <class Elements>
+__global__ void __launch_bounds__(kThreadsPerBlock)
+    dimer_if_kernel(const __grid_constant__ DimerTable table, double value, const int32_t* runs) {
+    if (*runs != 0) {
+        run_elements<Elements>(table, value);
+    }
 }
 
 __device__ inline const DimerScope& scope_of(const DimerTable& table, const Piece& piece) {

@@ -29,10 +29,13 @@ constexpr int64_t kWarpSumElements = kWarpLeaves * kLeafElements;
 // The values at one place of the buffers that the kind of sum reads; the rest is 0 and costs nothing.
 template <int Kind, bool kHalves>
 struct SumSource {
-    static constexpr int kSums = Kind == kSumsRotate ? 5 : Kind == kSumsOptimize ? 6 : 1;
+    static constexpr bool kNorm = Kind == kSumsProjectNorm || Kind == kSumsRotateNorm;
+    static constexpr bool kProject = Kind == kSumsProject || Kind == kSumsProjectNorm;
+    static constexpr bool kRotate = Kind == kSumsRotate || Kind == kSumsRotateNorm;
+    static constexpr int kSums = (kRotate ? 5 : Kind == kSumsOptimize ? 6 : 1) + (kNorm ? 1 : 0);
     static constexpr bool kGrad = Kind != kSumsNorm;
     static constexpr bool kDirection = Kind != kSumsGradNorm;
-    static constexpr bool kDisplaced = Kind == kSumsRotate || Kind == kSumsOptimize;
+    static constexpr bool kDisplaced = kRotate || Kind == kSumsOptimize;
     static constexpr bool kRotation = Kind == kSumsOptimize;
 
     Cells<kHalves> grad;
@@ -111,15 +114,21 @@ struct SumSource {
             sum[0] = fma(n, n, sum[0]);
         } else if constexpr (Kind == kSumsGradNorm) {
             sum[0] = fma(g, g, sum[0]);
-        } else if constexpr (Kind == kSumsProject) {
+        } else if constexpr (kProject) {
             sum[0] = fma(g, n, sum[0]);
+            if constexpr (kNorm) {
+                sum[kProjectGradSquare] = fma(g, g, sum[kProjectGradSquare]);
+            }
         } else {
             sum[0] = fma(d, n, sum[0]);
             sum[1] = fma(d, d, sum[1]);
-            if constexpr (Kind == kSumsRotate) {
+            if constexpr (kRotate) {
                 sum[2] = fma(n, n, sum[2]);
                 sum[3] = fma(g, n, sum[3]);
                 sum[4] = fma(g, d, sum[4]);
+                if constexpr (kNorm) {
+                    sum[kRotateGradSquare] = fma(g, g, sum[kRotateGradSquare]);
+                }
             } else {
                 sum[2] = fma(d, t, sum[2]);
                 sum[3] = fma(g, t, sum[3]);
@@ -129,16 +138,6 @@ struct SumSource {
         }
     }
 };
-
-// The tree over `Width` threads of a warp that are neighbours. Addition commutes, so all of them get the root's bits.
-template <int Width>
-__device__ inline double tree_of_threads(double value) {
-#pragma unroll
-    for (int distance = 1; distance < Width; distance *= 2) {
-        value += __shfl_xor_sync(0xffffffffu, value, distance);
-    }
-    return value;
-}
 
 // Of the elements of a piece, in the first thread of the warp.
 template <class Source>

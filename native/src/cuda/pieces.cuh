@@ -173,6 +173,16 @@ struct Cells<true> {
 __device__ inline int warp_of_block() { return static_cast<int>(threadIdx.x) / kWarpThreads; }
 __device__ inline int lane_of_warp() { return static_cast<int>(threadIdx.x) % kWarpThreads; }
 
+// The tree over `Width` threads of a warp that are neighbours. Addition commutes, so all of them get the root's bits.
+template <int Width>
+__device__ inline double tree_of_threads(double value) {
+#pragma unroll
+    for (int distance = 1; distance < Width; distance *= 2) {
+        value += __shfl_xor_sync(0xffffffffu, value, distance);
+    }
+    return value;
+}
+
 // Calls body(piece) for all pieces, over the warps of the grid.
 template <class Body>
 __device__ inline void for_each_piece(const PieceTable& table, Body&& body) {

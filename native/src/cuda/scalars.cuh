@@ -4,8 +4,10 @@
 
 #include <stdint.h>
 
+#include "cuda/pieces.cuh"
 #include "cuda/published.cuh"
 #include "cuda/tuning.h"
+#include "dimer/dimer.h"
 #include "numerics/gradients.h"
 #include "numerics/sums.h"
 #include "rules/rule.h"
@@ -32,18 +34,62 @@ __device__ inline typename Rule::Scalars scalars_of(const GroupScalars& groups, 
 // What a capturable optimizer has in device memory.
 struct DeviceStep {
     nopt_step_state state;
-    double lr;         // of steps whose own is NOPT_LR_ON_DEVICE
-    uint64_t version;  // counts the changes
+    double lr;          // of steps whose own is NOPT_LR_ON_DEVICE
+    double loss_scale;  // ... of gradients whose own is NOPT_LOSS_SCALE_ON_DEVICE
+    uint64_t version;   // counts the changes
 };
 
 // What a step makes of the gradients, on the device; passed by value. `reading` null: nothing.
 struct GradDecision {
     GradInput input;
-    const Sums* sum;  // null where none is needed
+    // What the scopes of a pass summed up; null where nothing is needed.
+    const Sums* sums;
+    const DimerScope* scopes;
+    int64_t scope_count;
+    int32_t decision;  // a DimerDecision: of the pass
     GradReading* reading;
     Published<GradReading>* published;
-    int32_t* skip;  // for the update
+    int32_t* skip;  // for the launches that follow
 };
+
+// The sum of the squares of all gradients over the scopes, and the probe of decide_gradients(), in all threads of the
+// one block. The order is that of the tree of neighbours.
+__device__ inline void sum_scopes(const GradDecision& grads, double& sum, double& probe) {
+    __shared__ double shares[2][kWarpsPerBlock];
+    __shared__ TreeSum squares;
+    const DimerDecision decision = static_cast<DimerDecision>(grads.decision);
+    if (threadIdx.x == 0) {
+        squares.clear();
+    }
+    double own_probe = 0.0;
+    for (int64_t begin = 0; begin < grads.scope_count; begin += kThreadsPerBlock) {
+        const int64_t i = begin + static_cast<int64_t>(threadIdx.x);
+        double square = 0.0;
+        if (i < grads.scope_count) {
+            square = grad_square(decision, grads.scopes[i], grads.sums[i]);
+            own_probe += finite_probe(decision, grads.scopes[i], grads.sums[i]);
+        }
+        square = tree_of_threads<kWarpThreads>(square);
+        if (lane_of_warp() == 0) {
+            shares[0][warp_of_block()] = square;
+        }
+        __syncthreads();
+        if (warp_of_block() == 0) {
+            square = tree_of_threads<kWarpsPerBlock>(shares[0][lane_of_warp() % kWarpsPerBlock]);
+            if (threadIdx.x == 0) {
+                squares.add(square);
+            }
+        }
+        __syncthreads();
+    }
+    own_probe = tree_of_threads<kWarpThreads>(own_probe);
+    if (lane_of_warp() == 0) {
+        shares[1][warp_of_block()] = own_probe;
+    }
+    __syncthreads();
+    sum = squares.total();
+    probe = tree_of_threads<kWarpsPerBlock>(shares[1][lane_of_warp() % kWarpsPerBlock]);
+}
 
 __device__ inline void publish_step(const DeviceStep& step, Published<nopt_step_state>* published) {
     publish(*published, step.state, step.version);
@@ -57,8 +103,17 @@ __global__ void __launch_bounds__(kThreadsPerBlock, 1)
                    unsigned char* scalars) {
     bool taken = true;
     if (grads.reading != nullptr) {
+        GradInput grad_input = grads.input;
+        if (grad_input.loss_scale == NOPT_LOSS_SCALE_ON_DEVICE) {
+            grad_input.loss_scale = step->loss_scale;
+        }
+        double sum = 0.0;
+        double probe = 0.0;
+        if (grads.sums != nullptr) {
+            sum_scopes(grads, sum, probe);
+        }
         GradReading reading = *grads.reading;
-        taken = decide_gradients(grads.input, grads.sum == nullptr ? 0.0 : grads.sum->value[0], input, reading);
+        taken = decide_gradients(grad_input, sum, probe, input, reading);
         __syncthreads();  // all have read
         if (threadIdx.x == 0) {
             *grads.reading = reading;
@@ -93,5 +148,6 @@ __global__ void __launch_bounds__(kThreadsPerBlock, 1)
 
 // One thread.
 __global__ void set_lr_kernel(DeviceStep* step, double lr) { step->lr = lr; }
+__global__ void set_loss_scale_kernel(DeviceStep* step, double loss_scale) { step->loss_scale = loss_scale; }
 
 }  // namespace nopt

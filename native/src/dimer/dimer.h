@@ -20,8 +20,16 @@ enum DimerSums {
     kSumsRotate,    // d.N, d.d, N.N, g.N, g.d          of the gradient displaced along N
     kSumsOptimize,  // d.N, d.d, d.T, g.T, T.T, N.T     of the gradient displaced along T
     kSumsGradNorm,  // g.g
+    // Those of before and g.g, where the options of the gradients need it.
+    kSumsProjectNorm,
+    kSumsRotateNorm,
     kDimerSumsCount
 };
+
+// Where some of them are.
+constexpr int kDifferenceSquare = 1;   // d.d
+constexpr int kProjectGradSquare = 1;  // g.g of kSumsProjectNorm
+constexpr int kRotateGradSquare = 5;   // ... and of kSumsRotateNorm
 
 // What a scope's sums are for.
 enum DimerDecision {
@@ -34,12 +42,21 @@ enum DimerDecision {
     kDecideNothing,        // the norm of all gradients is not for the dimer
 };
 
-constexpr DimerSums sums_for(DimerDecision decision) {
-    return decision == kDecideNormalize                            ? kSumsNorm
-           : decision == kDecideProject                            ? kSumsProject
-           : decision == kDecideNothing                            ? kSumsGradNorm
-           : decision == kDecideRotate || decision == kDecidePlane ? kSumsRotate
-                                                                   : kSumsOptimize;
+// `with_norm`: g.g, too. An update to the best angle has it from its first pass, that of the plane.
+constexpr DimerSums sums_for(DimerDecision decision, bool with_norm) {
+    switch (decision) {
+        case kDecideNormalize:
+            return kSumsNorm;
+        case kDecideProject:
+            return with_norm ? kSumsProjectNorm : kSumsProject;
+        case kDecideRotate:
+        case kDecidePlane:
+            return with_norm ? kSumsRotateNorm : kSumsRotate;
+        case kDecideNothing:
+            return kSumsGradNorm;
+        default:
+            return kSumsOptimize;
+    }
 }
 
 // One call, the same for all scopes.
@@ -48,6 +65,7 @@ struct DimerInput {
     double kappa;  // what multiplies the force on N: the rate with the sense of rotation, perhaps over the displacement
     double alpha;
     double sign;             // -1 where the loss is maximized: the dimer then follows its negative
+    double loss_scale;       // of both gradients; or NOPT_LOSS_SCALE_ON_DEVICE
     int32_t toward_maximum;  // of the loss or its negative
     int32_t escape;
     int64_t step;
@@ -82,6 +100,7 @@ struct DimerScope : DimerReading {
     double force;
     double grad_dot_n;
     double inverse_norm;  // 1 / |N|
+    double grad_square;   // g.g, if its options need it
 };
 
 // Before anything was measured.
@@ -108,9 +127,12 @@ NOPT_HD void refuse(DimerScope& s) {
     s.sine = 0.0;
 }
 
-// The correction along the direction as it is from now on.
+// Gradients, and so all of their sums, are those of the scaled loss; the curvature and what else the host is told are
+// not. Only lengths need the scale: directions and angles are the same without.
+
+// The correction along the direction as it is from now on, of the gradient as it is.
 NOPT_HD void decide_correction(DimerScope& s, double grad_dot_direction, const DimerInput& input) {
-    s.grad_dot_direction = grad_dot_direction;
+    s.grad_dot_direction = grad_dot_direction / input.loss_scale;
     double correction = input.alpha * grad_dot_direction;
     if (input.escape != 0) {
         correction = s.curvature < 0.0 ? -correction : 0.0;
@@ -139,7 +161,7 @@ NOPT_HD void decide_rotate(DimerScope& s, const Sums& sums, const DimerInput& in
     const double n = sums.value[2];
     const double p = sums.value[3];
     const double q = sums.value[4];
-    const double kappa = input.kappa * input.sign;
+    const double kappa = input.kappa * input.sign / input.loss_scale;
     const double k = 1.0 - kappa * a;
     // Where the terms cancel, the rate is far too large for the curvature, and the length would be noise.
     const double terms = k * k * n + kappa * kappa * b;
@@ -151,7 +173,7 @@ NOPT_HD void decide_rotate(DimerScope& s, const Sums& sums, const DimerInput& in
     const double cosine = k * (n / length) + kappa * (a / length);
     if (!(length > 0.0) || !is_finite(length) || !is_finite(along) || !is_finite(across) || !is_finite(b)) {
         refuse(s);
-        s.grad_dot_direction = p;
+        s.grad_dot_direction = p / input.loss_scale;
         return;
     }
     s.flags = 0;
@@ -159,7 +181,7 @@ NOPT_HD void decide_rotate(DimerScope& s, const Sums& sums, const DimerInput& in
     s.displaces = 0;
     s.along = along;
     s.across = across;
-    s.curvature = n > 0.0 ? input.sign * a / input.displacement : s.curvature;
+    s.curvature = n > 0.0 ? input.sign * a / (input.displacement * input.loss_scale) : s.curvature;
     s.cosine = cosine;
     const double force_sq = b - 2.0 * a * a + a * a * n;
     s.sine = force_sq > 0.0 ? fabs(kappa) * sqrt(force_sq) / length : 0.0;
@@ -167,7 +189,7 @@ NOPT_HD void decide_rotate(DimerScope& s, const Sums& sums, const DimerInput& in
 }
 
 // T = F / |F| for the unit vector N / |N|.
-NOPT_HD void decide_plane(DimerScope& s, const Sums& sums) {
+NOPT_HD void decide_plane(DimerScope& s, const Sums& sums, const DimerInput& input) {
     const double inverse_norm = 1.0 / sqrt(sums.value[2]);
     const double a = sums.value[0] * inverse_norm;
     const double b = sums.value[1];
@@ -176,7 +198,7 @@ NOPT_HD void decide_plane(DimerScope& s, const Sums& sums) {
     const double force_sq = b - a * a;
     if (!is_finite(inverse_norm) || !is_finite(force_sq) || !is_finite(p) || !is_finite(q)) {
         refuse(s);
-        s.grad_dot_direction = sums.value[3];
+        s.grad_dot_direction = sums.value[3] / input.loss_scale;
         return;
     }
     // Without a force N is an eigenvector: T is 0, and the angle will be 0.
@@ -264,7 +286,7 @@ NOPT_HD void decide_optimize(DimerScope& s, const Sums& sums, const DimerInput& 
     s.turns = 1;
     s.along = u * s.inverse_norm;
     s.across = w;
-    s.curvature = input.sign * slope / input.displacement;
+    s.curvature = input.sign * slope / (input.displacement * input.loss_scale);
     s.cosine = cosine;
     s.sine = fabs(sine);
     if (again) {
@@ -290,6 +312,9 @@ NOPT_HD void decide_optimize(DimerScope& s, const Sums& sums, const DimerInput& 
 NOPT_HD void decide(DimerDecision decision, DimerScope& s, const Sums& sums, const DimerInput& input, bool empty) {
     s.step = input.step;
     ++s.version;
+    if (decision == kDecidePlane) {
+        s.grad_square = sums.value[kRotateGradSquare];
+    }
     if (empty) {
         return;
     }
@@ -306,7 +331,7 @@ NOPT_HD void decide(DimerDecision decision, DimerScope& s, const Sums& sums, con
             decide_rotate(s, sums, input);
             break;
         case kDecidePlane:
-            decide_plane(s, sums);
+            decide_plane(s, sums, input);
             break;
         case kDecideOptimize:
         case kDecideOptimizeAgain:
@@ -315,6 +340,26 @@ NOPT_HD void decide(DimerDecision decision, DimerScope& s, const Sums& sums, con
         case kDecideNothing:
             break;
     }
+}
+
+// What a scope adds to the sum of the squares of all gradients, before a decision whose pass summed it up.
+NOPT_HD double grad_square(DimerDecision decision, const DimerScope& s, const Sums& sums) {
+    switch (decision) {
+        case kDecideNothing:
+            return sums.value[0];
+        case kDecideProject:
+            return sums.value[kProjectGradSquare];
+        case kDecideRotate:
+            return sums.value[kRotateGradSquare];
+        default:
+            return s.grad_square;
+    }
+}
+
+// Finite if and only if all that the decision's pass read of gradients is: the differences to displaced ones, too.
+NOPT_HD double finite_probe(DimerDecision decision, const DimerScope& s, const Sums& sums) {
+    const bool has_difference = decision != kDecideNothing && decision != kDecideProject;
+    return grad_square(decision, s, sums) + (has_difference ? sums.value[kDifferenceSquare] : 0.0);
 }
 
 // ---- one element, in every pass of every backend ----

@@ -13,9 +13,12 @@ namespace nopt {
 struct GradInput {
     double max_norm;    // 0: not clipped
     double max_value;   // 0: not clipped
-    double loss_scale;  // 1: none
+    double loss_scale;  // 1: none; or NOPT_LOSS_SCALE_ON_DEVICE
     int32_t skips;      // a step whose gradients are not all finite
 };
+
+// Without options.
+constexpr GradInput kNoGradInput = {0.0, 0.0, 1.0, 0};
 
 // What the host is told; see nopt_grad_status.
 struct GradReading {
@@ -32,8 +35,9 @@ constexpr GradReading kNoGradReading = {0.0, 1.0, 0, 0, 0};
 NOPT_HD bool needs_sum(const GradInput& grads) { return grads.max_norm > 0.0 || grads.skips != 0; }
 
 // `sum`: of the squares of all gradients, as they are; any number where none is needed. A float's square is far from
-// the limits of double, so that the sum is finite if and only if all gradients are. Returns whether the step is taken.
-NOPT_HD bool decide_gradients(const GradInput& grads, double sum, StepInput& step, GradReading& reading) {
+// the limits of double, so that the sum is finite if and only if all gradients are. `probe`: the same where they are
+// all that a step reads; else a sum that is finite only if the rest is finite, too. Returns whether the step is taken.
+NOPT_HD bool decide_gradients(const GradInput& grads, double sum, double probe, StepInput& step, GradReading& reading) {
     reading.norm = needs_sum(grads) ? sqrt(sum) / grads.loss_scale : 0.0;
     reading.clip_coefficient = 1.0;
     if (grads.max_norm > 0.0) {
@@ -41,7 +45,7 @@ NOPT_HD bool decide_gradients(const GradInput& grads, double sum, StepInput& ste
         const double coefficient = grads.max_norm / (reading.norm + 1e-6);
         reading.clip_coefficient = coefficient > 1.0 ? 1.0 : coefficient;
     }
-    reading.skipped = grads.skips != 0 && !(sum - sum == 0.0) ? 1 : 0;
+    reading.skipped = grads.skips != 0 && !(probe - probe == 0.0) ? 1 : 0;
     reading.skipped_steps += reading.skipped;
     ++reading.version;
     step.grad_factor = reading.clip_coefficient / grads.loss_scale;

@@ -9,6 +9,8 @@
 
 #include <stdint.h>
 
+#include "rules/rule.h"
+
 namespace nopt {
 
 constexpr int64_t kChunkElements = 16384;
@@ -21,6 +23,33 @@ constexpr int kMaxSums = 6;  // of one pass
 // The sums of a chunk, or of a scope. They lie in arrays that all-reduces and copies see as plain doubles.
 struct Sums {
     double value[kMaxSums];
+};
+
+// Adds values up one after another, as the binary tree of neighbours would. Plain data, so that it can be shared.
+struct TreeSum {
+    double subtrees[64];  // whole ones, by their height; those of the bits of `count`
+    uint64_t count;
+
+    NOPT_HD void clear() { count = 0; }
+
+    NOPT_HD void add(double value) {
+        int height = 0;
+        for (uint64_t n = count; (n & 1) != 0; n >>= 1) {
+            value = subtrees[height++] + value;
+        }
+        subtrees[height] = value;
+        ++count;
+    }
+
+    NOPT_HD double total() const {
+        double sum = 0.0;
+        for (int height = 0; height < 64; ++height) {
+            if ((count >> height & 1) != 0) {
+                sum = subtrees[height] + sum;
+            }
+        }
+        return sum;
+    }
 };
 
 }  // namespace nopt

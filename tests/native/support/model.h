@@ -307,6 +307,28 @@ private:
     std::vector<GuardedBuffer> buffers_;
 };
 
+// A value of 0 leaves its option out.
+inline nopt_grad_options grad_options(double max_norm, double max_value, double loss_scale, bool skips) {
+    nopt_grad_options o = {};
+    o.struct_size = sizeof o;
+    const auto flag = [](bool on, nopt_grad_flag value) { return on ? static_cast<uint32_t>(value) : 0u; };
+    o.flags = flag(max_norm > 0.0, NOPT_GRAD_CLIP_NORM) | flag(max_value > 0.0, NOPT_GRAD_CLIP_VALUE) |
+              flag(skips, NOPT_GRAD_SKIP_NONFINITE);
+    o.max_norm = max_norm;
+    o.max_value = max_value;
+    o.loss_scale = loss_scale;
+    return o;
+}
+
+// After the last step on the stream.
+inline nopt_grad_status status_of(nopt_optimizer* optimizer, void* stream = nullptr) {
+    nopt_grad_status s = {};
+    s.struct_size = sizeof s;
+    NOPT_EXPECT_OK(nopt_stream_synchronize(test_backend, 0, stream));
+    NOPT_EXPECT_OK(nopt_optimizer_get_grad_status(optimizer, &s));
+    return s;
+}
+
 inline bool same_bits(const std::vector<float>& a, const std::vector<float>& b) {
     return a.size() == b.size() && (a.empty() || memcmp(a.data(), b.data(), a.size() * sizeof(float)) == 0);
 }
