@@ -48,12 +48,15 @@ TEST(CudaBits, ManyScalarsEqualTheCpus) {
 struct DimerRun {
     std::vector<float> values;
     std::vector<nopt_dimer_status> statuses;
+    nopt_grad_status grads;
 };
 
 DimerRun run_dimer(nopt_backend backend, const char* rule, const std::vector<int64_t>& counts, int64_t misalign,
-                   nopt_dimer_scope scope, const nopt_dimer_options& o) {
+                   nopt_dimer_scope scope, const nopt_dimer_options& o, const nopt_grad_options* grads = nullptr) {
     const OnBackend on(backend);
     DimerModel model(rule, counts, scope, misalign, 5);
+    NOPT_EXPECT_OK(nopt_optimizer_set_capturable(model.optimizer, grads != nullptr ? 1 : 0, nullptr));
+    NOPT_EXPECT_OK(nopt_optimizer_set_grad_options(model.optimizer, grads));
     const nopt_hyperparams h = defaults(rule);
     for (int step = 0; step < 6; ++step) {
         model.new_gradients();
@@ -71,7 +74,7 @@ DimerRun run_dimer(nopt_backend backend, const char* rule, const std::vector<int
         NOPT_EXPECT_OK(model.dimer_step(o, h));
     }
     EXPECT_TRUE(model.intact());
-    return {model.all_values(), model.statuses()};
+    return {model.all_values(), model.statuses(), status_of(model.optimizer)};
 }
 
 TEST(CudaBits, DimersEqualTheCpus) {
@@ -87,6 +90,34 @@ TEST(CudaBits, DimersEqualTheCpus) {
                     const DimerRun cuda = run_dimer(NOPT_BACKEND_CUDA, rule, kAwkward, misalign, scope, o);
                     EXPECT_TRUE(same_bits(cpu.values, cuda.values)) << rule << scope << angle << misalign;
                     EXPECT_TRUE(same_bits(cpu.statuses, cuda.statuses)) << rule << scope << angle << misalign;
+                }
+            }
+        }
+    }
+}
+
+// Several rounds of the tree over the scopes, with one that is not full; and one scope, or none.
+TEST(CudaBits, DimersOfScaledAndClippedGradientsEqualTheCpus) {
+    Random random(3);
+    std::vector<int64_t> many;
+    for (int i = 0; i < 700; ++i) {
+        many.push_back(static_cast<int64_t>(random.next() % 40));
+    }
+    for (const std::vector<int64_t>& counts : {kAwkward, many, std::vector<int64_t>{}}) {
+        for (const nopt_dimer_scope scope : {NOPT_DIMER_SCOPE_GLOBAL, NOPT_DIMER_SCOPE_PER_TENSOR}) {
+            for (const int32_t angle : {NOPT_DIMER_ANGLE_FIXED_RATE, NOPT_DIMER_ANGLE_OPTIMAL}) {
+                for (const nopt_grad_options& grads :
+                     {grad_options(0.5, 0.0, 3.0, true), grad_options(0.7, 0.002, 0.0, false),
+                      grad_options(0.0, 0.01, 1000.0, false)}) {
+                    nopt_dimer_options o = dimer_defaults();
+                    o.angle = angle;
+                    const DimerRun cpu = run_dimer(NOPT_BACKEND_CPU, "adam", counts, 0, scope, o, &grads);
+                    const DimerRun cuda = run_dimer(NOPT_BACKEND_CUDA, "adam", counts, 0, scope, o, &grads);
+                    EXPECT_TRUE(same_bits(cpu.values, cuda.values)) << counts.size() << scope << angle;
+                    EXPECT_TRUE(same_bits(cpu.statuses, cuda.statuses)) << counts.size() << scope << angle;
+                    EXPECT_EQ(0, memcmp(&cpu.grads, &cuda.grads, sizeof cpu.grads))
+                        << counts.size() << scope << angle << ": " << cpu.grads.norm << ", " << cuda.grads.norm;
+                    EXPECT_EQ(grads.max_norm > 0.0 && !counts.empty(), cuda.grads.clip_coefficient < 1.0);
                 }
             }
         }

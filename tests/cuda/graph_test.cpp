@@ -290,6 +290,70 @@ TEST(CudaGraphs, DimersReplay) {
     }
 }
 
+// ... with clipping and a loss scale that changes between replays, and gradients now and then that skip one.
+TEST(CudaGraphs, DimersReplayWithOptionsOfTheGradients) {
+    for (const nopt_dimer_scope scope : kScopes) {
+        for (const nopt_dimer_angle angle : kAngles) {
+            const auto run = [&](nopt_backend backend, std::vector<nopt_dimer_status>& statuses,
+                                 nopt_grad_status& status) {
+                const OnBackend on(backend);
+                DimerModel model("adam", kCounts, scope, 0, 5);
+                nopt_dimer_options o = dimer_defaults();
+                o.angle = angle;
+                const nopt_hyperparams h = hyperparams_of("adam");
+                std::unique_ptr<Stream> stream;
+                std::vector<std::unique_ptr<Graph>> graphs;
+                if (backend == NOPT_BACKEND_CUDA) {
+                    model.synchronize();
+                    stream = std::make_unique<Stream>();
+                    model.stream = *stream;
+                }
+                NOPT_EXPECT_OK(nopt_optimizer_set_capturable(model.optimizer, 1, model.stream));
+                const nopt_grad_options options = grad_options(0.5, 0.01, NOPT_LOSS_SCALE_ON_DEVICE, true);
+                NOPT_EXPECT_OK(nopt_optimizer_set_grad_options(model.optimizer, &options));
+                NOPT_EXPECT_OK(nopt_optimizer_set_loss_scale(model.optimizer, 77.0, model.stream));
+                NOPT_EXPECT_OK(nopt_param_set_upload(model.set, model.stream));
+                // The calls of an update, each a graph of its own, since the test makes the gradients in between; the
+                // last is that of a step without an update.
+                std::vector<std::function<nopt_status()>> calls = {
+                    [&] { return nopt_dimer_displace(model.dimer, &o, model.stream); },
+                    [&] { return nopt_dimer_rotate(model.dimer, &o, &h, model.stream); },
+                    [&] { return nopt_dimer_step(model.dimer, &o, &h, model.stream); },
+                    [&] { return nopt_dimer_step(model.dimer, &o, &h, model.stream); }};
+                for (size_t i = 0; backend == NOPT_BACKEND_CUDA && i < calls.size(); ++i) {
+                    graphs.push_back(std::make_unique<Graph>(stream->cuda(), [&] { NOPT_EXPECT_OK(calls[i]()); }));
+                }
+                const auto call = [&](size_t i) {
+                    NOPT_EXPECT_OK(model.work([&] { return graphs.empty() ? calls[i]() : graphs[i]->replay(); }));
+                };
+                for (int step = 0; step < kSteps; ++step) {
+                    NOPT_EXPECT_OK(nopt_optimizer_set_loss_scale(model.optimizer, 1.5 * (step + 1), model.stream));
+                    model.new_gradients();
+                    for (size_t i = step % 2 == 0 ? 0 : 3; i < (step % 2 == 0 ? 3 : 4); ++i) {
+                        if ((step == 2 && i == 2) || (step == 3 && i == 3)) {
+                            model.buffer(NOPT_ROLE_GRAD).tensor(3)[16384] = NAN;
+                        }
+                        call(i);
+                        model.new_gradients();
+                    }
+                }
+                statuses = model.statuses();
+                EXPECT_EQ(kSteps - 2, model.state().step);
+                status = status_of(model.optimizer, model.stream);
+                EXPECT_EQ(2, status.skipped_steps);
+                return model.all_values();
+            };
+            std::vector<nopt_dimer_status> cpu, cuda;
+            nopt_grad_status cpu_grads = {}, cuda_grads = {};
+            const std::vector<float> values = run(NOPT_BACKEND_CPU, cpu, cpu_grads);
+            EXPECT_TRUE(same_bits(values, run(NOPT_BACKEND_CUDA, cuda, cuda_grads))) << scope << angle;
+            EXPECT_TRUE(same_bits(cpu, cuda)) << scope << angle;
+            EXPECT_EQ(0, memcmp(&cpu_grads, &cuda_grads, sizeof cpu_grads)) << scope << angle;
+            EXPECT_LT(cuda_grads.clip_coefficient, 1.0);
+        }
+    }
+}
+
 TEST(CudaGraphs, WhatCannotBeCapturedIsRefused) {
     Stream stream;
     Model model("adam", kCounts);

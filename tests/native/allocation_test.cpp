@@ -71,6 +71,8 @@ TEST(Allocation, DimersAllocateNothing) {
             nopt_dimer_options o = dimer_defaults();
             o.angle = angle;
             DimerModel model("adam", counts, scope);
+            const nopt_grad_options options = grad_options(0.5, 0.0, 2.0, true);
+            NOPT_ASSERT_OK(nopt_optimizer_set_grad_options(model.optimizer, &options));
             GuardedBuffer other(counts, 3);
             const std::vector<void*> grads[] = {model.buffer(NOPT_ROLE_GRAD).pointers(), other.pointers()};
             Random random(3);

@@ -13,6 +13,7 @@ namespace {
 struct BitsRun {
     std::vector<float> values;
     std::vector<nopt_dimer_status> statuses;
+    std::vector<double> norms;
 };
 
 // Gradients made once for all runs.
@@ -29,8 +30,9 @@ std::vector<GuardedBuffer>& bits_gradients(const std::vector<int64_t>& counts, i
 
 // Six steps: updates of one and of two turns, and cached ones, with every option at some time.
 BitsRun run_bits(const char* rule, const std::vector<int64_t>& counts, nopt_dimer_scope scope, nopt_dimer_angle angle,
-                 int64_t misalign) {
+                 int64_t misalign, const nopt_grad_options* grads = nullptr) {
     DimerModel model(rule, counts, scope, misalign);
+    NOPT_EXPECT_OK(nopt_optimizer_set_grad_options(model.optimizer, grads));
     set_tensor_options(model);
     std::vector<GuardedBuffer>& gradients = bits_gradients(counts, misalign);
     size_t next = 0;
@@ -59,6 +61,7 @@ BitsRun run_bits(const char* rule, const std::vector<int64_t>& counts, nopt_dime
         NOPT_EXPECT_OK(model.dimer_step(o, h));
         const std::vector<nopt_dimer_status> statuses = model.statuses();
         result.statuses.insert(result.statuses.end(), statuses.begin(), statuses.end());
+        result.norms.push_back(status_of(model.optimizer).norm);
     }
     EXPECT_TRUE(model.intact()) << "the dimer wrote outside its tensors";
     result.values = model.all_values();
@@ -74,7 +77,8 @@ protected:
         NOPT_ASSERT_OK(nopt_cpu_set_num_threads(threads_));
     }
 
-    void expect_same_everywhere(const std::vector<int64_t>& counts, int64_t misalign) {
+    void expect_same_everywhere(const std::vector<int64_t>& counts, int64_t misalign,
+                                const nopt_grad_options* grads = nullptr) {
         for (const nopt_dimer_scope scope : kScopes) {
             for (const nopt_dimer_angle angle : kAngles) {
                 BitsRun expected;
@@ -82,7 +86,7 @@ protected:
                     for (const int32_t threads : {1, 2, 5}) {
                         NOPT_ASSERT_OK(nopt_cpu_set_isa(isa.c_str()));
                         NOPT_ASSERT_OK(nopt_cpu_set_num_threads(threads));
-                        const BitsRun got = run_bits(GetParam(), counts, scope, angle, misalign);
+                        const BitsRun got = run_bits(GetParam(), counts, scope, angle, misalign, grads);
                         if (expected.values.empty()) {
                             expected = got;
                             continue;
@@ -90,6 +94,8 @@ protected:
                         ASSERT_TRUE(same_bits(expected.values, got.values))
                             << isa << ", " << threads << " threads, scope " << scope << ", angle " << angle;
                         ASSERT_TRUE(same_bits(expected.statuses, got.statuses))
+                            << isa << ", " << threads << " threads, scope " << scope << ", angle " << angle;
+                        ASSERT_TRUE(same_bits(expected.norms, got.norms))
                             << isa << ", " << threads << " threads, scope " << scope << ", angle " << angle;
                     }
                 }
@@ -106,6 +112,11 @@ const std::vector<int64_t> kAwkward = {0, 1, 3, 5, 55, 4097, 16384, 16385, 65537
 TEST_P(DimerBits, AwkwardSizes) { expect_same_everywhere(kAwkward, 0); }
 
 TEST_P(DimerBits, MisalignedByOneElement) { expect_same_everywhere(kAwkward, 1); }
+
+TEST_P(DimerBits, ScaledAndClipped) {
+    const nopt_grad_options o = grad_options(0.5, 0.003, 3.0, true);
+    expect_same_everywhere(kAwkward, 0, &o);
+}
 
 TEST_P(DimerBits, ManyScalars) { expect_same_everywhere(std::vector<int64_t>(3000, 1), 0); }
 

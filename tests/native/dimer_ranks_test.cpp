@@ -74,6 +74,10 @@ public:
         }
     }
 
+    void set_grad_options(const nopt_grad_options& o) {
+        each([&](DimerModel& model) { return nopt_optimizer_set_grad_options(model.optimizer, &o); });
+    }
+
     void each(const std::function<nopt_status(DimerModel&)>& call) {
         NOPT_EXPECT_OK(call(whole));
         for (const auto& part : parts) {
@@ -92,6 +96,9 @@ public:
         }
         for (const auto& part : parts) {
             EXPECT_TRUE(same_bits(whole.statuses(), part->statuses()));
+            const nopt_grad_status expected = status_of(whole.optimizer);
+            const nopt_grad_status status = status_of(part->optimizer);
+            EXPECT_EQ(0, memcmp(&expected, &status, sizeof status)) << expected.norm << " " << status.norm;
             EXPECT_TRUE(part->intact());
         }
     }
@@ -125,7 +132,15 @@ TEST(DimerRanks, PartsHaveTheBitsOfTheWhole) {
             const nopt_hyperparams h = defaults("adam");
             Ranks ranks(split.whole, split.parts, split.scope);
             ranks.expect_equal();
-            for (int step = 0; step < 4; ++step) {
+            ranks.set_grad_options(grad_options(2.0, 0.1, 1.0 / 3.0, true));
+            for (int step = 0; step < 5; ++step) {
+                if (step == 4) {
+                    EXPECT_LT(status_of(ranks.whole.optimizer).clip_coefficient, 1.0);
+                    NOPT_ASSERT_OK(nopt_optimizer_set_grad_options(ranks.whole.optimizer, nullptr));
+                    for (const auto& part : ranks.parts) {
+                        NOPT_ASSERT_OK(nopt_optimizer_set_grad_options(part->optimizer, nullptr));
+                    }
+                }
                 ranks.new_gradients();
                 if (step % 2 == 0) {
                     ranks.each([&](DimerModel& model) { return model.displace(o); });
@@ -234,11 +249,17 @@ double ordered_dot(const std::vector<Vector>& a, const std::vector<Vector>& b) {
 // Bit for bit: other backends and other ranks rely on it.
 TEST(DimerRanks, SumsAreAddedUpInTheirOrder) {
     const std::vector<int64_t> counts = {1, 31, 0, 32, 33, 511, 512, 513, 16384, 16385, 70000, 5};
-    for (const nopt_dimer_scope scope : kScopes) {
+    for (int run = 0; run < 4; ++run) {
+        const nopt_dimer_scope scope = kScopes[run % 2];
         DimerModel model("sgd", counts, scope);
         nopt_dimer_options o = dimer_defaults();
         o.angle = NOPT_DIMER_ANGLE_OPTIMAL;
         const nopt_hyperparams h = defaults("sgd");
+        const bool with_norm = run >= 2;
+        const nopt_grad_options options = grad_options(1.0, 0.0, 0.0, false);
+        if (with_norm) {
+            NOPT_ASSERT_OK(nopt_optimizer_set_grad_options(model.optimizer, &options));
+        }
         const auto tensors_of_role = [&](nopt_role role) {
             std::vector<Vector> result;
             for (size_t t = 0; t < counts.size(); ++t) {
@@ -258,7 +279,9 @@ TEST(DimerRanks, SumsAreAddedUpInTheirOrder) {
             return d;
         };
         using Pairs = std::vector<std::pair<std::vector<Vector>, std::vector<Vector>>>;
-        const auto expect_sums = [&](nopt_dimer_pass pass, const Pairs& pairs) {
+        const auto expect_sums = [&](nopt_dimer_pass pass, const Pairs& pairs, const Pairs& norm) {
+            Pairs all = pairs;
+            all.insert(all.end(), norm.begin(), with_norm ? norm.end() : norm.begin());
             NOPT_ASSERT_OK(nopt_dimer_sum(model.dimer, pass, nullptr));
             double* sums = nullptr;
             int64_t count = 0;
@@ -266,12 +289,12 @@ TEST(DimerRanks, SumsAreAddedUpInTheirOrder) {
             ASSERT_EQ(0, count % model.scope_count());
             const int64_t each = count / model.scope_count();
             for (int64_t s = 0; s < model.scope_count(); ++s) {
-                for (size_t k = 0; k < pairs.size(); ++k) {
+                for (size_t k = 0; k < static_cast<size_t>(each); ++k) {
                     const size_t t = static_cast<size_t>(s);
-                    const double expected = scope == NOPT_DIMER_SCOPE_GLOBAL
-                                                ? ordered_dot(pairs[k].first, pairs[k].second)
-                                                : ordered_dot(std::vector<Vector>{pairs[k].first[t]},
-                                                              std::vector<Vector>{pairs[k].second[t]});
+                    const double expected = k >= all.size() ? 0.0
+                                            : scope == NOPT_DIMER_SCOPE_GLOBAL
+                                                ? ordered_dot(all[k].first, all[k].second)
+                                                : ordered_dot({all[k].first[t]}, {all[k].second[t]});
                     EXPECT_EQ(expected, sums[s * each + static_cast<int64_t>(k)]) << "scope " << s << ", sum " << k;
                 }
             }
@@ -279,17 +302,17 @@ TEST(DimerRanks, SumsAreAddedUpInTheirOrder) {
         model.new_gradients();
         const std::vector<Vector> n = tensors_of_role(NOPT_ROLE_DIRECTION);
         const std::vector<Vector> g = tensors_of_role(NOPT_ROLE_GRAD);
-        expect_sums(NOPT_DIMER_PASS_NORMALIZE, {{n, n}});
-        expect_sums(NOPT_DIMER_PASS_STEP, {{g, n}});
+        expect_sums(NOPT_DIMER_PASS_NORMALIZE, {{n, n}}, {});
+        expect_sums(NOPT_DIMER_PASS_STEP, {{g, n}}, {{g, g}});
         NOPT_ASSERT_OK(model.displace(o));
         model.new_gradients();
         const std::vector<Vector> d = difference();
-        expect_sums(NOPT_DIMER_PASS_STEP, {{d, n}, {d, d}, {n, n}, {g, n}, {g, d}});
+        expect_sums(NOPT_DIMER_PASS_STEP, {{d, n}, {d, d}, {n, n}, {g, n}, {g, d}}, {{g, g}});
         NOPT_ASSERT_OK(model.rotate(o, h));
         model.new_gradients();
         const std::vector<Vector> d2 = difference();
         const std::vector<Vector> t = tensors_of_role(NOPT_ROLE_ROTATION_DIRECTION);
-        expect_sums(NOPT_DIMER_PASS_STEP, {{d2, n}, {d2, d2}, {d2, t}, {g, t}, {t, t}, {n, t}});
+        expect_sums(NOPT_DIMER_PASS_STEP, {{d2, n}, {d2, d2}, {d2, t}, {g, t}, {t, t}, {n, t}}, {});
     }
 }
 
