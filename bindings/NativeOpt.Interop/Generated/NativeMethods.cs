@@ -132,6 +132,9 @@ public static unsafe partial class NativeMethods
     public static extern nopt_status nopt_optimizer_set_grad_options(nopt_optimizer* optimizer, [NativeTypeName("const nopt_grad_options *")] nopt_grad_options* options);
 
     [DllImport("nativeopt", CallingConvention = CallingConvention.Cdecl, ExactSpelling = true)]
+    public static extern nopt_status nopt_optimizer_set_loss_scale(nopt_optimizer* optimizer, double loss_scale, void* stream);
+
+    [DllImport("nativeopt", CallingConvention = CallingConvention.Cdecl, ExactSpelling = true)]
     public static extern nopt_status nopt_optimizer_sum_grads(nopt_optimizer* optimizer, void* stream);
 
     [DllImport("nativeopt", CallingConvention = CallingConvention.Cdecl, ExactSpelling = true)]
@@ -199,4 +202,7 @@ public static unsafe partial class NativeMethods
 
     [NativeTypeName("#define NOPT_LR_ON_DEVICE (-1.0)")]
     public const double NOPT_LR_ON_DEVICE = (-1.0);
+
+    [NativeTypeName("#define NOPT_LOSS_SCALE_ON_DEVICE (-1.0)")]
+    public const double NOPT_LOSS_SCALE_ON_DEVICE = (-1.0);
 }

@@ -100,7 +100,11 @@ public sealed unsafe class DimerOptimizer : IDisposable
     /// <summary>The number of directions: 1, or one for each tensor.</summary>
     public int ScopeCount => _options.Scope == DimerScope.Global ? 1 : Optimizer.ParameterSet.Count;
 
-    /// <summary>Steps taken with the dimer; 0 before the first.</summary>
+    /// <summary>
+    /// Steps taken with the dimer; 0 before the first. Also those that <see cref="GradientOptions.SkipNonFinite"/> has
+    /// skipped, since the device decides on them and the host goes by this number: an update that was skipped comes again
+    /// after <see cref="DimerOptions.Interval"/> steps.
+    /// </summary>
     public long StepCount { get; private set; }
 
     /// <summary>Gradients that the steps taken so far have used, those at displaced parameters included.</summary>

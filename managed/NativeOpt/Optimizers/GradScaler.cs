@@ -16,6 +16,7 @@ namespace NativeOpt;
 public sealed class GradScaler
 {
     private readonly List<(Optimizer Optimizer, long SkippedBefore)> _stepped = [];
+    private bool _gaveUp;
     private double _scale;
     private int _growthTracker;
 
@@ -92,23 +93,69 @@ public sealed class GradScaler
     public void Step(Optimizer optimizer, DeviceStream stream = default)
     {
         ArgumentNullException.ThrowIfNull(optimizer);
-        if (optimizer.ParameterSet.Device.Backend == Backend.Cuda && !optimizer.IsCapturable)
-        {
-            optimizer.SetCapturable(true, stream);
-        }
-
-        GradientOptions options = optimizer.GradientOptions ?? new GradientOptions();
-        if (optimizer.GradientOptions is null || options.LossScale != _scale || !options.SkipNonFinite)
-        {
-            optimizer.GradientOptions = options with { LossScale = _scale, SkipNonFinite = true };
-        }
-
-        if (!_stepped.Exists(one => one.Optimizer == optimizer))
-        {
-            _stepped.Add((optimizer, optimizer.GetGradientStatus().SkippedSteps));
-        }
-
+        Prepare(optimizer, stream);
+        Expect(optimizer);
         optimizer.Step(stream);
+    }
+
+    /// <summary>
+    /// A dimer's step on gradients of the scaled loss, at the parameters and at displaced ones: the closure multiplies the
+    /// loss with <see cref="Scale"/> each time. Curvature, rotation and correction are those of the loss itself.
+    /// </summary>
+    /// <param name="dimer">The dimer; on CUDA its optimizer is made capturable, since the device decides.</param>
+    /// <param name="closure">
+    /// As <see cref="DimerOptimizer.Step(Func{float}, DeviceStream, CancellationToken)"/> has it. What it returns is the
+    /// loss itself; where that is not finite, <see cref="Update"/> takes the step as one that was skipped.
+    /// </param>
+    /// <param name="stream">The stream of the step.</param>
+    /// <param name="cancellationToken">Ends the step between two evaluations, as if it had not begun.</param>
+    /// <returns>The loss, or one that is not finite.</returns>
+    /// <exception cref="ArgumentNullException">An argument is null.</exception>
+    /// <inheritdoc cref="DimerOptimizer.Step(Func{float}, DeviceStream, CancellationToken)" path="/exception"/>
+    public float Step(
+        DimerOptimizer dimer,
+        Func<float> closure,
+        DeviceStream stream = default,
+        CancellationToken cancellationToken = default)
+    {
+        ArgumentNullException.ThrowIfNull(dimer);
+        ArgumentNullException.ThrowIfNull(closure);
+        Prepare(dimer.Optimizer, stream);
+        Expect(dimer.Optimizer);
+        float loss = dimer.Step(closure, stream, cancellationToken);
+        _gaveUp |= !float.IsFinite(loss);
+        return loss;
+    }
+
+    /// <summary>
+    /// <see cref="DimerOptimizer.Displace(DeviceStream)"/> for a host that owns its loop, where gradients are those of the
+    /// scaled loss. The scale stays until the step.
+    /// </summary>
+    /// <param name="dimer">The dimer; on CUDA its optimizer is made capturable, since the device decides.</param>
+    /// <param name="stream">The stream of the step.</param>
+    /// <exception cref="ArgumentNullException"><paramref name="dimer"/> is null.</exception>
+    /// <inheritdoc cref="DimerOptimizer.Displace(DeviceStream)" path="/exception"/>
+    public void Displace(DimerOptimizer dimer, DeviceStream stream = default)
+    {
+        ArgumentNullException.ThrowIfNull(dimer);
+        Prepare(dimer.Optimizer, stream);
+        dimer.Displace(stream);
+    }
+
+    /// <summary>
+    /// <see cref="DimerOptimizer.Step(DeviceStream)"/> for a host that owns its loop, where gradients are those of the scaled
+    /// loss.
+    /// </summary>
+    /// <param name="dimer">The dimer; on CUDA its optimizer is made capturable, since the device decides.</param>
+    /// <param name="stream">The stream of the step.</param>
+    /// <exception cref="ArgumentNullException"><paramref name="dimer"/> is null.</exception>
+    /// <inheritdoc cref="DimerOptimizer.Step(DeviceStream)" path="/exception"/>
+    public void Step(DimerOptimizer dimer, DeviceStream stream = default)
+    {
+        ArgumentNullException.ThrowIfNull(dimer);
+        Prepare(dimer.Optimizer, stream);
+        Expect(dimer.Optimizer);
+        dimer.Step(stream);
     }
 
     /// <summary>
@@ -126,7 +173,7 @@ public sealed class GradScaler
             throw new InvalidOperationException("No optimizer took a step since the last update; call Step first.");
         }
 
-        bool skipped = false;
+        bool skipped = _gaveUp;
         foreach ((Optimizer optimizer, long before) in _stepped)
         {
             stream.Synchronize(optimizer.ParameterSet.Device);
@@ -134,6 +181,7 @@ public sealed class GradScaler
         }
 
         _stepped.Clear();
+        _gaveUp = false;
         if (skipped)
         {
             _scale *= BackoffFactor;
@@ -147,6 +195,29 @@ public sealed class GradScaler
             double grown = _scale * GrowthFactor;
             _scale = double.IsFinite(grown) ? grown : _scale;
             _growthTracker = 0;
+        }
+    }
+
+    private void Prepare(Optimizer optimizer, DeviceStream stream)
+    {
+        if (optimizer.ParameterSet.Device.Backend == Backend.Cuda && !optimizer.IsCapturable)
+        {
+            optimizer.SetCapturable(true, stream);
+        }
+
+        GradientOptions options = optimizer.GradientOptions ?? new GradientOptions();
+        if (optimizer.GradientOptions is null || options.LossScale != _scale || !options.SkipNonFinite)
+        {
+            optimizer.GradientOptions = options with { LossScale = _scale, SkipNonFinite = true };
+        }
+    }
+
+    /// <summary>Before a step, of which <see cref="Update"/> is to know whether it was skipped.</summary>
+    private void Expect(Optimizer optimizer)
+    {
+        if (!_stepped.Exists(one => one.Optimizer == optimizer))
+        {
+            _stepped.Add((optimizer, optimizer.GetGradientStatus().SkippedSteps));
         }
     }
 }

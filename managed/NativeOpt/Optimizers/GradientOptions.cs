@@ -6,6 +6,11 @@ namespace NativeOpt;
 /// What a step makes of the gradients before anything else: division by a loss scale, clipping by the norm of all of them,
 /// clipping of each element, in this order; and whether it is taken at all. See <see cref="Optimizer.GradientOptions"/>.
 /// </summary>
+/// <remarks>
+/// A <see cref="DimerOptimizer"/> divides all gradients by the loss scale first; its curvature and its rotations see nothing
+/// of the rest. The corrected gradient is what is clipped: multiplied as the norm of the gradient itself demands, then each
+/// element, the correction included.
+/// </remarks>
 public sealed record GradientOptions
 {
     /// <summary>

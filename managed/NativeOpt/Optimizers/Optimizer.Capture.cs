@@ -14,7 +14,8 @@ public abstract unsafe partial class Optimizer
     /// <remarks>
     /// <para>
     /// Before a capture take a step, or call <see cref="NativeOpt.ParameterSet.Upload"/>. A replay uses the options of the
-    /// capture, but the learning rate of the last <see cref="SetLearningRate"/>, and the addresses that the last step or
+    /// capture, but the learning rate of the last <see cref="SetLearningRate"/>, the loss scale of the last
+    /// <see cref="SetLossScale"/> if that came before the capture, too, and the addresses that the last step or
     /// <c>Upload</c> brought to the device. It is not checked like a step: keep the set, the optimizer and all buffers as
     /// long as the graph, and do not use them from elsewhere meanwhile.
     /// </para>
@@ -45,6 +46,12 @@ public abstract unsafe partial class Optimizer
         }
 
         IsCapturable = capturable;
+        if (!capturable && _gradientOptions is not null)
+        {
+            // A loss scale on the device is gone.
+            GradientOptions = _gradientOptions;
+        }
+
         stream.KeepAlive();
     }
 

@@ -8,8 +8,9 @@ public abstract unsafe partial class Optimizer
 
     /// <summary>What later steps make of the gradients; null, as at first: nothing. May change between steps.</summary>
     /// <remarks>
-    /// Clipping by the norm and skipping read the gradients once more before the step. Steps of a
-    /// <see cref="DimerOptimizer"/> do not know these options yet and throw <see cref="NotSupportedException"/>.
+    /// Clipping by the norm and skipping read the gradients once more before the step; a <see cref="DimerOptimizer"/> has
+    /// the norm from the pass that it takes anyway. Within a dimer's update the loss scale stays as it is, and so does
+    /// whether the norm is needed: the update is refused with an <see cref="InvalidOperationException"/> otherwise.
     /// </remarks>
     /// <exception cref="ArgumentOutOfRangeException">A value is out of range.</exception>
     /// <exception cref="ConcurrentUseException">The set is in use by another thread.</exception>
@@ -28,6 +29,40 @@ public abstract unsafe partial class Optimizer
                     (nopt_optimizer*)lease.Pointer, value is null ? null : &options));
             _gradientOptions = value;
         }
+    }
+
+    /// <summary>
+    /// Sets the loss scale of <see cref="GradientOptions"/>; where the optimizer is capturable, on the device, for the steps
+    /// and the replays of steps captured since the first of these calls that the stream is given from now on. Options that
+    /// are set later have their own again, of the host.
+    /// </summary>
+    /// <param name="lossScale">What the loss is multiplied with, above 0 and finite.</param>
+    /// <param name="stream">The stream of the steps.</param>
+    /// <exception cref="ArgumentOutOfRangeException"><paramref name="lossScale"/> is out of range.</exception>
+    /// <exception cref="ArgumentException">The set is on CPU, and the stream is not the default one.</exception>
+    /// <exception cref="ConcurrentUseException">The set is in use by another thread.</exception>
+    /// <exception cref="ObjectDisposedException">The optimizer, its set or the stream is disposed of.</exception>
+    /// <exception cref="InsufficientMemoryException">The device's memory ran out.</exception>
+    /// <exception cref="NativeOptException">The device reported a fault.</exception>
+    public void SetLossScale(double lossScale, DeviceStream stream = default)
+    {
+        GradientOptions changed = (_gradientOptions ?? new GradientOptions()) with { LossScale = lossScale };
+        nopt_grad_options options = changed.ToNative(nameof(lossScale));
+        if (!IsCapturable)
+        {
+            GradientOptions = changed;
+            return;
+        }
+
+        ThrowIfDisposed();
+        options.loss_scale = NativeMethods.NOPT_LOSS_SCALE_ON_DEVICE;
+        using HandleLease lease = new(_handle, this);
+        nopt_optimizer* optimizer = (nopt_optimizer*)lease.Pointer;
+        NativeError.ThrowIfFailed(
+            NativeMethods.nopt_optimizer_set_loss_scale(optimizer, lossScale, (void*)stream.Pointer));
+        NativeError.ThrowIfFailed(NativeMethods.nopt_optimizer_set_grad_options(optimizer, &options));
+        stream.KeepAlive();
+        _gradientOptions = changed;
     }
 
     /// <summary>

@@ -82,13 +82,28 @@ public class GradientOptionsTests
     }
 
     [Fact]
-    public void Dimers_do_not_know_them_yet()
+    public void The_loss_scale_is_set_where_it_is()
     {
         using Model model = new(2);
-        using Adam optimizer = new(model.Set);
-        using DimerOptimizer dimer = new(optimizer);
-        optimizer.GradientOptions = new GradientOptions { MaxNorm = 1 };
-        Assert.Throws<NotSupportedException>(() => dimer.Step(() => 1f));
+        using Sgd optimizer = new(model.Set, new SgdOptions { LearningRate = 1 });
+        optimizer.GradientOptions = new GradientOptions { MaxValue = 2 };
+        (model.Gradients[0][0], model.Gradients[0][1]) = (8, 4);
+        (model.Parameters[0][0], model.Parameters[0][1]) = (0, 0);
+        optimizer.SetLossScale(8);
+        optimizer.Step();
+        Assert.Equal([-1f, -0.5f], model.Parameters[0]);
+        optimizer.SetCapturable(true);
+        optimizer.SetLossScale(16);
+        optimizer.Step();
+        optimizer.SetLossScale(4);
+        optimizer.Step();
+        Assert.Equal([-3.5f, -1.75f], model.Parameters[0]);
+        Assert.Equal(new GradientOptions { MaxValue = 2, LossScale = 4 }, optimizer.GradientOptions);
+        Assert.Throws<ArgumentOutOfRangeException>(() => optimizer.SetLossScale(0));
+        Assert.Throws<ArgumentOutOfRangeException>(() => optimizer.SetLossScale(double.PositiveInfinity));
+        optimizer.SetCapturable(false);
+        optimizer.Step();
+        Assert.Equal([-5.5f, -2.75f], model.Parameters[0]);
     }
 
     [Fact]
@@ -149,7 +164,10 @@ public class GradientOptionsTests
         GradScaler scaler = new() { Scale = 12, GrowthTracker = 5 };
         Assert.Throws<ArgumentOutOfRangeException>(() => scaler.Scale = double.NaN);
         Assert.Throws<ArgumentOutOfRangeException>(() => scaler.GrowthTracker = -1);
-        Assert.Throws<ArgumentNullException>(() => scaler.Step(null!));
+        Assert.Throws<ArgumentNullException>(() => scaler.Step((Optimizer)null!));
+        Assert.Throws<ArgumentNullException>(() => scaler.Step((DimerOptimizer)null!));
+        Assert.Throws<ArgumentNullException>(() => scaler.Step(null!, static () => 0));
+        Assert.Throws<ArgumentNullException>(() => scaler.Displace(null!));
         Assert.Equal((12.0, 5), (scaler.Scale, scaler.GrowthTracker));
     }
 }
