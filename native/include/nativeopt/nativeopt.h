@@ -325,6 +325,15 @@ NOPT_API nopt_status nopt_param_set_set_weight_decay(nopt_param_set* set, int64_
 /** A per-tensor value that stands for the step's own. */
 #define NOPT_INHERIT (-1.0)
 
+/** The most groups of hyperparameters. (Tensors that differ in learning rate and weight decay alone need no groups.) */
+#define NOPT_MAX_GROUPS 16
+
+/**
+ * Puts tensors into groups that have hyperparameters of their own; see nopt_optimizer_set_group_count.
+ * @param group One index for each tensor, 0 to NOPT_MAX_GROUPS - 1, copied. Null: all 0.
+ */
+NOPT_API nopt_status nopt_param_set_set_groups(nopt_param_set* set, int64_t tensor_count, const int32_t* group);
+
 /**
  * Brings what changed in the set (addresses, per-tensor options) to the device, in stream order. Steps do so by
  * themselves; only while a stream is being captured they cannot. Graphs use what the newest upload before their replay
@@ -468,6 +477,29 @@ NOPT_API nopt_status nopt_optimizer_set_capturable(nopt_optimizer* optimizer, in
  * already, too. @param lr Finite and >= 0.
  */
 NOPT_API nopt_status nopt_optimizer_set_lr(nopt_optimizer* optimizer, double lr, void* stream);
+
+/**
+ * Sets the number of groups of hyperparameters, 1 at first. Each has a step count, products of betas and, if the
+ * optimizer is capturable, a learning rate of its own; those of new groups are as of a new optimizer. From then on
+ * every `hyperparams` argument is an array of so many structs, one after another, each struct_size bytes; all groups
+ * are stepped by the same launch. They may differ in everything but what other states need (AMSGRAD, and whether there
+ * is momentum) and the rounding options. nopt_optimizer_get_state, _set_state and _set_lr mean group 0, and so does
+ * what is said of "the step count" elsewhere. Captured steps are those of the groups of the capture. Waits for the
+ * device if the optimizer is capturable.
+ * @param group_count 1 to NOPT_MAX_GROUPS; at a step, larger than every index of nopt_param_set_set_groups.
+ */
+NOPT_API nopt_status nopt_optimizer_set_group_count(nopt_optimizer* optimizer, int32_t group_count);
+
+/** As nopt_optimizer_get_state, of a group. */
+NOPT_API nopt_status nopt_optimizer_get_group_state(const nopt_optimizer* optimizer, int32_t group,
+                                                    nopt_step_state* state);
+
+/** As nopt_optimizer_set_state, of a group. */
+NOPT_API nopt_status nopt_optimizer_set_group_state(nopt_optimizer* optimizer, int32_t group,
+                                                    const nopt_step_state* state);
+
+/** As nopt_optimizer_set_lr, of a group. */
+NOPT_API nopt_status nopt_optimizer_set_group_lr(nopt_optimizer* optimizer, int32_t group, double lr, void* stream);
 
 /**
  * One step of all tensors: reads GRAD, updates PARAM and the rule's state buffers, advances the step count.

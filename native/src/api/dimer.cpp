@@ -148,6 +148,20 @@ DimerPass make_pass(const nopt_dimer& dimer, DimerDecision decision, const nopt_
     return pass;
 }
 
+// Those that are the same for all groups of hyperparameters.
+uint32_t read_flags(const OptimizerState& optimizer, const nopt_hyperparams* hyperparams) {
+    const uint32_t flags = read_hyperparams(optimizer, hyperparams, 0).flags;
+    for (int g = 1; g < optimizer.group_count; ++g) {
+        if (((read_hyperparams(optimizer, hyperparams, g).flags ^ flags) & NOPT_FLAG_MAXIMIZE) != 0) {
+            throw Error(NOPT_ERROR_UNSUPPORTED,
+                        "hyperparams[%d] and hyperparams[0] differ in NOPT_FLAG_MAXIMIZE; a dimer follows one loss, so "
+                        "that it must be the same for all groups",
+                        g);
+        }
+    }
+    return flags;
+}
+
 void require_all_gradients(const ParamSet& set) {
     for (size_t i = 0; set.has_frozen && i < set.counts.size(); ++i) {
         if (set.counts[i] > 0 && set.pointer(NOPT_ROLE_GRAD, i) == nullptr) {
@@ -321,18 +335,18 @@ nopt_status nopt_dimer_rotate(nopt_dimer* dimer, const nopt_dimer_options* optio
         Call call(dimer, stream);
         ParamSet& set = call.set();
         const nopt_dimer_options o = read_options(options);
-        const nopt_hyperparams h = read_hyperparams(*dimer->optimizer, hyperparams);
+        const uint32_t flags = read_flags(*dimer->optimizer, hyperparams);
         if (dimer->phase == kAtTheta) {
             throw Error(NOPT_ERROR_INVALID_STATE,
                         "nopt_dimer_rotate: the parameters are not displaced; call nopt_dimer_displace first");
         }
         const GradInput grads = prepare_grads(*dimer->optimizer);
-        require_same_update(*dimer, o, h.flags, grads);
+        require_same_update(*dimer, o, flags, grads);
         const bool optimal = o.angle == NOPT_DIMER_ANGLE_OPTIMAL;
         const DimerDecision decision = !optimal                          ? kDecideRotate
                                        : dimer->phase == kAlongDirection ? kDecidePlane
                                                                          : kDecideOptimizeAgain;
-        const DimerPass pass = make_pass(*dimer, decision, &o, h.flags, grads, dimer->optimizer->steps_taken() + 1);
+        const DimerPass pass = make_pass(*dimer, decision, &o, flags, grads, dimer->optimizer->steps_taken() + 1);
         require_roles(set, pass);
         require_norm_in_sums(*dimer, pass);
         call.begin();
@@ -341,7 +355,7 @@ nopt_status nopt_dimer_rotate(nopt_dimer* dimer, const nopt_dimer_options* optio
             set.backend.dimer_turn(set, pass, stream);
         }
         dimer->phase = optimal ? kAlongRotationDirection : kAlongDirection;
-        dimer->maximize = (h.flags & NOPT_FLAG_MAXIMIZE) != 0 ? 1 : 0;
+        dimer->maximize = (flags & NOPT_FLAG_MAXIMIZE) != 0 ? 1 : 0;
         dimer->grads = grads;
     });
 }
@@ -353,13 +367,14 @@ nopt_status nopt_dimer_step(nopt_dimer* dimer, const nopt_dimer_options* options
         ParamSet& set = call.set();
         const nopt_dimer_options o = read_options(options);
         const PreparedStep step = prepare_step(*dimer->optimizer, hyperparams);
+        const uint32_t flags = read_flags(*dimer->optimizer, hyperparams);
         if (dimer->optimizer->grads_are_summed) {
             throw Error(
                 NOPT_ERROR_INVALID_STATE,
                 "nopt_dimer_step: nopt_optimizer_sum_grads is for steps of the optimizer itself, a dimer's norm "
                 "is in the sums of nopt_dimer_sum; set nopt_grad_options to null and anew");
         }
-        require_same_update(*dimer, o, step.input.flags, step.grads);
+        require_same_update(*dimer, o, flags, step.grads);
         const bool optimal = o.angle == NOPT_DIMER_ANGLE_OPTIMAL;
         if (dimer->phase == kAlongDirection && optimal) {
             throw Error(NOPT_ERROR_INVALID_STATE,
@@ -368,8 +383,7 @@ nopt_status nopt_dimer_step(nopt_dimer* dimer, const nopt_dimer_options* options
         const DimerDecision decision = dimer->phase == kAtTheta ? kDecideProject
                                        : optimal                ? kDecideOptimize
                                                                 : kDecideRotate;
-        const DimerPass pass =
-            make_pass(*dimer, decision, &o, step.input.flags, step.grads, dimer->optimizer->steps_taken() + 1);
+        const DimerPass pass = make_pass(*dimer, decision, &o, flags, step.grads, dimer->optimizer->steps_taken() + 1);
         require_roles(set, pass);
         require_norm_in_sums(*dimer, pass);
         call.begin();

@@ -1,6 +1,9 @@
 #include <inttypes.h>
 #include <math.h>
 
+#include <algorithm>
+#include <iterator>
+
 #include "api/api.h"
 #include "api/step.h"
 #include "rules/registry.h"
@@ -56,7 +59,7 @@ const char* flag_name(uint32_t flag) {
     }
 }
 
-nopt_hyperparams checked_hyperparams(const OptimizerState& optimizer, const nopt_hyperparams* argument) {
+nopt_hyperparams checked_hyperparams(const OptimizerState& optimizer, const nopt_hyperparams* argument, int group) {
     const nopt_hyperparams h = read_struct(argument, "hyperparams");
     const RuleTraits& traits = rule_at(optimizer.rule).traits;
     for (uint32_t flag = 1; flag != 0; flag <<= 1) {
@@ -71,7 +74,7 @@ nopt_hyperparams checked_hyperparams(const OptimizerState& optimizer, const nopt
         throw Error(NOPT_ERROR_INVALID_ARGUMENT,
                     "lr is -1; it must be >= 0, or NOPT_LR_ON_DEVICE (-1) of a capturable optimizer, see "
                     "nopt_optimizer_set_capturable");
-    } else if (!optimizer.has_lr) {
+    } else if (!optimizer.has_lr[group]) {
         throw Error(NOPT_ERROR_INVALID_STATE,
                     "lr is NOPT_LR_ON_DEVICE (-1), but none was set; call nopt_optimizer_set_lr first");
     }
@@ -131,12 +134,69 @@ GradInput read_grad_options(const nopt_grad_options* options) {
             (o.flags & NOPT_GRAD_SKIP_NONFINITE) != 0 ? 1 : 0};
 }
 
+// All groups need the same states, and round alike.
+void require_like_group_0(const StepInput& input, const StepInput& first, int group) {
+    const char* const differs = input.variant != first.variant
+                                    ? "needs other states than group 0 (AMSGRAD, or momentum)"
+                                : ((input.flags ^ first.flags) & NOPT_FLAG_STOCHASTIC_ROUNDING) != 0 ||
+                                        input.rounding_seed != first.rounding_seed
+                                    ? "rounds in another way than group 0 (STOCHASTIC_ROUNDING, rounding_seed)"
+                                    : nullptr;
+    if (differs != nullptr) {
+        throw Error(NOPT_ERROR_UNSUPPORTED, "hyperparams[%d] %s; such tensors need an optimizer of their own", group,
+                    differs);
+    }
+}
+
+void require_groups(const ParamSet& set, int group_count) {
+    for (size_t i = 0; i < set.group.size(); ++i) {
+        if (set.group[i] >= group_count) {
+            throw Error(NOPT_ERROR_INVALID_STATE,
+                        "tensor %zu is in group %d, but the optimizer has %d; call nopt_optimizer_set_group_count", i,
+                        set.group[i], group_count);
+        }
+    }
+}
+
+constexpr nopt_step_state kNewState = {sizeof(nopt_step_state), 0, 0, 1.0, 1.0};
+
+void check_group(const OptimizerState& optimizer, int32_t group) {
+    if (group < 0 || group >= optimizer.group_count) {
+        throw Error(NOPT_ERROR_INVALID_ARGUMENT,
+                    "group is %d; the optimizer has %d, see nopt_optimizer_set_group_count", group,
+                    optimizer.group_count);
+    }
+}
+
+void write_state(OptimizerState& optimizer, int32_t group, const nopt_step_state& state) {
+    if (optimizer.counter != nullptr) {
+        optimizer.counter->write(group, state);
+    } else {
+        optimizer.states[group] = state;
+    }
+}
+
 }  // namespace
 
 namespace nopt {
 
-nopt_hyperparams read_hyperparams(const OptimizerState& optimizer, const nopt_hyperparams* hyperparams) {
-    return checked_hyperparams(optimizer, hyperparams);
+nopt_hyperparams read_hyperparams(const OptimizerState& optimizer, const nopt_hyperparams* hyperparams, int group) {
+    if (optimizer.group_count == 1) {
+        return checked_hyperparams(optimizer, hyperparams, 0);
+    }
+    const size_t size = checked_struct_size(hyperparams, "hyperparams");
+    const unsigned char* const own = reinterpret_cast<const unsigned char*>(hyperparams) + size * group;
+    uint32_t own_size;
+    memcpy(&own_size, own, sizeof own_size);
+    if (own_size != size) {
+        throw Error(NOPT_ERROR_INVALID_ARGUMENT,
+                    "hyperparams[%d].struct_size is %u, but hyperparams[0].struct_size %zu", group, own_size, size);
+    }
+    try {
+        return checked_hyperparams(optimizer, reinterpret_cast<const nopt_hyperparams*>(own), group);
+    } catch (const Error& error) {
+        throw Error(error.status, "hyperparams[%d]: %s", group, error.text);
+    }
 }
 
 GradInput prepare_grads(const OptimizerState& optimizer) {
@@ -160,9 +220,30 @@ GradInput prepare_grads(const OptimizerState& optimizer) {
 PreparedStep prepare_step(const OptimizerState& optimizer, const nopt_hyperparams* hyperparams) {
     const ParamSet& set = *optimizer.set;
     const Rule& rule = rule_at(optimizer.rule);
-    const nopt_hyperparams h = checked_hyperparams(optimizer, hyperparams);
-    const int variant = rule.variant(h.flags, h.momentum);
-    const StateRoles& states = rule.states[variant];
+    PreparedStep step;
+    step.grads = prepare_grads(optimizer);
+    step.inputs.count = optimizer.group_count;
+    for (int g = 0; g < optimizer.group_count; ++g) {
+        const nopt_hyperparams h = read_hyperparams(optimizer, hyperparams, g);
+        StepInput& input = step.inputs.of[g];
+        input.lr = h.lr == NOPT_LR_ON_DEVICE && optimizer.counter == nullptr ? optimizer.lr[g] : h.lr;
+        input.beta1 = h.beta1;
+        input.beta2 = h.beta2;
+        input.eps = h.eps;
+        input.weight_decay = h.weight_decay;
+        input.momentum = h.momentum;
+        input.switching_rate = h.switching_rate;
+        input.flags = h.flags;
+        input.variant = static_cast<uint32_t>(rule.variant(h.flags, h.momentum));
+        input.rounding_seed = h.rounding_seed;
+        input.grad_factor = 1.0;
+        input.max_grad = static_cast<double>(INFINITY);
+        require_like_group_0(input, step.inputs.of[0], g);
+        step.next[g] = optimizer.states[g];
+        advance(step.next[g], input, (rule.traits.hyperparams & NOPT_HYPERPARAM_BETAS_EPS) != 0);
+    }
+    require_groups(set, optimizer.group_count);
+    const StateRoles& states = rule.states[step.inputs.of[0].variant];
     for (int i = -2; i < states.count; ++i) {
         const nopt_role role = i == -2 ? NOPT_ROLE_PARAM : i == -1 ? NOPT_ROLE_GRAD : states.roles[i];
         if (!set.bound(role)) {
@@ -171,23 +252,6 @@ PreparedStep prepare_step(const OptimizerState& optimizer, const nopt_hyperparam
                         rule.traits.name, role_name(role));
         }
     }
-
-    PreparedStep step = {};
-    step.input.lr = h.lr == NOPT_LR_ON_DEVICE && optimizer.counter == nullptr ? optimizer.lr : h.lr;
-    step.input.beta1 = h.beta1;
-    step.input.beta2 = h.beta2;
-    step.input.eps = h.eps;
-    step.input.weight_decay = h.weight_decay;
-    step.input.momentum = h.momentum;
-    step.input.switching_rate = h.switching_rate;
-    step.input.flags = h.flags;
-    step.input.variant = static_cast<uint32_t>(variant);
-    step.input.rounding_seed = h.rounding_seed;
-    step.input.grad_factor = 1.0;
-    step.input.max_grad = static_cast<double>(INFINITY);
-    step.grads = prepare_grads(optimizer);
-    step.next = optimizer.state;
-    advance(step.next, step.input, (rule.traits.hyperparams & NOPT_HYPERPARAM_BETAS_EPS) != 0);
     return step;
 }
 
@@ -204,12 +268,12 @@ void run_step(OptimizerState& optimizer, const PreparedStep& step, const DimerPa
         }
         optimizer.grads_are_summed = false;
         const GradPass grads = {*optimizer.grads, step.grads};
-        taken = set.backend.step(set, optimizer.rule, step.input, counter, &grads, dimer, stream);
+        taken = set.backend.step(set, optimizer.rule, step.inputs, counter, &grads, dimer, stream);
     } else if (set.total > 0 || counter != nullptr) {
-        set.backend.step(set, optimizer.rule, step.input, counter, nullptr, dimer, stream);
+        set.backend.step(set, optimizer.rule, step.inputs, counter, nullptr, dimer, stream);
     }
     if (counter == nullptr && taken) {
-        optimizer.state = step.next;
+        std::copy_n(step.next, step.inputs.count, optimizer.states);
     }
 }
 
@@ -249,7 +313,7 @@ nopt_status nopt_optimizer_create(nopt_param_set* set, const char* rule, nopt_op
         auto state = std::make_shared<OptimizerState>();
         state->set = set->set;
         state->rule = index;
-        state->state = {sizeof(nopt_step_state), 0, 0, 1.0, 1.0};
+        std::fill(std::begin(state->states), std::end(state->states), kNewState);
         *optimizer = new nopt_optimizer{std::move(state)};
     });
 }
@@ -264,7 +328,7 @@ nopt_status nopt_optimizer_get_roles(const nopt_optimizer* optimizer, const nopt
         require_not_null(optimizer, "optimizer");
         require_not_null(role_mask, "role_mask");
         const Rule& rule = rule_at(optimizer->state->rule);
-        const nopt_hyperparams h = checked_hyperparams(*optimizer->state, hyperparams);
+        const nopt_hyperparams h = read_hyperparams(*optimizer->state, hyperparams, 0);
         const StateRoles& states = rule.states[rule.variant(h.flags, h.momentum)];
         uint32_t mask = 1u << NOPT_ROLE_PARAM | 1u << NOPT_ROLE_GRAD;
         for (int i = 0; i < states.count; ++i) {
@@ -275,15 +339,24 @@ nopt_status nopt_optimizer_get_roles(const nopt_optimizer* optimizer, const nopt
 }
 
 nopt_status nopt_optimizer_get_state(const nopt_optimizer* optimizer, nopt_step_state* state) {
+    return nopt_optimizer_get_group_state(optimizer, 0, state);
+}
+
+nopt_status nopt_optimizer_get_group_state(const nopt_optimizer* optimizer, int32_t group, nopt_step_state* state) {
     return guarded([&] {
         require_not_null(optimizer, "optimizer");
         const OptimizerState& own = *optimizer->state;
         const UseGuard guard(*own.set);
-        write_struct(state, own.counter != nullptr ? own.counter->read() : own.state, "state");
+        check_group(own, group);
+        write_struct(state, own.counter != nullptr ? own.counter->read(group) : own.states[group], "state");
     });
 }
 
 nopt_status nopt_optimizer_set_state(nopt_optimizer* optimizer, const nopt_step_state* state) {
+    return nopt_optimizer_set_group_state(optimizer, 0, state);
+}
+
+nopt_status nopt_optimizer_set_group_state(nopt_optimizer* optimizer, int32_t group, const nopt_step_state* state) {
     return guarded([&] {
         require_not_null(optimizer, "optimizer");
         const nopt_step_state s = read_struct(state, "state");
@@ -302,11 +375,25 @@ nopt_status nopt_optimizer_set_state(nopt_optimizer* optimizer, const nopt_step_
         }
         OptimizerState& own = *optimizer->state;
         const UseGuard guard(*own.set);
-        if (own.counter != nullptr) {
-            own.counter->write(s);
-        } else {
-            own.state = s;
+        check_group(own, group);
+        write_state(own, group, s);
+    });
+}
+
+nopt_status nopt_optimizer_set_group_count(nopt_optimizer* optimizer, int32_t group_count) {
+    return guarded([&] {
+        require_not_null(optimizer, "optimizer");
+        if (group_count < 1 || group_count > NOPT_MAX_GROUPS) {
+            throw Error(NOPT_ERROR_INVALID_ARGUMENT, "group_count is %d; it must be 1 to %d", group_count,
+                        NOPT_MAX_GROUPS);
         }
+        OptimizerState& own = *optimizer->state;
+        const UseGuard guard(*own.set);
+        for (int32_t g = own.group_count; g < group_count; ++g) {
+            write_state(own, g, kNewState);
+            own.has_lr[g] = false;
+        }
+        own.group_count = group_count;
     });
 }
 
@@ -325,23 +412,35 @@ nopt_status nopt_optimizer_set_capturable(nopt_optimizer* optimizer, int32_t cap
         }
         set.backend.stream_synchronize(set.device, stream);
         if (capturable != 0) {
-            own.counter = set.backend.create_step_counter(set.device, own.state);
-        } else if (own.counter != nullptr) {
-            own.state = own.counter->read();
+            own.counter = set.backend.create_step_counter(set.device);
+        }
+        for (int32_t g = 0; own.counter != nullptr && g < own.group_count; ++g) {
+            if (capturable != 0) {
+                own.counter->write(g, own.states[g]);
+            } else {
+                own.states[g] = own.counter->read(g);
+            }
+        }
+        if (capturable == 0) {
             own.counter.reset();
         }
         own.capturable = capturable != 0;
-        own.has_lr = false;
+        std::fill(std::begin(own.has_lr), std::end(own.has_lr), false);
         own.has_loss_scale = false;
     });
 }
 
 nopt_status nopt_optimizer_set_lr(nopt_optimizer* optimizer, double lr, void* stream) {
+    return nopt_optimizer_set_group_lr(optimizer, 0, lr, stream);
+}
+
+nopt_status nopt_optimizer_set_group_lr(nopt_optimizer* optimizer, int32_t group, double lr, void* stream) {
     return guarded([&] {
         require_not_null(optimizer, "optimizer");
         check_at_least_0(lr, "lr");
         OptimizerState& own = *optimizer->state;
         const UseGuard guard(*own.set);
+        check_group(own, group);
         check_stream(own.set->kind, stream);
         if (!own.capturable) {
             throw Error(NOPT_ERROR_INVALID_STATE,
@@ -349,10 +448,10 @@ nopt_status nopt_optimizer_set_lr(nopt_optimizer* optimizer, double lr, void* st
                         "first, or pass the learning rate with each step");
         }
         if (own.counter != nullptr) {
-            own.counter->set_lr(lr, stream);
+            own.counter->set_lr(group, lr, stream);
         }
-        own.lr = lr;
-        own.has_lr = true;
+        own.lr[group] = lr;
+        own.has_lr[group] = true;
     });
 }
 

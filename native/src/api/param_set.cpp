@@ -136,6 +136,28 @@ nopt_status nopt_param_set_set_weight_decay(nopt_param_set* set, int64_t tensor_
     });
 }
 
+nopt_status nopt_param_set_set_groups(nopt_param_set* set, int64_t tensor_count, const int32_t* group) {
+    return guarded([&] {
+        require_not_null(set, "set");
+        ParamSet& own = *set->set;
+        const UseGuard guard(own);
+        check_tensor_count(own, tensor_count);
+        for (int64_t i = 0; group != nullptr && i < tensor_count; ++i) {
+            if (group[i] < 0 || group[i] >= NOPT_MAX_GROUPS) {
+                throw Error(NOPT_ERROR_INVALID_ARGUMENT, "group[%" PRId64 "] is %d; it must be 0 to %d", i, group[i],
+                            NOPT_MAX_GROUPS - 1);
+            }
+        }
+        if (group == nullptr) {
+            own.group.clear();
+        } else {
+            own.group.assign(group, group + tensor_count);
+        }
+        ++own.tensor_options_version;
+        ++own.version;
+    });
+}
+
 nopt_status nopt_param_set_upload(nopt_param_set* set, void* stream) {
     return guarded([&] {
         require_not_null(set, "set");

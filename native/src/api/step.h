@@ -6,16 +6,16 @@
 namespace nopt {
 
 struct PreparedStep {
-    StepInput input;
-    nopt_step_state next;  // to be stored when the step is on its way
+    StepInputs inputs;
+    nopt_step_state next[NOPT_MAX_GROUPS];  // to be stored when the step is on its way
     GradInput grads;
 };
 
 // What a step, or a dimer's rotation, makes of the gradients now. Throws where it cannot.
 GradInput prepare_grads(const OptimizerState& optimizer);
 
-// Throws for what the optimizer's rule does not know or finds out of range.
-nopt_hyperparams read_hyperparams(const OptimizerState& optimizer, const nopt_hyperparams* hyperparams);
+// A group's. Throws for what the optimizer's rule does not know or finds out of range.
+nopt_hyperparams read_hyperparams(const OptimizerState& optimizer, const nopt_hyperparams* hyperparams, int group);
 
 // ... and if a role that the rule needs is not bound.
 PreparedStep prepare_step(const OptimizerState& optimizer, const nopt_hyperparams* hyperparams);

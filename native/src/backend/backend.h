@@ -21,10 +21,10 @@ struct BackendData {
 struct StepCounter {
     virtual ~StepCounter() = default;
     // As of the newest step that the host can see.
-    virtual nopt_step_state read() const = 0;
+    virtual nopt_step_state read(int group) const = 0;
     // Waits for the device.
-    virtual void write(const nopt_step_state& state) = 0;
-    virtual void set_lr(double lr, void* stream) = 0;
+    virtual void write(int group, const nopt_step_state& state) = 0;
+    virtual void set_lr(int group, double lr, void* stream) = 0;
     virtual void set_loss_scale(double loss_scale, void* stream) = 0;
 };
 
@@ -79,8 +79,8 @@ public:
 
     virtual std::unique_ptr<BackendData> create_data(const ParamSet& set) = 0;
 
-    // A counter at this state, or null if the host counts all steps.
-    virtual std::unique_ptr<StepCounter> create_step_counter(int, const nopt_step_state&) { return nullptr; }
+    // A counter of NOPT_MAX_GROUPS groups, or null if the host counts all steps.
+    virtual std::unique_ptr<StepCounter> create_step_counter(int) { return nullptr; }
 
     // Brings what changed in the set to the device. Throws where a stream that is being captured cannot.
     virtual void upload(ParamSet&, void*) {}
@@ -93,7 +93,7 @@ public:
     // A counter counts a step that is not. With both, and a sum that is needed, the dimer's sums have it, and its
     // scopes decide here, unless the step is skipped: then theta is brought back from its backup.
     // Returns false if the host knows that it was skipped.
-    virtual bool step(ParamSet& set, int rule, const StepInput& input, StepCounter* counter, const GradPass* grads,
+    virtual bool step(ParamSet& set, int rule, const StepInputs& inputs, StepCounter* counter, const GradPass* grads,
                       const DimerPass* dimer, void* stream) = 0;
 
     virtual std::unique_ptr<GradData> create_grads(const ParamSet& set) = 0;

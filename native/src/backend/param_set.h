@@ -59,7 +59,8 @@ struct ParamSet {
     uint64_t versions[kRoleCount] = {};         // counts the changes of each role's addresses
     std::vector<double> lr_scale;               // per tensor; empty: all 1
     std::vector<double> weight_decay;           // per tensor or NOPT_INHERIT; empty: all inherit
-    uint64_t tensor_options_version = 0;        // counts the changes of the two above
+    std::vector<int32_t> group;                 // of hyperparameters, per tensor; empty: all 0
+    uint64_t tensor_options_version = 0;        // counts the changes of the three above
     uint64_t version = 0;                       // counts all changes
 
     std::unique_ptr<BackendData> data;
@@ -79,19 +80,20 @@ private:
 struct OptimizerState {
     std::shared_ptr<ParamSet> set;
     int rule;
-    nopt_step_state state;  // unless `counter` has it
+    int32_t group_count = 1;
+    nopt_step_state states[NOPT_MAX_GROUPS];  // unless `counter` has them
     bool capturable = false;
-    bool has_lr = false;          // that of NOPT_LR_ON_DEVICE
-    double lr = 0.0;              // ... where the host counts
-    bool has_loss_scale = false;  // that of NOPT_LOSS_SCALE_ON_DEVICE
-    double loss_scale = 1.0;      // ... where the host counts
+    bool has_lr[NOPT_MAX_GROUPS] = {};  // that of NOPT_LR_ON_DEVICE
+    double lr[NOPT_MAX_GROUPS] = {};    // ... where the host counts
+    bool has_loss_scale = false;        // that of NOPT_LOSS_SCALE_ON_DEVICE
+    double loss_scale = 1.0;            // ... where the host counts
     std::unique_ptr<StepCounter> counter;
     std::unique_ptr<GradData> grads;  // null: no options
     GradInput grad_input = kNoGradInput;
     bool grads_are_summed = false;  // for the next step
 
     // What the steps of dimer passes are counted from.
-    int64_t steps_taken() const { return counter == nullptr ? state.step : 0; }
+    int64_t steps_taken() const { return counter == nullptr ? states[0].step : 0; }
 };
 
 // Marks a set as in use for the length of a call, so that use from two threads at once is an error and no race.

@@ -242,11 +242,12 @@ struct StepBody {
         alignas(16) unsigned char scalars[kMaxScalars];
         double lr_scale = -1.0;  // no tensor has this one
         double weight_decay = -1.0;
+        size_t group = 0;
     };
 
     const ParamSet& set;
     const Rule& rule;
-    const StepInput& input;
+    const StepInputs& inputs;
     const DimerPass* dimer;
     ElementwiseKernel kernel;
     const DimerKernels& dimer_kernels;
@@ -256,15 +257,17 @@ struct StepBody {
         if (set.pointers[NOPT_ROLE_GRAD][tensor] == nullptr) {
             return;  // frozen
         }
+        const size_t group = set.group.empty() ? 0 : static_cast<size_t>(set.group[tensor]);
         const double lr_scale = set.lr_scale.empty() ? 1.0 : set.lr_scale[tensor];
         double weight_decay = set.weight_decay.empty() ? NOPT_INHERIT : set.weight_decay[tensor];
         if (weight_decay == NOPT_INHERIT) {
-            weight_decay = input.weight_decay;
+            weight_decay = inputs.of[group].weight_decay;
         }
-        if (lr_scale != own.lr_scale || weight_decay != own.weight_decay) {
+        if (lr_scale != own.lr_scale || weight_decay != own.weight_decay || group != own.group) {
             own.lr_scale = lr_scale;
             own.weight_decay = weight_decay;
-            rule.scalars(input, lr_scale, weight_decay, own.scalars);
+            own.group = group;
+            rule.scalars(inputs.of[group], lr_scale, weight_decay, own.scalars);
         }
         if (set.has_halves) {
             update_tiles(own, tensor, begin, end);
@@ -306,7 +309,7 @@ struct StepBody {
 
     // Where some elements have 16 or 8 bits.
     void update_tiles(const PerBlock& own, size_t tensor, int64_t begin, int64_t end) const {
-        const StateRoles& states = rule.states[input.variant];
+        const StateRoles& states = rule.states[inputs.of[0].variant];
         const bool turns = dimer != nullptr && dimer->decision != kDecideProject;
         TileRooms rooms;
         float corrected[kTileElements];
@@ -331,7 +334,7 @@ struct StepBody {
             args.count = count;
             args.scalars = own.scalars;
             kernel(args);
-            tile.write_back_theta(args.param, input);
+            tile.write_back_theta(args.param, inputs.of[0]);
             for (int s = 0; s < states.count; ++s) {
                 tile.write_back(states.roles[s], args.states[s], rooms.states[s]);
             }
@@ -340,7 +343,7 @@ struct StepBody {
 
     void update(const PerBlock& own, size_t tensor, int64_t begin, int64_t count, const float* source,
                 const float* grad) const {
-        const StateRoles& states = rule.states[input.variant];
+        const StateRoles& states = rule.states[inputs.of[0].variant];
         ElementwiseArgs args;
         args.param = elements(set, NOPT_ROLE_PARAM, tensor, begin);
         args.param_source = source;
@@ -503,9 +506,9 @@ public:
         return data;
     }
 
-    bool step(ParamSet& set, int rule, const StepInput& input, StepCounter*, const GradPass* grads,
+    bool step(ParamSet& set, int rule, const StepInputs& inputs, StepCounter*, const GradPass* grads,
               const DimerPass* dimer, void* stream) override {
-        StepInput own = input;
+        StepInputs own;
         if (grads != nullptr) {
             CpuGrads& data = static_cast<CpuGrads&>(grads->data);
             double sum = data.sums.value[0];
@@ -514,7 +517,7 @@ public:
             if (dimer_has_sum) {
                 sum_scopes(*dimer, sum, probe);
             }
-            if (!decide_gradients(grads->input, sum, probe, own, data.reading)) {
+            if (!decide_gradients(grads->input, sum, probe, data.reading)) {
                 if (dimer != nullptr && dimer->decision != kDecideProject) {
                     dimer_restore(set, stream);
                 }
@@ -523,10 +526,15 @@ public:
             if (dimer_has_sum) {
                 dimer_decide(set, *dimer, stream);
             }
+            own = inputs;
+            for (int g = 0; g < own.count; ++g) {
+                apply_gradients(grads->input, data.reading, own.of[g]);
+            }
         }
         const CpuIsa& isa = selected_cpu_isa();
-        for_each_part(set, StepBody{set, rule_at(rule), own, dimer, isa.kernels->elementwise[rule][input.variant],
-                                    *isa.dimer, *isa.convert});
+        const uint32_t variant = inputs.of[0].variant;
+        for_each_part(set, StepBody{set, rule_at(rule), grads != nullptr ? own : inputs, dimer,
+                                    isa.kernels->elementwise[rule][variant], *isa.dimer, *isa.convert});
         return true;
     }
 

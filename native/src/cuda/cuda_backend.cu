@@ -51,8 +51,8 @@ const UpdateKernel<Source> kBlockwiseKernels[kRuleCount][kMaxVariants] = {
 #undef NOPT_RULE
 };
 
-using PrepareKernel = void (*)(StepInput, GradDecision, DeviceStep*, Published<nopt_step_state>*, const int32_t*,
-                               const double*, const double*, unsigned char*);
+using PrepareKernel = void (*)(StepInputs, GradDecision, DeviceStep*, Published<nopt_step_state>*, GroupTable,
+                               unsigned char*);
 const PrepareKernel kPrepareKernels[kRuleCount] = {
 #define NOPT_RULE(Type, header) &prepare_kernel<Type>,
 #include "rules/rules.def"
@@ -102,43 +102,46 @@ struct CudaSet final : CudaData {
 
 CudaSet& set_data(const ParamSet& set) { return static_cast<CudaSet&>(*set.data); }
 
-// The step count of a capturable optimizer.
+// The step counts of a capturable optimizer, of as many groups as there can be: graphs know where they are.
 class CudaStepCounter final : public StepCounter {
 public:
     // The device is current.
-    CudaStepCounter(int device, const nopt_step_state& state)
-        : step_(device_array<DeviceStep>(1)), published_(1, state), device_(device) {
-        write(state);
-    }
+    explicit CudaStepCounter(int device)
+        : steps_(constant_table(std::vector<DeviceStep>(NOPT_MAX_GROUPS))),
+          published_(NOPT_MAX_GROUPS, {}),
+          device_(device) {}
 
-    nopt_step_state read() const override { return read_published(published_.host[0]); }
+    nopt_step_state read(int group) const override { return read_published(published_.host[group]); }
 
-    void write(const nopt_step_state& state) override {
+    void write(int group, const nopt_step_state& state) override {
         const DeviceGuard guard(device_);
         check_cuda(cudaDeviceSynchronize(), "cudaDeviceSynchronize");
+        DeviceStep* const at = steps_.get() + group;
         DeviceStep step = {};
-        check_cuda(cudaMemcpy(&step, step_.get(), sizeof step, cudaMemcpyDeviceToHost), "reading the step count");
+        check_cuda(cudaMemcpy(&step, at, sizeof step, cudaMemcpyDeviceToHost), "reading the step count");
         step.state = state;
-        check_cuda(cudaMemcpy(step_.get(), &step, sizeof step, cudaMemcpyHostToDevice), "writing the step count");
-        published_.host[0].value = state;
+        check_cuda(cudaMemcpy(at, &step, sizeof step, cudaMemcpyHostToDevice), "writing the step count");
+        published_.host[group].value = state;
     }
 
-    void set_lr(double lr, void* stream) override {
+    void set_lr(int group, double lr, void* stream) override {
         const DeviceGuard guard(device_);
-        launch("setting the learning rate", &set_lr_kernel, 1, 1, static_cast<cudaStream_t>(stream), step_.get(), lr);
+        launch("setting the learning rate", &set_lr_kernel, 1, 1, static_cast<cudaStream_t>(stream),
+               steps_.get() + group, lr);
     }
 
     void set_loss_scale(double loss_scale, void* stream) override {
         const DeviceGuard guard(device_);
-        launch("setting the loss scale", &set_loss_scale_kernel, 1, 1, static_cast<cudaStream_t>(stream), step_.get(),
+        launch("setting the loss scale", &set_loss_scale_kernel, 1, 1, static_cast<cudaStream_t>(stream), steps_.get(),
                loss_scale);
     }
 
-    DeviceStep* step() const { return step_.get(); }
+    // Of group 0, and those of the others after it.
+    DeviceStep* step() const { return steps_.get(); }
     Published<nopt_step_state>* published() const { return published_.device; }
 
 private:
-    DeviceArray<DeviceStep> step_;
+    DeviceArray<DeviceStep> steps_;
     PublishedArray<nopt_step_state> published_;
     const int device_;
 };
@@ -317,9 +320,9 @@ public:
         return std::make_unique<CudaSet>(set);
     }
 
-    std::unique_ptr<StepCounter> create_step_counter(int device, const nopt_step_state& state) override {
+    std::unique_ptr<StepCounter> create_step_counter(int device) override {
         const DeviceGuard guard(device);
-        return std::make_unique<CudaStepCounter>(device, state);
+        return std::make_unique<CudaStepCounter>(device);
     }
 
     void upload(ParamSet& set, void* stream_pointer) override {
@@ -344,12 +347,13 @@ public:
         upload(set, stream_pointer);
     }
 
-    bool step(ParamSet& set, int rule, const StepInput& input, StepCounter* counter, const GradPass* grads,
+    bool step(ParamSet& set, int rule, const StepInputs& inputs, StepCounter* counter, const GradPass* grads,
               const DimerPass* dimer, void* stream_pointer) override {
         const DeviceGuard guard(set.device);
+        const StepInput& first = inputs.of[0];
         CudaSet& data = set_data(set);
         const cudaStream_t stream = static_cast<cudaStream_t>(stream_pointer);
-        const StateRoles& states = rule_at(rule).states[input.variant];
+        const StateRoles& states = rule_at(rule).states[first.variant];
         const char* const name = rule_at(rule).traits.name;
 
         GroupScalars scalars = {};
@@ -370,16 +374,17 @@ public:
         }
         if (counter != nullptr || grads != nullptr || data.groups.size() > kFewGroups) {
             CudaStepCounter* const own = cuda_counter(counter);
-            launch(name, kPrepareKernels[rule], 1, kThreadsPerBlock, stream, input, decision,
-                   own == nullptr ? nullptr : own->step(), own == nullptr ? nullptr : own->published(),
-                   static_cast<const int32_t*>(data.group_count.get()),
-                   static_cast<const double*>(data.group_lr_scale.get()),
-                   static_cast<const double*>(data.group_weight_decay.get()), data.group_scalars.get());
+            const GroupTable groups = {data.group_count.get(), data.group_hyperparams.get(), data.group_lr_scale.get(),
+                                       data.group_weight_decay.get()};
+            launch(name, kPrepareKernels[rule], 1, kThreadsPerBlock, stream, inputs, decision,
+                   own == nullptr ? nullptr : own->step(), own == nullptr ? nullptr : own->published(), groups,
+                   data.group_scalars.get());
             scalars.group_of_tensor = data.group_of_tensor.get();
             scalars.many = data.group_scalars.get();
         } else {
             for (size_t g = 0; g < data.groups.size(); ++g) {
                 const CudaData::Group& group = data.groups[g];
+                const StepInput& input = inputs.of[group.hyperparams];
                 rule_at(rule).scalars(input, group.lr_scale,
                                       group.weight_decay == NOPT_INHERIT ? input.weight_decay : group.weight_decay,
                                       scalars.few[g]);
@@ -409,15 +414,15 @@ public:
             table.states[s] = data.table(set, states.roles[s]);
         }
         table.skip = decision.skip;
-        table.theta.stochastic = (input.flags & NOPT_FLAG_STOCHASTIC_ROUNDING) != 0 ? 1 : 0;
-        table.theta.rounding_seed = input.rounding_seed;
-        table.theta.host_step = input.step;
+        table.theta.stochastic = (first.flags & NOPT_FLAG_STOCHASTIC_ROUNDING) != 0 ? 1 : 0;
+        table.theta.rounding_seed = first.rounding_seed;
+        table.theta.host_step = first.step;
         table.theta.device_step = counter == nullptr ? nullptr : cuda_counter(counter)->step();
         if (dimer == nullptr) {
-            const auto kernel = update_kernel_for<PlainSource>(set, rule, input.variant);
+            const auto kernel = update_kernel_for<PlainSource>(set, rule, first.variant);
             launch_pieces(name, data, kernel, stream, table, {}, scalars);
         } else {
-            const auto kernel = update_kernel_for<DimerSource>(set, rule, input.variant);
+            const auto kernel = update_kernel_for<DimerSource>(set, rule, first.variant);
             launch_pieces(name, data, kernel, stream, table, dimer_table(set, dimer), scalars);
         }
         return true;

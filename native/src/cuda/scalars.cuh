@@ -1,5 +1,5 @@
-// What the elements of a tensor share, one entry for each group of tensors that share it (a learning-rate scale and a
-// weight decay), and the step count of steps that the device counts.
+// What the elements of a tensor share, one entry for each group of tensors that share it (hyperparameters, a
+// learning-rate scale and a weight decay), and the step counts of steps that the device counts.
 #pragma once
 
 #include <stdint.h>
@@ -31,11 +31,11 @@ __device__ inline typename Rule::Scalars scalars_of(const GroupScalars& groups, 
     return *reinterpret_cast<const Scalars*>(groups.few[group]);
 }
 
-// What a capturable optimizer has in device memory.
+// What a capturable optimizer has in device memory for each group of hyperparameters.
 struct DeviceStep {
     nopt_step_state state;
     double lr;          // of steps whose own is NOPT_LR_ON_DEVICE
-    double loss_scale;  // ... of gradients whose own is NOPT_LOSS_SCALE_ON_DEVICE
+    double loss_scale;  // ... of gradients whose own is NOPT_LOSS_SCALE_ON_DEVICE; in the first one
     uint64_t version;   // counts the changes
 };
 
@@ -91,58 +91,68 @@ __device__ inline void sum_scopes(const GradDecision& grads, double& sum, double
     probe = tree_of_threads<kWarpsPerBlock>(shares[1][lane_of_warp() % kWarpsPerBlock]);
 }
 
-__device__ inline void publish_step(const DeviceStep& step, Published<nopt_step_state>* published) {
-    publish(*published, step.state, step.version);
-}
+// What tells the groups of tensors apart, in device memory; passed by value.
+struct GroupTable {
+    const int32_t* count;
+    const int32_t* hyperparams;
+    const double* lr_scale;
+    const double* weight_decay;  // or NOPT_INHERIT
+};
 
 // Before a step: counts it, if the device does, and computes the scalars of all groups. One block.
 template <class Rule>
 __global__ void __launch_bounds__(kThreadsPerBlock, 1)
-    prepare_kernel(StepInput input, const GradDecision grads, DeviceStep* step, Published<nopt_step_state>* published,
-                   const int32_t* group_count, const double* lr_scale, const double* weight_decay,
-                   unsigned char* scalars) {
-    bool taken = true;
+    prepare_kernel(const __grid_constant__ StepInputs inputs, const GradDecision grads, DeviceStep* steps,
+                   Published<nopt_step_state>* published, const GroupTable groups, unsigned char* scalars) {
+    constexpr bool kReadsBetas = (Rule::traits.hyperparams & NOPT_HYPERPARAM_BETAS_EPS) != 0;
+    GradInput grad_input = grads.input;
+    GradReading reading;
     if (grads.reading != nullptr) {
-        GradInput grad_input = grads.input;
         if (grad_input.loss_scale == NOPT_LOSS_SCALE_ON_DEVICE) {
-            grad_input.loss_scale = step->loss_scale;
+            grad_input.loss_scale = steps->loss_scale;
         }
         double sum = 0.0;
         double probe = 0.0;
         if (grads.sums != nullptr) {
             sum_scopes(grads, sum, probe);
         }
-        GradReading reading = *grads.reading;
-        taken = decide_gradients(grad_input, sum, probe, input, reading);
+        reading = *grads.reading;
+        const bool taken = decide_gradients(grad_input, sum, probe, reading);
         __syncthreads();  // all have read
         if (threadIdx.x == 0) {
             *grads.reading = reading;
             *grads.skip = taken ? 0 : 1;
             publish(*grads.published, reading, reading.version);
         }
+        if (!taken) {
+            return;
+        }
     }
-    if (!taken) {
-        return;
+    const int count = *groups.count;
+    for (int g = static_cast<int>(threadIdx.x); g < count; g += kThreadsPerBlock) {
+        StepInput input = inputs.of[groups.hyperparams[g]];
+        if (steps != nullptr) {
+            const DeviceStep& step = steps[groups.hyperparams[g]];
+            nopt_step_state next = step.state;
+            advance(next, input, kReadsBetas);
+            input.lr = input.lr == NOPT_LR_ON_DEVICE ? step.lr : input.lr;
+        }
+        if (grads.reading != nullptr) {
+            apply_gradients(grad_input, reading, input);
+        }
+        const double own = groups.weight_decay[g];
+        *reinterpret_cast<typename Rule::Scalars*>(scalars + int64_t{g} * kMaxScalars) =
+            Rule::scalars(input, groups.lr_scale[g], own == NOPT_INHERIT ? input.weight_decay : own);
     }
-    if (step != nullptr) {
-        constexpr bool kReadsBetas = (Rule::traits.hyperparams & NOPT_HYPERPARAM_BETAS_EPS) != 0;
-        DeviceStep next = *step;
+    __syncthreads();  // all have read the steps
+    const int group = static_cast<int>(threadIdx.x);
+    if (steps != nullptr && group < inputs.count) {
+        DeviceStep next = steps[group];
+        StepInput input = inputs.of[group];
         advance(next.state, input, kReadsBetas);
         ++next.version;
-        if (input.lr == NOPT_LR_ON_DEVICE) {
-            input.lr = next.lr;
-        }
-        __syncthreads();  // all have read
-        if (threadIdx.x == 0) {
-            *step = next;
-            publish_step(next, published);
-        }
-    }
-    const int count = *group_count;
-    for (int g = static_cast<int>(threadIdx.x); g < count; g += kThreadsPerBlock) {
-        const double own = weight_decay[g];
-        *reinterpret_cast<typename Rule::Scalars*>(scalars + int64_t{g} * kMaxScalars) =
-            Rule::scalars(input, lr_scale[g], own == NOPT_INHERIT ? input.weight_decay : own);
+        steps[group] = next;
+        publish(published[group], next.state, next.version);
     }
 }
 

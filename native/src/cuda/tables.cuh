@@ -6,6 +6,7 @@
 
 #include <algorithm>
 #include <map>
+#include <tuple>
 #include <utility>
 #include <vector>
 
@@ -127,6 +128,7 @@ struct CudaData : BackendData {
     // The set's device is current.
     explicit CudaData(const ParamSet& set)
         : staging(std::max<size_t>(set.counts.size(), 1) * sizeof(double)),
+          group_hyperparams(device_array<int32_t>(std::max<size_t>(set.counts.size(), 1))),
           group_lr_scale(device_array<double>(std::max<size_t>(set.counts.size(), 1))),
           group_weight_decay(device_array<double>(std::max<size_t>(set.counts.size(), 1))),
           group_of_tensor(device_array<int32_t>(std::max<size_t>(set.counts.size(), 1))),
@@ -196,7 +198,9 @@ struct CudaData : BackendData {
     PieceTable piece_table() const { return {pieces.get(), piece_count}; }
     SumTable sum_table() const { return {sum_tasks.get(), sum_pieces.get(), sum_task_count}; }
 
+    // Tensors whose scalars are the same.
     struct Group {
+        int32_t hyperparams;  // the index of their group of hyperparameters
         double lr_scale;
         double weight_decay;  // or NOPT_INHERIT
     };
@@ -213,6 +217,7 @@ struct CudaData : BackendData {
     DeviceArray<void*> pointers[kRoleCount];
     DeviceArray<uint32_t> types;  // see TypeTable
     std::vector<Group> groups;
+    DeviceArray<int32_t> group_hyperparams;
     DeviceArray<double> group_lr_scale;
     DeviceArray<double> group_weight_decay;
     DeviceArray<int32_t> group_of_tensor;
@@ -225,11 +230,12 @@ private:
         const size_t tensors = set.counts.size();
         std::vector<Group> found;
         std::vector<int32_t> of_tensor(tensors, 0);
-        std::map<std::pair<double, double>, int32_t> index;
+        std::map<std::tuple<int32_t, double, double>, int32_t> index;
         for (size_t t = 0; t < std::max<size_t>(tensors, 1); ++t) {
-            const Group group = {set.lr_scale.empty() ? 1.0 : set.lr_scale[t],
+            const Group group = {set.group.empty() ? 0 : set.group[t], set.lr_scale.empty() ? 1.0 : set.lr_scale[t],
                                  set.weight_decay.empty() ? NOPT_INHERIT : set.weight_decay[t]};
-            const auto entry = index.insert({{group.lr_scale, group.weight_decay}, static_cast<int32_t>(found.size())});
+            const auto entry = index.insert(
+                {{group.hyperparams, group.lr_scale, group.weight_decay}, static_cast<int32_t>(found.size())});
             if (entry.second) {
                 found.push_back(group);
             }
@@ -240,15 +246,20 @@ private:
         groups = std::move(found);
         const int32_t count = static_cast<int32_t>(groups.size());
         staging.upload(group_count.get(), &count, sizeof count, stream);
-        std::vector<double> values(groups.size());
-        const auto upload = [&](const DeviceArray<double>& table, double Group::*member) {
-            std::transform(groups.begin(), groups.end(), values.begin(), [&](const Group& g) { return g.*member; });
-            staging.upload(table.get(), values.data(), values.size() * sizeof(double), stream);
-        };
-        upload(group_lr_scale, &Group::lr_scale);
-        upload(group_weight_decay, &Group::weight_decay);
+        upload_member(group_hyperparams, &Group::hyperparams, stream);
+        upload_member(group_lr_scale, &Group::lr_scale, stream);
+        upload_member(group_weight_decay, &Group::weight_decay, stream);
         staging.upload(group_of_tensor.get(), of_tensor.data(), tensors * sizeof(int32_t), stream);
         has_groups = true;
+    }
+
+    template <class T>
+    void upload_member(const DeviceArray<T>& table, T Group::*member, cudaStream_t stream) {
+        std::vector<T> values;
+        for (const Group& group : groups) {
+            values.push_back(group.*member);
+        }
+        staging.upload(table.get(), values.data(), values.size() * sizeof(T), stream);
     }
 
     bool has_groups = false;

@@ -37,7 +37,7 @@ NOPT_HD bool needs_sum(const GradInput& grads) { return grads.max_norm > 0.0 || 
 // `sum`: of the squares of all gradients, as they are; any number where none is needed. A float's square is far from
 // the limits of double, so that the sum is finite if and only if all gradients are. `probe`: the same where they are
 // all that a step reads; else a sum that is finite only if the rest is finite, too. Returns whether the step is taken.
-NOPT_HD bool decide_gradients(const GradInput& grads, double sum, double probe, StepInput& step, GradReading& reading) {
+NOPT_HD bool decide_gradients(const GradInput& grads, double sum, double probe, GradReading& reading) {
     reading.norm = needs_sum(grads) ? sqrt(sum) / grads.loss_scale : 0.0;
     reading.clip_coefficient = 1.0;
     if (grads.max_norm > 0.0) {
@@ -48,9 +48,13 @@ NOPT_HD bool decide_gradients(const GradInput& grads, double sum, double probe, 
     reading.skipped = grads.skips != 0 && !(probe - probe == 0.0) ? 1 : 0;
     reading.skipped_steps += reading.skipped;
     ++reading.version;
+    return reading.skipped == 0;
+}
+
+// What the rule sees of the gradients after that.
+NOPT_HD void apply_gradients(const GradInput& grads, const GradReading& reading, StepInput& step) {
     step.grad_factor = reading.clip_coefficient / grads.loss_scale;
     step.max_grad = grads.max_value > 0.0 ? grads.max_value : static_cast<double>(INFINITY);
-    return reading.skipped == 0;
 }
 
 }  // namespace nopt

@@ -47,7 +47,7 @@ struct StateRoles {
     nopt_role roles[kMaxStates];
 };
 
-// One step, the same for all tensors. Plain data, so that it can live on the host or on a device.
+// One step, the same for all tensors of a group. Plain data, so that it can live on the host or on a device.
 struct StepInput {
     double lr;  // or NOPT_LR_ON_DEVICE
     double beta1;
@@ -64,6 +64,12 @@ struct StepInput {
     uint64_t rounding_seed;   // of stochastic rounding
     double grad_factor;       // what gradients are multiplied with
     double max_grad;          // what they are clipped to then; infinite: not
+};
+
+// ... of all groups of hyperparameters. Variant and rounding are the same for all.
+struct StepInputs {
+    int32_t count;
+    StepInput of[NOPT_MAX_GROUPS];
 };
 
 // Takes the step count and the products on by one step, and with them what the step sees. `reads_betas`: the rule does.

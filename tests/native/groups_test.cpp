@@ -1,0 +1,305 @@
+// Groups of hyperparameters in one step, against an optimizer for each group.
+#include <memory>
+
+#include "support/dimer_model.h"
+
+namespace nopt_test {
+namespace {
+
+const std::vector<int64_t> kCounts = {5, 0, 300, 17, 1025, 1, 4097, 64, 20000};
+const std::vector<int32_t> kGroups = {2, 0, 1, 0, 2, 1, 0, 1, 2};
+
+// A group's tensors.
+std::vector<size_t> members(int32_t group) {
+    std::vector<size_t> result;
+    for (size_t t = 0; t < kCounts.size(); ++t) {
+        if (kGroups[t] == group) {
+            result.push_back(t);
+        }
+    }
+    return result;
+}
+
+// A model with the tensors of one group alone.
+std::unique_ptr<Model> model_of(int32_t group, const std::string& rule) {
+    std::vector<int64_t> counts;
+    for (const size_t t : members(group)) {
+        counts.push_back(kCounts[t]);
+    }
+    return std::make_unique<Model>(rule.c_str(), counts);
+}
+
+// Three groups that differ in all that may differ.
+std::vector<nopt_hyperparams> hyperparams_of(const Case& one) {
+    nopt_hyperparams a = one.hyperparams;
+    nopt_hyperparams b = a;
+    b.lr *= 0.25;
+    b.weight_decay = 0.03;
+    b.flags ^= NOPT_FLAG_MAXIMIZE | NOPT_FLAG_DECOUPLED_WEIGHT_DECAY;
+    b.momentum *= 0.5;
+    nopt_hyperparams c = a;
+    c.beta1 *= 0.5;
+    c.beta2 *= 0.9;
+    c.eps *= 100.0;
+    c.switching_rate *= 3.0;
+    return {a, b, c};
+}
+
+void copy_tensor(Model& from, size_t from_tensor, Model& to, size_t to_tensor, nopt_role role) {
+    std::copy_n(from.buffer(role).tensor(from_tensor), from.counts()[from_tensor], to.buffer(role).tensor(to_tensor));
+}
+
+void copy_group(Model& from, Model& to, int32_t group, nopt_role role) {
+    const std::vector<size_t> own = members(group);
+    for (size_t i = 0; i < own.size(); ++i) {
+        copy_tensor(from, own[i], to, i, role);
+    }
+}
+
+// Parameters and states of the group, in both.
+void expect_equal(Model& together, Model& alone, int32_t group) {
+    const std::vector<size_t> own = members(group);
+    for (const nopt_role role : kRoles) {
+        for (size_t i = 0; i < own.size(); ++i) {
+            ASSERT_EQ(0, memcmp(together.buffer(role).tensor(own[i]), alone.buffer(role).tensor(i),
+                                static_cast<size_t>(kCounts[own[i]]) * sizeof(float)))
+                << "role " << role << ", tensor " << own[i] << ", group " << group;
+        }
+    }
+}
+
+nopt_step_state state_of(const nopt_optimizer* optimizer, int32_t group) {
+    nopt_step_state state = {};
+    state.struct_size = sizeof state;
+    NOPT_EXPECT_OK(nopt_optimizer_get_group_state(optimizer, group, &state));
+    return state;
+}
+
+void set_groups(Model& model, const std::vector<int32_t>& groups) {
+    NOPT_ASSERT_OK(nopt_param_set_set_groups(model.set, model.tensor_count(), groups.data()));
+}
+
+class Groups : public testing::TestWithParam<Case> {};
+
+TEST_P(Groups, AreAsManyOptimizersInOneStep) {
+    const std::vector<nopt_hyperparams> h = hyperparams_of(GetParam());
+    for (const bool capturable : {false, true}) {
+        Model together(GetParam().rule.c_str(), kCounts);
+        set_groups(together, kGroups);
+        NOPT_ASSERT_OK(nopt_optimizer_set_group_count(together.optimizer, 3));
+        if (capturable) {
+            NOPT_ASSERT_OK(nopt_optimizer_set_capturable(together.optimizer, 1, nullptr));
+        }
+        // Per-tensor options are within the groups.
+        std::vector<double> lr_scale(kCounts.size(), 1.0);
+        lr_scale[2] = 0.5;
+        lr_scale[8] = 2.0;
+        NOPT_ASSERT_OK(nopt_param_set_set_lr_scale(together.set, together.tensor_count(), lr_scale.data()));
+        std::vector<std::unique_ptr<Model>> alone;
+        for (int32_t g = 0; g < 3; ++g) {
+            alone.push_back(model_of(g, GetParam().rule));
+            copy_group(together, *alone.back(), g, NOPT_ROLE_PARAM);
+            std::vector<double> own_scale;
+            for (const size_t t : members(g)) {
+                own_scale.push_back(lr_scale[t]);
+            }
+            NOPT_ASSERT_OK(
+                nopt_param_set_set_lr_scale(alone.back()->set, alone.back()->tensor_count(), own_scale.data()));
+        }
+        for (int step = 0; step < 4; ++step) {
+            together.new_gradients();
+            NOPT_ASSERT_OK(together.step(h[0]));
+            for (int32_t g = 0; g < 3; ++g) {
+                Model& own = *alone[static_cast<size_t>(g)];
+                copy_group(together, own, g, NOPT_ROLE_GRAD);
+                NOPT_ASSERT_OK(own.step(h[static_cast<size_t>(g)]));
+                expect_equal(together, own, g);
+                ASSERT_FALSE(HasFatalFailure()) << "step " << step << ", capturable " << capturable;
+                const nopt_step_state state = state_of(together.optimizer, g);
+                EXPECT_EQ(step + 1, state.step);
+                EXPECT_EQ(own.state().beta1_product, state.beta1_product);
+                EXPECT_EQ(own.state().beta2_product, state.beta2_product);
+            }
+        }
+        EXPECT_TRUE(together.intact());
+    }
+}
+
+INSTANTIATE_TEST_SUITE_P(Rules, Groups, testing::ValuesIn(all_cases()),
+                         [](const testing::TestParamInfo<Case>& one) { return one.param.name; });
+
+// A group that comes later begins at step 1 while the others go on; one that goes leaves them as they are.
+TEST(GroupCounts, GroupsComeAndGo) {
+    Model model("adam", kCounts);
+    const nopt_hyperparams h = defaults("adam");
+    const std::vector<nopt_hyperparams> three(3, h);
+    for (int step = 0; step < 3; ++step) {
+        model.new_gradients();
+        NOPT_ASSERT_OK(model.step(h));
+    }
+    set_groups(model, kGroups);
+    EXPECT_EQ(NOPT_ERROR_INVALID_STATE, model.step(h));
+    EXPECT_NE(nullptr, strstr(nopt_last_error_message(), "tensor 0 is in group 2, but the optimizer has 1"));
+    NOPT_ASSERT_OK(nopt_optimizer_set_group_count(model.optimizer, 3));
+    EXPECT_EQ(3, state_of(model.optimizer, 0).step);
+    EXPECT_EQ(0, state_of(model.optimizer, 2).step);
+    EXPECT_EQ(1.0, state_of(model.optimizer, 2).beta2_product);
+    // The third has a history of its own.
+    nopt_step_state resumed = state_of(model.optimizer, 0);
+    resumed.step = 7;
+    resumed.beta1_product = 0.25;
+    NOPT_ASSERT_OK(nopt_optimizer_set_group_state(model.optimizer, 2, &resumed));
+    for (const nopt_role role : {NOPT_ROLE_EXP_AVG, NOPT_ROLE_EXP_AVG_SQ}) {
+        for (const size_t t : members(1)) {
+            std::fill_n(model.buffer(role).tensor(t), kCounts[t], 0.0f);
+        }
+    }
+    std::unique_ptr<Model> fresh = model_of(1, "adam");
+    copy_group(model, *fresh, 1, NOPT_ROLE_PARAM);
+    for (int step = 0; step < 2; ++step) {
+        model.new_gradients();
+        NOPT_ASSERT_OK(model.step(three[0]));
+        copy_group(model, *fresh, 1, NOPT_ROLE_GRAD);
+        NOPT_ASSERT_OK(fresh->step(h));
+        expect_equal(model, *fresh, 1);
+        ASSERT_FALSE(HasFatalFailure()) << step;
+    }
+    EXPECT_EQ(5, state_of(model.optimizer, 0).step);
+    EXPECT_EQ(2, state_of(model.optimizer, 1).step);
+    EXPECT_EQ(9, state_of(model.optimizer, 2).step);
+    // The last two go, and come again as new ones.
+    NOPT_ASSERT_OK(nopt_optimizer_set_group_count(model.optimizer, 1));
+    NOPT_ASSERT_OK(nopt_optimizer_set_group_count(model.optimizer, 2));
+    EXPECT_EQ(5, state_of(model.optimizer, 0).step);
+    EXPECT_EQ(0, state_of(model.optimizer, 1).step);
+}
+
+// Clipping sees the gradients of all groups, and a step that is skipped counts in none.
+TEST(GroupCounts, GradientOptionsAreForAllGroupsTogether) {
+    Model grouped("adam", kCounts);
+    Model plain("adam", kCounts);
+    plain.buffer(NOPT_ROLE_PARAM).set_values(grouped.buffer(NOPT_ROLE_PARAM).values());
+    set_groups(grouped, kGroups);
+    NOPT_ASSERT_OK(nopt_optimizer_set_group_count(grouped.optimizer, 3));
+    const std::vector<nopt_hyperparams> same(3, defaults("adam"));
+    nopt_grad_options options = {};
+    options.struct_size = sizeof options;
+    options.flags = NOPT_GRAD_CLIP_NORM | NOPT_GRAD_SKIP_NONFINITE;
+    options.max_norm = 0.5;
+    for (Model* const one : {&grouped, &plain}) {
+        NOPT_ASSERT_OK(nopt_optimizer_set_capturable(one->optimizer, 1, nullptr));
+        NOPT_ASSERT_OK(nopt_optimizer_set_grad_options(one->optimizer, &options));
+    }
+    for (int step = 0; step < 3; ++step) {
+        grouped.new_gradients();
+        if (step == 1) {
+            grouped.buffer(NOPT_ROLE_GRAD).tensor(4)[7] = INFINITY;
+        }
+        plain.buffer(NOPT_ROLE_GRAD).set_values(grouped.buffer(NOPT_ROLE_GRAD).values());
+        NOPT_ASSERT_OK(grouped.step(same[0]));
+        NOPT_ASSERT_OK(plain.step(same[0]));
+        ASSERT_TRUE(same_bits(plain.all_values(), grouped.all_values())) << step;
+    }
+    for (int32_t g = 0; g < 3; ++g) {
+        EXPECT_EQ(2, state_of(grouped.optimizer, g).step);
+    }
+}
+
+TEST(GroupCounts, LearningRatesOnTheDeviceAreOfEachGroup) {
+    Model on_device("sgd", kCounts);
+    Model by_value("sgd", kCounts);
+    std::vector<nopt_hyperparams> h(3, defaults("sgd"));
+    for (Model* const one : {&on_device, &by_value}) {
+        set_groups(*one, kGroups);
+        NOPT_ASSERT_OK(nopt_optimizer_set_group_count(one->optimizer, 3));
+    }
+    by_value.buffer(NOPT_ROLE_PARAM).set_values(on_device.buffer(NOPT_ROLE_PARAM).values());
+    NOPT_ASSERT_OK(nopt_optimizer_set_capturable(on_device.optimizer, 1, nullptr));
+    for (int32_t g = 0; g < 3; ++g) {
+        h[static_cast<size_t>(g)].lr = 0.1 * (g + 1);
+        if (g < 2) {
+            NOPT_ASSERT_OK(nopt_optimizer_set_group_lr(on_device.optimizer, g, 0.1 * (g + 1), nullptr));
+        }
+    }
+    std::vector<nopt_hyperparams> without = h;
+    for (nopt_hyperparams& one : without) {
+        one.lr = NOPT_LR_ON_DEVICE;
+    }
+    on_device.new_gradients();
+    EXPECT_EQ(NOPT_ERROR_INVALID_STATE, on_device.step(without[0]));
+    EXPECT_NE(nullptr, strstr(nopt_last_error_message(), "hyperparams[2]: lr is NOPT_LR_ON_DEVICE"));
+    NOPT_ASSERT_OK(nopt_optimizer_set_group_lr(on_device.optimizer, 2, h[2].lr, nullptr));
+    by_value.buffer(NOPT_ROLE_GRAD).set_values(on_device.buffer(NOPT_ROLE_GRAD).values());
+    NOPT_ASSERT_OK(on_device.step(without[0]));
+    NOPT_ASSERT_OK(by_value.step(h[0]));
+    EXPECT_TRUE(same_bits(by_value.all_values(), on_device.all_values()));
+}
+
+TEST(GroupCounts, DimersGoAroundAllGroups) {
+    DimerModel grouped("adam", kCounts, NOPT_DIMER_SCOPE_GLOBAL);
+    DimerModel plain("adam", kCounts, NOPT_DIMER_SCOPE_GLOBAL);
+    NOPT_ASSERT_OK(nopt_param_set_set_groups(grouped.set, grouped.tensor_count(), kGroups.data()));
+    NOPT_ASSERT_OK(nopt_optimizer_set_group_count(grouped.optimizer, 3));
+    std::vector<nopt_hyperparams> same(3, defaults("adam"));
+    const nopt_dimer_options o = dimer_defaults();
+    plain.buffer(NOPT_ROLE_PARAM).set_values(grouped.buffer(NOPT_ROLE_PARAM).values());
+    for (int step = 0; step < 3; ++step) {
+        for (int gradient = 0; gradient < (step == 1 ? 2 : 1); ++gradient) {
+            grouped.new_gradients();
+            plain.buffer(NOPT_ROLE_GRAD).set_values(grouped.buffer(NOPT_ROLE_GRAD).values());
+            if (step == 1 && gradient == 0) {
+                NOPT_ASSERT_OK(grouped.displace(o));
+                NOPT_ASSERT_OK(plain.displace(o));
+            }
+        }
+        NOPT_ASSERT_OK(grouped.dimer_step(o, same[0]));
+        NOPT_ASSERT_OK(plain.dimer_step(o, same[0]));
+        ASSERT_TRUE(same_bits(plain.all_values(), grouped.all_values())) << step;
+    }
+    same[1].flags = NOPT_FLAG_MAXIMIZE;
+    EXPECT_EQ(NOPT_ERROR_UNSUPPORTED, grouped.dimer_step(o, same[0]));
+    EXPECT_NE(nullptr, strstr(nopt_last_error_message(), "hyperparams[1] and hyperparams[0] differ in NOPT_FLAG_MAXI"));
+    EXPECT_EQ(3, state_of(grouped.optimizer, 2).step);
+}
+
+TEST(GroupCounts, WhatDoesNotFitIsRefusedAndNothingChanges) {
+    Model model("adam", kCounts);
+    set_groups(model, kGroups);
+    NOPT_ASSERT_OK(nopt_optimizer_set_group_count(model.optimizer, 3));
+    model.new_gradients();
+    const std::vector<float> before = model.all_values();
+    std::vector<nopt_hyperparams> h(3, defaults("adam"));
+    const auto refused = [&](nopt_status expected, const char* words, nopt_status status) {
+        EXPECT_EQ(expected, status);
+        EXPECT_NE(nullptr, strstr(nopt_last_error_message(), words)) << nopt_last_error_message();
+        EXPECT_TRUE(same_bits(before, model.all_values()));
+        EXPECT_EQ(0, state_of(model.optimizer, 0).step);
+    };
+    h[1].beta2 = 1.5;
+    refused(NOPT_ERROR_INVALID_ARGUMENT, "hyperparams[1]: beta2 is 1.5", model.step(h[0]));
+    h[1].beta2 = 0.9;
+    h[2].flags = NOPT_FLAG_AMSGRAD;
+    refused(NOPT_ERROR_UNSUPPORTED, "hyperparams[2] needs other states", model.step(h[0]));
+    h[2].flags = 0;
+    h[2].struct_size = 64;
+    refused(NOPT_ERROR_INVALID_ARGUMENT, "hyperparams[2].struct_size is 64", model.step(h[0]));
+    h[2].struct_size = sizeof h[2];
+
+    nopt_step_state state = state_of(model.optimizer, 0);
+    refused(NOPT_ERROR_INVALID_ARGUMENT, "group is 3", nopt_optimizer_get_group_state(model.optimizer, 3, &state));
+    refused(NOPT_ERROR_INVALID_ARGUMENT, "group is -1", nopt_optimizer_set_group_state(model.optimizer, -1, &state));
+    refused(NOPT_ERROR_INVALID_ARGUMENT, "group is 3", nopt_optimizer_set_group_lr(model.optimizer, 3, 0.1, nullptr));
+    refused(NOPT_ERROR_INVALID_ARGUMENT, "group_count is 0", nopt_optimizer_set_group_count(model.optimizer, 0));
+    refused(NOPT_ERROR_INVALID_ARGUMENT, "group_count is 17", nopt_optimizer_set_group_count(model.optimizer, 17));
+    std::vector<int32_t> groups = kGroups;
+    groups[3] = 16;
+    refused(NOPT_ERROR_INVALID_ARGUMENT, "group[3] is 16",
+            nopt_param_set_set_groups(model.set, model.tensor_count(), groups.data()));
+    refused(NOPT_ERROR_INVALID_ARGUMENT, "tensor_count is 2", nopt_param_set_set_groups(model.set, 2, groups.data()));
+    refused(NOPT_ERROR_INVALID_ARGUMENT, "set is null", nopt_param_set_set_groups(nullptr, 9, groups.data()));
+    NOPT_ASSERT_OK(model.step(h[0]));
+    EXPECT_EQ(1, state_of(model.optimizer, 2).step);
+}
+
+}  // namespace
+}  // namespace nopt_test
