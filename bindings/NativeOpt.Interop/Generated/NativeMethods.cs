@@ -92,6 +92,9 @@ public static unsafe partial class NativeMethods
     public static extern nopt_status nopt_param_set_set_weight_decay(nopt_param_set* set, [NativeTypeName("int64_t")] long tensor_count, [NativeTypeName("const double *")] double* weight_decay);
 
     [DllImport("nativeopt", CallingConvention = CallingConvention.Cdecl, ExactSpelling = true)]
+    public static extern nopt_status nopt_param_set_set_groups(nopt_param_set* set, [NativeTypeName("int64_t")] long tensor_count, [NativeTypeName("const int32_t *")] int* group);
+
+    [DllImport("nativeopt", CallingConvention = CallingConvention.Cdecl, ExactSpelling = true)]
     public static extern nopt_status nopt_param_set_upload(nopt_param_set* set, void* stream);
 
     [DllImport("nativeopt", CallingConvention = CallingConvention.Cdecl, ExactSpelling = true)]
@@ -124,6 +127,18 @@ public static unsafe partial class NativeMethods
 
     [DllImport("nativeopt", CallingConvention = CallingConvention.Cdecl, ExactSpelling = true)]
     public static extern nopt_status nopt_optimizer_set_lr(nopt_optimizer* optimizer, double lr, void* stream);
+
+    [DllImport("nativeopt", CallingConvention = CallingConvention.Cdecl, ExactSpelling = true)]
+    public static extern nopt_status nopt_optimizer_set_group_count(nopt_optimizer* optimizer, [NativeTypeName("int32_t")] int group_count);
+
+    [DllImport("nativeopt", CallingConvention = CallingConvention.Cdecl, ExactSpelling = true)]
+    public static extern nopt_status nopt_optimizer_get_group_state([NativeTypeName("const nopt_optimizer *")] nopt_optimizer* optimizer, [NativeTypeName("int32_t")] int group, nopt_step_state* state);
+
+    [DllImport("nativeopt", CallingConvention = CallingConvention.Cdecl, ExactSpelling = true)]
+    public static extern nopt_status nopt_optimizer_set_group_state(nopt_optimizer* optimizer, [NativeTypeName("int32_t")] int group, [NativeTypeName("const nopt_step_state *")] nopt_step_state* state);
+
+    [DllImport("nativeopt", CallingConvention = CallingConvention.Cdecl, ExactSpelling = true)]
+    public static extern nopt_status nopt_optimizer_set_group_lr(nopt_optimizer* optimizer, [NativeTypeName("int32_t")] int group, double lr, void* stream);
 
     [DllImport("nativeopt", CallingConvention = CallingConvention.Cdecl, ExactSpelling = true)]
     public static extern nopt_status nopt_optimizer_step(nopt_optimizer* optimizer, [NativeTypeName("const nopt_hyperparams *")] nopt_hyperparams* hyperparams, void* stream);
@@ -199,6 +214,9 @@ public static unsafe partial class NativeMethods
 
     [NativeTypeName("#define NOPT_INHERIT (-1.0)")]
     public const double NOPT_INHERIT = (-1.0);
+
+    [NativeTypeName("#define NOPT_MAX_GROUPS 16")]
+    public const int NOPT_MAX_GROUPS = 16;
 
     [NativeTypeName("#define NOPT_LR_ON_DEVICE (-1.0)")]
     public const double NOPT_LR_ON_DEVICE = (-1.0);
