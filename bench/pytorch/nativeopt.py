@@ -54,11 +54,18 @@ class DType(enum.IntEnum):
 
     @classmethod
     def of(cls, tensor: Tensor) -> DType:
-        """The tensor's element type."""
-        name = str(tensor.dtype).removeprefix("torch.").upper()
-        if name not in cls.__members__:
-            raise ValueError(f"{tensor.dtype} is no type of NativeOpt; torch.float32, bfloat16, float16 are")
-        return cls[name]
+        """The tensor's element type. Bytes, torch.uint8, are a DYNAMIC8 state."""
+        for dtype in cls:
+            if str(tensor.dtype) == dtype.torch_name:
+                return dtype
+        raise ValueError(
+            f"{tensor.dtype} is no type of NativeOpt; torch.float32, bfloat16, float16 are, and uint8 for states"
+        )
+
+    @property
+    def torch_name(self) -> str:
+        """Of torch's type of a tensor that holds it."""
+        return "torch.uint8" if self == DType.DYNAMIC8 else f"torch.{self.name.lower()}"
 
 
 class Role(enum.IntEnum):
@@ -84,6 +91,12 @@ class Flag(enum.IntFlag):
     NESTEROV = 8
     INVERSE_EPSILON = 16
     STOCHASTIC_ROUNDING = 32
+
+
+class GradFlag(enum.IntFlag):
+    CLIP_NORM = 1
+    CLIP_VALUE = 2
+    SKIP_NONFINITE = 4
 
 
 class DimerScope(enum.IntEnum):
@@ -147,6 +160,30 @@ class StepState(Struct):
     ]
 
 
+class GradOptions(Struct):
+    """nopt_grad_options."""
+
+    _fields_ = [
+        ("struct_size", c_uint32),
+        ("flags", c_uint32),
+        ("max_norm", c_double),
+        ("max_value", c_double),
+        ("loss_scale", c_double),
+    ]
+
+
+class GradStatus(Struct):
+    """nopt_grad_status."""
+
+    _fields_ = [
+        ("struct_size", c_uint32),
+        ("skipped", c_uint32),
+        ("skipped_steps", c_int64),
+        ("norm", c_double),
+        ("clip_coefficient", c_double),
+    ]
+
+
 class DimerOptions(Struct):
     """nopt_dimer_options."""
 
@@ -179,6 +216,8 @@ class DimerStatus(Struct):
 STRUCTS: dict[str, type[Struct]] = {
     "nopt_hyperparams": Hyperparams,
     "nopt_step_state": StepState,
+    "nopt_grad_options": GradOptions,
+    "nopt_grad_status": GradStatus,
     "nopt_dimer_options": DimerOptions,
     "nopt_dimer_status": DimerStatus,
 }
@@ -188,7 +227,7 @@ FUNCTIONS: dict[str, list[Any]] = {
     "nopt_cpu_set_num_threads": [c_int32],
     "nopt_param_set_create": [c_int32, c_int32, c_int64, POINTER(c_int64), c_void_p, POINTER(c_void_p)],
     "nopt_param_set_destroy": [c_void_p],
-    "nopt_dtype_get_bytes": [c_int32, c_int64, c_void_p],
+    "nopt_dtype_get_bytes": [c_int32, c_int64, POINTER(c_int64)],
     "nopt_param_set_set_dtypes": [c_void_p, c_int32, c_int64, c_void_p],
     "nopt_param_set_bind": [c_void_p, c_int32, c_int64, POINTER(c_void_p)],
     "nopt_param_set_set_lr_scale": [c_void_p, c_int64, POINTER(c_double)],
@@ -199,7 +238,10 @@ FUNCTIONS: dict[str, list[Any]] = {
     "nopt_optimizer_get_roles": [c_void_p, POINTER(Hyperparams), POINTER(c_uint32)],
     "nopt_optimizer_get_state": [c_void_p, POINTER(StepState)],
     "nopt_optimizer_set_state": [c_void_p, POINTER(StepState)],
+    "nopt_optimizer_set_capturable": [c_void_p, c_int32, c_void_p],
     "nopt_optimizer_step": [c_void_p, POINTER(Hyperparams), c_void_p],
+    "nopt_optimizer_set_grad_options": [c_void_p, POINTER(GradOptions)],
+    "nopt_optimizer_get_grad_status": [c_void_p, POINTER(GradStatus)],
     "nopt_dimer_create": [c_void_p, c_int32, POINTER(c_void_p)],
     "nopt_dimer_destroy": [c_void_p],
     "nopt_dimer_get_defaults": [POINTER(DimerOptions)],
@@ -320,6 +362,12 @@ class Library:
             setattr(hyperparams, name, value)
         return hyperparams
 
+    def buffer_bytes(self, dtype: DType, count: int) -> int:
+        """The bytes of a buffer of `count` elements."""
+        found = c_int64()
+        self.nopt_dtype_get_bytes(dtype, count, byref(found))
+        return found.value
+
     def dimer_defaults(self, **changes: float) -> DimerOptions:
         """The published settings of the dimer, with changes."""
         options = DimerOptions()
@@ -373,6 +421,7 @@ class ParamSet(Handle):
 
     Parameters are of float32, bfloat16 or float16, each of its own, and so are their gradients unless set_dtypes
     says otherwise. Remainders are int16 (or uint16), all else is float32 unless set_dtypes says otherwise.
+    States of DYNAMIC8 are uint8, of as many bytes as Library.buffer_bytes says.
     """
 
     def __init__(self, library: Library, params: Iterable[Tensor]) -> None:
@@ -414,17 +463,15 @@ class ParamSet(Handle):
         else:
             self._dtypes.pop(role, None)
 
-    def _torch_dtypes(self, role: Role, i: int) -> tuple[str, ...]:
-        """The names of the types that tensor i of a role may have."""
-        if role == Role.PARAM_REMAINDER:
-            return ("torch.int16", "torch.uint16")
+    def _dtype(self, role: Role, i: int) -> DType:
+        """Of tensor i of a role, but of a remainder, which is no number."""
         same_as = {
             Role.PARAM_BACKUP: Role.PARAM,
             Role.GRAD_DISPLACED: Role.GRAD,
             Role.GRAD_BACKUP: Role.GRAD,
         }
         dtypes = self._dtypes.get(same_as.get(role, role))
-        return (f"torch.{(DType.FLOAT32 if dtypes is None else dtypes[i]).name.lower()}",)
+        return DType.FLOAT32 if dtypes is None else dtypes[i]
 
     def bind(self, role: Role, tensors: Sequence[Tensor | None] | None) -> None:
         """Binds one tensor for each parameter, or none at all; keeps them alive as long as they are bound.
@@ -444,13 +491,22 @@ class ParamSet(Handle):
                 if role not in OPTIONAL:
                     raise ValueError(f"{role.name}[{i}] is None; pass a tensor of {count} elements")
                 continue
-            expected = self._torch_dtypes(role, i)
+            dtype = self._dtype(role, i)
+            is_remainder = role == Role.PARAM_REMAINDER
+            expected = ("torch.int16", "torch.uint16") if is_remainder else (dtype.torch_name,)
             if str(tensor.dtype) not in expected:
                 raise ValueError(
                     f"{role.name}[{i}] is {tensor.dtype}, expected is {' or '.join(expected)}; "
                     "convert it, or call set_dtypes before where the role may have other types"
                 )
-            if tensor.numel() != count:
+            if dtype == DType.DYNAMIC8:
+                size = self.library.buffer_bytes(dtype, count)
+                if tensor.numel() != size:
+                    raise ValueError(
+                        f"{role.name}[{i}] has {tensor.numel()} bytes, DYNAMIC8 takes {size} for the {count} elements "
+                        "of its parameter"
+                    )
+            elif tensor.numel() != count:
                 raise ValueError(f"{role.name}[{i}] has {tensor.numel()} elements, its parameter {count}")
             if not tensor.is_contiguous():
                 raise ValueError(f"{role.name}[{i}] is not contiguous; pass tensor.contiguous()")
@@ -486,6 +542,21 @@ class Optimizer(Handle):
     def step(self, hyperparams: Hyperparams, stream: int | None = None) -> None:
         """One step. `stream` is torch.cuda.Stream.cuda_stream, and None on the CPU."""
         self._step(self.handle, hyperparams, stream)
+
+    def set_grad_options(self, options: GradOptions | None) -> None:
+        """What later steps make of the gradients before anything else. None: nothing."""
+        self.library.nopt_optimizer_set_grad_options(self.handle, options)
+
+    @property
+    def grad_status(self) -> GradStatus:
+        """What became of the gradients, in the newest step that the device has finished."""
+        status = GradStatus()
+        self.library.nopt_optimizer_get_grad_status(self.handle, byref(status))
+        return status
+
+    def set_capturable(self, capturable: bool, stream: int | None = None) -> None:
+        """Whether the device counts the steps; on CUDA, GradFlag.SKIP_NONFINITE needs it."""
+        self.library.nopt_optimizer_set_capturable(self.handle, capturable, stream)
 
     def roles(self, hyperparams: Hyperparams) -> list[Role]:
         """What a step with these hyperparameters needs bound."""

@@ -12,7 +12,17 @@ import unittest
 from ctypes import c_double, c_uint32
 
 import nativeopt
-from nativeopt import DType, Library, LibraryError, NativeOptError, Optimizer, ParamSet, Role
+from nativeopt import (
+    DType,
+    GradFlag,
+    GradOptions,
+    Library,
+    LibraryError,
+    NativeOptError,
+    Optimizer,
+    ParamSet,
+    Role,
+)
 
 HEADER = pathlib.Path(__file__).parents[3] / "native/include/nativeopt/nativeopt.h"
 LIBRARY = os.environ.get("NATIVEOPT_LIBRARY")
@@ -35,9 +45,9 @@ class FakeTensor:
     device = FakeDevice()
 
     def __init__(self, values: list[float], dtype: str = "float32") -> None:
-        """16 bits are given as they are."""
+        """16 bits, and bytes, are given as they are."""
         self.dtype = f"torch.{dtype}"
-        self.values = array.array("f" if dtype == "float32" else "H", values)
+        self.values = array.array({"float32": "f", "uint8": "B"}.get(dtype, "H"), values)
 
     def data_ptr(self) -> int:
         return self.values.buffer_info()[0]
@@ -58,6 +68,7 @@ class HeaderTests(unittest.TestCase):
             (nativeopt.DType, "nopt_dtype"),
             (nativeopt.Role, "nopt_role"),
             (nativeopt.Flag, "nopt_flag"),
+            (nativeopt.GradFlag, "nopt_grad_flag"),
             (nativeopt.DimerScope, "nopt_dimer_scope"),
             (nativeopt.DimerRotation, "nopt_dimer_rotation"),
             (nativeopt.DimerForce, "nopt_dimer_force"),
@@ -67,7 +78,8 @@ class HeaderTests(unittest.TestCase):
             body = re.search(rf"typedef enum {name} NOPT_INT32 \{{(.*?)\}} {name};", text, re.S)
             self.assertIsNotNone(body, name)
             found = {key: int(value) for key, value in re.findall(r"^    (NOPT_\w+) = (\d+)", body[1], re.M)}
-            prefix = "NOPT_" if python is nativeopt.Status else name.upper() + "_"
+            short = {nativeopt.Status: "NOPT_", nativeopt.GradFlag: "NOPT_GRAD_"}
+            prefix = short.get(python, name.upper() + "_")
             self.assertEqual(found, {prefix + member.name: int(member) for member in python})
 
     def test_abi_version_is_the_headers(self) -> None:
@@ -174,6 +186,59 @@ class LibraryTests(unittest.TestCase):
                 parameters.set_dtypes(Role.EXP_AVG, [DType.FLOAT16] * 2)
         with self.assertRaisesRegex(ValueError, "torch.int16 is no type of NativeOpt"):
             ParamSet(self.library, [FakeTensor([0], "int16")])
+        with self.assertRaises(NativeOptError):
+            ParamSet(self.library, [FakeTensor([0], "uint8")])
+
+    def test_states_of_8_bits(self) -> None:
+        self.assertEqual([self.library.buffer_bytes(DType.DYNAMIC8, n) for n in (0, 256, 257)], [0, 260, 265])
+        self.assertEqual(self.library.buffer_bytes(DType.BFLOAT16, 7), 14)
+        param, grad = FakeTensor([0.0, 0.0, 0.0]), FakeTensor([2.0, -2.0, 0.0])
+        state = FakeTensor([0] * 7, "uint8")
+        self.assertEqual(DType.of(state), DType.DYNAMIC8)
+        with ParamSet(self.library, [param]) as parameters, Optimizer(parameters, "sgd") as optimizer:
+            with self.assertRaisesRegex(ValueError, "torch.uint8, expected is torch.float32"):
+                parameters.bind(Role.MOMENTUM_BUFFER, [state])
+            parameters.set_dtypes(Role.MOMENTUM_BUFFER, [DType.of(state)])
+            with self.assertRaisesRegex(
+                ValueError, r"MOMENTUM_BUFFER\[0\] has 3 bytes, DYNAMIC8 takes 7 for the 3 elements"
+            ):
+                parameters.bind(Role.MOMENTUM_BUFFER, [FakeTensor([0] * 3, "uint8")])
+            parameters.bind(Role.MOMENTUM_BUFFER, [state])
+            parameters.bind(Role.GRAD, [grad])
+            optimizer.step(self.library.defaults("sgd", lr=1.0, momentum=0.5))
+        self.assertEqual(array.array("f", state.values.tobytes()[:4])[0], 2.0)
+        self.assertEqual(list(state.values[4:]), [128, 129, 0])  # 1, the lowest, 0
+        self.assertEqual(list(param.values), [-2.0, 2.0, 0.0])
+
+    def test_clipped_and_skipped_gradients(self) -> None:
+        param, grad = FakeTensor([0.0, 0.0]), FakeTensor([12.0, -16.0])
+        with ParamSet(self.library, [param]) as parameters, Optimizer(parameters, "sgd") as optimizer:
+            optimizer.set_capturable(True)
+            parameters.bind(Role.GRAD, [grad])
+            flags = GradFlag.CLIP_NORM | GradFlag.CLIP_VALUE | GradFlag.SKIP_NONFINITE
+            optimizer.set_grad_options(
+                GradOptions(flags=flags, max_norm=0.5, max_value=0.375, loss_scale=4.0)
+            )
+            hyperparams = self.library.defaults("sgd", lr=1.0)
+            optimizer.step(hyperparams)
+            status = optimizer.grad_status
+            self.assertEqual((status.norm, status.skipped), (5.0, 0))
+            self.assertAlmostEqual(status.clip_coefficient, 0.1, places=6)
+            self.assertAlmostEqual(param.values[0], -0.3, places=6)
+            self.assertEqual(param.values[1], 0.375)
+
+            grad.values[0] = math.nan
+            before = list(param.values)
+            optimizer.step(hyperparams)
+            self.assertEqual((list(param.values), optimizer.state.step), (before, 1))
+            self.assertEqual((optimizer.grad_status.skipped, optimizer.grad_status.skipped_steps), (1, 1))
+
+            optimizer.set_grad_options(None)
+            grad.values[0] = 1.0
+            optimizer.step(hyperparams)
+            self.assertEqual(param.values[1], 16.375)
+            with self.assertRaisesRegex(NativeOptError, "max_norm"):
+                optimizer.set_grad_options(GradOptions(max_norm=1.0))
 
     def test_a_dimer(self) -> None:
         param, grad, zero = FakeTensor([1.0, -2.0]), FakeTensor([0.5, 0.25]), FakeTensor([0.0, 0.0])
