@@ -4,16 +4,17 @@
     python3 bench/pytorch/check.py --library artifacts/cmake/cuda/native/libnativeopt.so
     python3 bench/pytorch/check.py --library artifacts/cmake/release/native/libnativeopt.so --device cpu
 
-Against torch.optim in float32, against the equations in float64, and against the CPU backend's bits; all on
-views that are not aligned, with guards around them. Exit status 0: everything passed; 1: something failed;
-2: it could not be run.
+Against torch.optim in float32, also after torch's own clipping of gradients; against the equations in float64;
+against 8-bit states decoded and encoded by hand; and against the CPU backend's bits; all on views that are not
+aligned, with guards around them. Exit status 0: everything passed; 1: something failed; 2: it could not be run.
 """
 
 from __future__ import annotations
 
 import argparse
+import math
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from typing import Any
 
@@ -32,6 +33,8 @@ from nativeopt import (
     DimerScope,
     DType,
     Flag,
+    GradFlag,
+    GradOptions,
     Hyperparams,
     Library,
     LibraryError,
@@ -43,8 +46,8 @@ from nativeopt import (
 # An empty tensor, odd sizes, and some that are longer than a chunk of the kernels.
 COUNTS = [0, 1, 3, 17, 64, 1000, 4097, 16384, 65537, 150001]
 STEPS = 20
-GUARD = 12288.0  # is itself in every type
-GAP = 32  # elements
+GUARD = 48.0  # is itself in every type
+GAP = 32  # units of an arena
 
 # Of the norm of the differences to that of the values, and of the largest difference to the largest value: 20
 # steps round each element some 100 times, each time by 6e-8 at most.
@@ -52,11 +55,13 @@ TOLERANCE = 2e-6
 DIMER_TOLERANCE = 5e-6  # sums and differences of gradients come on top
 
 DECOUPLED = Flag.DECOUPLED_WEIGHT_DECAY
+CPU = torch.device("cpu")
 
 
 class Arena:
     """Tensors cut out of one buffer, with guards between them. `turn` is None for aligned ones; otherwise the
-    tensors begin 0 to 3 elements past an aligned address in turn, those of other turns elsewhere."""
+    tensors begin 0 to 3 units past an aligned address in turn, those of other turns elsewhere. A unit is an
+    element, or the 4 bytes to which states of 8 bits are aligned."""
 
     def __init__(
         self,
@@ -65,18 +70,22 @@ class Arena:
         fill: list[Tensor] | None = None,
         dtype: torch.dtype = torch.float32,
     ) -> None:
+        unit = 4 if dtype == torch.uint8 else 1
+        sizes = [handwritten.dynamic8_bytes(count) if dtype == torch.uint8 else count for count in COUNTS]
         starts = []
         end = 0
-        for i, count in enumerate(COUNTS):
+        for i, size in enumerate(sizes):
             aligned = (end + GAP + 15) // 16 * 16
             starts.append(aligned + (0 if turn is None else (i + turn) % 4))
-            end = starts[-1] + count
-        self.buffer = torch.full((end + GAP,), GUARD, dtype=dtype, device=device)
-        self.guards = torch.ones(end + GAP, dtype=torch.bool, device=device)
+            end = starts[-1] + math.ceil(size / unit)
+        length = (end + GAP) * unit
+        self.buffer = torch.full((length,), GUARD, device=device).to(dtype)
+        self.guards = torch.ones(length, dtype=torch.bool, device=device)
         self.tensors = []
-        for start, count in zip(starts, COUNTS):
-            self.tensors.append(self.buffer[start : start + count])
-            self.guards[start : start + count] = False
+        for start, size in zip(starts, sizes):
+            cut = slice(start * unit, start * unit + size)
+            self.tensors.append(self.buffer[cut])
+            self.guards[cut] = False
         self.set(fill)
 
     def set(self, values: list[Tensor] | None) -> None:
@@ -113,8 +122,10 @@ class Ours:
         scope: DimerScope = DimerScope.GLOBAL,
         backs_up_grads: bool = True,
         dtypes: dict[Role, torch.dtype] | None = None,
+        grad_options: GradOptions | None = None,
     ) -> None:
-        """`dtypes` has the roles that are not float32, and masters or remainders if there are to be any."""
+        """`dtypes` has the roles that are not float32, and masters or remainders if there are to be any. States of
+        8 bits are torch.uint8."""
         self.device = device
         self.dtypes = dtypes or {}
         self.hyperparams = hyperparams
@@ -122,6 +133,10 @@ class Ours:
         self.arenas = {Role.PARAM: self.arena(Role.PARAM, params)}
         self.parameters = closing.enter_context(ParamSet(library, self.arenas[Role.PARAM].tensors))
         self.optimizer = closing.enter_context(Optimizer(self.parameters, rule))
+        if grad_options is not None:
+            # Where the device decides whether a step is skipped, it has to count them.
+            self.optimizer.set_capturable(bool(grad_options.flags & GradFlag.SKIP_NONFINITE), self.stream)
+            self.optimizer.set_grad_options(grad_options)
         roles = set(self.optimizer.roles(hyperparams))
         beside_params = {Role.MASTER_PARAM, Role.PARAM_REMAINDER} & set(self.dtypes)
         roles |= beside_params
@@ -153,6 +168,18 @@ class Ours:
 
     def tensors(self, role: Role) -> list[Tensor]:
         return self.arenas[role].tensors
+
+    def theta(self) -> list[Tensor]:
+        """The parameters with their remainders, as float32."""
+        params = self.tensors(Role.PARAM)
+        if Role.PARAM_REMAINDER not in self.arenas:
+            return [param.cpu().float() for param in params]
+        return [joined(*pair) for pair in zip(params, self.tensors(Role.PARAM_REMAINDER))]
+
+    def states(self) -> dict[Role, list[Tensor]]:
+        """But for remainders, which are a part of theta."""
+        others = (Role.PARAM, Role.GRAD, Role.PARAM_REMAINDER)
+        return {role: arena.tensors for role, arena in self.arenas.items() if role not in others}
 
     def set_grads(self, values: list[Tensor], role: Role = Role.GRAD) -> None:
         if role == Role.GRAD:
@@ -197,7 +224,7 @@ def errors(ours: list[Tensor], theirs: list[Tensor]) -> tuple[float, float]:
 
 
 def bits_of(tensor: Tensor) -> Tensor:
-    integers = torch.int32 if tensor.element_size() == 4 else torch.int16
+    integers = {4: torch.int32, 2: torch.int16, 1: torch.uint8}[tensor.element_size()]
     return tensor.cpu().contiguous().view(integers)
 
 
@@ -229,11 +256,17 @@ class Checks:
             self.failed += 1
 
     def close(self, name: str, ours: list[Tensor], theirs: list[Tensor], tolerance: float) -> None:
-        norm, largest = errors(ours, theirs)
+        self.all_close(name, [(ours, theirs)], tolerance)
+
+    def all_close(
+        self, name: str, pairs: Iterable[tuple[list[Tensor], list[Tensor]]], tolerance: float
+    ) -> None:
+        """Of several roles, each by itself; says the worst."""
+        found = [errors(ours, theirs) for ours, theirs in pairs]
         # In this order a NaN fails.
-        self.expect(
-            name, norm <= tolerance and largest <= tolerance, f"error {norm:.1e}, largest {largest:.1e}"
-        )
+        holds = all(norm <= tolerance and largest <= tolerance for norm, largest in found)
+        norm, largest = (max(column) for column in zip(*found))
+        self.expect(name, holds, f"error {norm:.1e}, largest {largest:.1e}")
 
     def bits(self, name: str, ours: dict[Role, list[Tensor]], theirs: dict[Role, list[Tensor]]) -> None:
         wrong = [role.name for role in ours if not same_bits(ours[role], theirs[role])]
@@ -394,6 +427,9 @@ def check_rules(checks: Checks) -> None:
 HALF = {Role.PARAM: torch.bfloat16, Role.GRAD: torch.bfloat16}
 MASTERS = {**HALF, Role.MASTER_PARAM: torch.float32}
 REMAINDERS = {**HALF, Role.PARAM_REMAINDER: torch.int16}
+DYNAMIC8_STATES = dict.fromkeys(
+    (Role.EXP_AVG, Role.EXP_AVG_SQ, Role.MAX_EXP_AVG_SQ, Role.MOMENTUM_BUFFER), torch.uint8
+)
 HALF_STATES = {**HALF, Role.EXP_AVG: torch.bfloat16, Role.EXP_AVG_SQ: torch.bfloat16}
 STOCHASTIC = {"flags": DECOUPLED | Flag.STOCHASTIC_ROUNDING, "weight_decay": 0.1, "rounding_seed": 7}
 PRECISION_CASES: list[tuple[str, str, dict[str, Any]]] = [
@@ -444,6 +480,340 @@ def check_precision(checks: Checks) -> None:
             )
             for which, one in (("float32", wide), ("master", master), ("remainder", remainder)):
                 checks.guards(f"{name}: {which}", one)
+
+
+# ---- gradients that are clipped, scaled, or skip their step ----
+
+# torch adds the squares of each tensor up in float32, we in float64: its coefficient is off by the rounding of such
+# a sum, the same for all elements of a step. The second moment has it twice.
+CLIP_TOLERANCE = 1e-5
+NORM_TOLERANCE = 1e-12  # to the norm in float64
+
+# Of the norms of the gradients, 487 at first and 24 at the end: all are above 1, the first ones above 100, none
+# above 1e4.
+GRAD_SETTINGS: list[tuple[str, dict[str, Any]]] = [
+    ("norm 1", {"max_norm": 1.0}),
+    ("norm 100", {"max_norm": 100.0}),
+    ("norm 1e4, which none reaches", {"max_norm": 1e4}),
+    ("value 0.01", {"max_value": 0.01}),
+    ("loss scale 1024", {"loss_scale": 1024.0}),
+    ("loss scale 1000", {"loss_scale": 1000.0}),
+    ("norm 1, value 0.002, loss scale 1000", {"max_norm": 1.0, "max_value": 0.002, "loss_scale": 1000.0}),
+]
+GRAD_CASES: list[tuple[str, str, dict[str, Any], Any, dict[str, Any], dict[Role, str]]] = [
+    case for case in TORCH_CASES if case[0] in ("AdamW", "SGD, momentum, L2")
+]
+
+
+def grad_options(skips: bool = False, **fields: float) -> GradOptions:
+    """With the flags of the fields."""
+    flags = GradFlag.SKIP_NONFINITE if skips else GradFlag(0)
+    flags |= GradFlag.CLIP_NORM if "max_norm" in fields else GradFlag(0)
+    flags |= GradFlag.CLIP_VALUE if "max_value" in fields else GradFlag(0)
+    return GradOptions(flags=flags, **fields)
+
+
+def check_grads(checks: Checks) -> None:
+    """Against torch's clipping, with torch's optimizer behind it, and with our own plain step."""
+    for dtypes in ({}, REMAINDERS):
+        for seed, (setting, fields) in enumerate(GRAD_SETTINGS):
+            for case in GRAD_CASES:
+                check_grad_case(checks, 600 + seed, case, setting, fields, dtypes)
+
+
+def check_grad_case(
+    checks: Checks,
+    seed: int,
+    case: tuple[str, str, dict[str, Any], Any, dict[str, Any], dict[Role, str]],
+    setting: str,
+    fields: dict[str, float],
+    dtypes: dict[Role, torch.dtype],
+) -> None:
+    rule_name, rule, changes, torch_type, torch_options, states = case
+    name = f"{rule_name}{', bfloat16, remainder' if dtypes else ''}: {setting}"
+    max_norm, max_value = fields.get("max_norm"), fields.get("max_value")
+    loss_scale = fields.get("loss_scale", 1.0)
+    with checks.group(name) as closing:
+        source = Source(seed)
+        # From 0, so that the parameters are the sum of the updates, and errors are relative to that.
+        start = [torch.zeros(count) for count in COUNTS]
+        hyperparams = checks.library.defaults(rule, lr=0.01, **changes)
+        ours = Ours(
+            closing,
+            checks.library,
+            checks.device,
+            rule,
+            hyperparams,
+            start,
+            dtypes=dtypes,
+            grad_options=grad_options(**fields),
+        )
+        # What torch has clipped is not rounded to bfloat16 again, as in our step it is not.
+        wide = {role: dtype for role, dtype in dtypes.items() if role != Role.GRAD}
+        plain = Ours(closing, checks.library, checks.device, rule, hyperparams, start, dtypes=wide)
+        theirs = [param.to(checks.device) for param in start]
+        optimizer = torch_type(theirs, lr=0.01, foreach=False, **torch_options)
+        norms: dict[str, list[float]] = {"float64": [], "ours": [], "torch": []}
+        coefficients: dict[str, list[float]] = {"float64": [], "ours": []}
+        for t in range(STEPS):
+            grads = [
+                (grad * loss_scale).to(dtypes.get(Role.GRAD, torch.float32)).float()
+                for grad in source.draw(1 / (t + 1))
+            ]
+            ours.step(grads)
+            for param, grad in zip(theirs, grads):
+                param.grad = grad.to(checks.device, copy=True).div_(loss_scale)
+            if max_norm is not None:
+                norm = math.sqrt(sum((grad.double() / loss_scale).square().sum().item() for grad in grads))
+                norms["float64"].append(norm)
+                norms["torch"].append(torch.nn.utils.clip_grad_norm_(theirs, max_norm, norm_type=2.0).item())
+                coefficients["float64"].append(min(1.0, max_norm / (norm + 1e-6)))
+                ours.synchronize()
+                norms["ours"].append(ours.optimizer.grad_status.norm)
+                coefficients["ours"].append(ours.optimizer.grad_status.clip_coefficient)
+            if max_value is not None:
+                torch.nn.utils.clip_grad_value_(theirs, max_value)
+            plain.step([param.grad for param in theirs])
+            optimizer.step()
+
+        if max_norm is not None:
+            columns = [
+                {who: [torch.tensor(values, dtype=torch.float64)] for who, values in column.items()}
+                for column in (norms, coefficients)
+            ]
+            checks.all_close(
+                f"{name}: norms and coefficients as in float64",
+                [(column["ours"], column["float64"]) for column in columns],
+                NORM_TOLERANCE,
+            )
+            checks.close(
+                f"{name}: torch's norms as in float64",
+                columns[0]["torch"],
+                columns[0]["float64"],
+                CLIP_TOLERANCE,
+            )
+        clips = any(coefficient < 1 for coefficient in coefficients["float64"])
+        tolerance = CLIP_TOLERANCE if clips else TOLERANCE
+        behind_torch = f"{name}: as our plain step on torch's gradients"
+        if clips or math.frexp(loss_scale)[0] != 0.5:
+            pairs = [(ours.states()[role], plain.states()[role]) for role in ours.states()]
+            checks.all_close(behind_torch, [(ours.theta(), plain.theta()), *pairs], tolerance)
+        else:  # nothing is rounded, the loss scale is a power of two
+            kept = [role for role in ours.arenas if role != Role.GRAD]
+            checks.bits(
+                behind_torch,
+                {role: ours.tensors(role) for role in kept},
+                {role: plain.tensors(role) for role in kept},
+            )
+        pairs = [
+            (ours.tensors(role), [optimizer.state[param][state] for param in theirs])
+            for role, state in states.items()
+        ]
+        checks.all_close(f"{name}: as torch.optim behind it", [(ours.theta(), theirs), *pairs], tolerance)
+        checks.guards(name, ours)
+
+
+SKIP_CASES: list[tuple[str, dict[Role, torch.dtype]]] = [
+    ("AdamW", {}),
+    ("AdamW, bfloat16, remainder", REMAINDERS),
+    ("AdamW, float16 gradients, states of 8 bits", {Role.GRAD: torch.float16, **DYNAMIC8_STATES}),
+]
+
+
+def check_skips(checks: Checks) -> None:
+    """A gradient that is not finite: no byte changes and no step is counted, and it is as if it had never been."""
+    for seed, (case, dtypes) in enumerate(SKIP_CASES):
+        name = f"{case}: skipped steps"
+        with checks.group(name) as closing:
+            source = Source(700 + seed)
+            start = source.draw(0.5)
+            hyperparams = checks.library.defaults("adam", lr=0.01, flags=DECOUPLED, weight_decay=0.1)
+            options = grad_options(skips=True, max_norm=100.0, loss_scale=4.0)
+            ours, never_skips = (
+                Ours(
+                    closing,
+                    checks.library,
+                    checks.device,
+                    "adam",
+                    hyperparams,
+                    start,
+                    dtypes=dtypes,
+                    grad_options=options,
+                )
+                for _ in range(2)
+            )
+            changed, miscounted = [], []
+            skipped = 0
+            for t, bad in enumerate((math.nan, math.inf, -math.inf)):
+                grads = source.draw(1.0)
+                for one in (ours, never_skips):
+                    one.step(grads)
+                for i, count in enumerate(COUNTS):
+                    if count == 0:
+                        continue
+                    grads = source.draw(1.0)
+                    grads[i][(0, count // 2, count - 1)[(i + t) % 3]] = bad
+                    ours.set_grads(grads)
+                    before = {role: arena.buffer.clone() for role, arena in ours.arenas.items()}
+                    ours.optimizer.step(ours.hyperparams, ours.stream)
+                    ours.synchronize()
+                    skipped += 1
+                    where = f"{bad} in tensor {i}"
+                    if not all(same_bits([ours.arenas[role].buffer], [before[role]]) for role in before):
+                        changed.append(where)
+                    status = ours.optimizer.grad_status
+                    counted = (ours.optimizer.state.step, status.skipped, status.skipped_steps)
+                    if counted != (t + 1, 1, skipped):
+                        miscounted.append(where)
+            checks.expect(
+                f"{name}: no byte changes",
+                not changed,
+                f"changed by {', '.join(changed)}" if changed else f"in any of {skipped}",
+            )
+            checks.expect(
+                f"{name}: counted apart",
+                not miscounted,
+                f"miscounted {', '.join(miscounted)}" if miscounted else f"all {skipped}",
+            )
+            grads = source.draw(1.0)
+            for one in (ours, never_skips):
+                one.step(grads)
+            checks.bits(
+                f"{name}: as if they had never been",
+                {role: ours.tensors(role) for role in ours.arenas},
+                {role: never_skips.tensors(role) for role in ours.arenas},
+            )
+            checks.guards(name, ours)
+
+
+# ---- states of 8 bits ----
+
+# Half way between two numbers of the code the rounding of three operations in float32 decides. Where numbers are
+# densest, 128 to a decade, that is 1.5 units in the last place of 128, at 0.1 of the decade.
+HALF_WAY = 1.5 * 2**-16 * 0.9 / 128 / 0.1
+# Of all codes, that may be the next ones where the step is not ours: it is rounded elsewhere, so that more numbers
+# lie on the other side of half way.
+NEIGHBOURS = 1e-3
+
+DYNAMIC8_CASES: list[tuple[str, str, dict[str, Any], dict[Role, torch.dtype]]] = [
+    ("AdamW", "adam", {"flags": DECOUPLED, "weight_decay": 0.1}, {}),
+    ("Adam, AMSGrad", "adam", {"flags": Flag.AMSGRAD, "beta2": 0.9}, {}),
+    ("InvAdam", "invadam", {"lr": 0.05}, {}),
+    ("DualAdam, bfloat16, remainder", "dualadam", {"switching_rate": 0.06}, REMAINDERS),
+    ("SGD, momentum", "sgd", {"momentum": 0.9}, {}),
+]
+
+
+class CodeErrors:
+    """How states of 8 bits differ from what the dynamic code says of their float32 numbers."""
+
+    def __init__(self) -> None:
+        self.codes = 0
+        self.other_scales = 0
+        self.not_nearest = 0
+        self.excess = 0.0  # how much farther than the nearest, relative to the number
+
+    def add(self, role: Role, state: Tensor, values: Tensor) -> None:
+        numbers = handwritten.dynamic_code(handwritten.has_sign(role), CPU).double()
+        in_order = numbers.sort().values
+        scales, codes = handwritten.dynamic8_blocks(state.cpu())
+        own_scales, parts = handwritten.dynamic8_parts(values.cpu())
+        parts = parts.double()
+        nearest = in_order[torch.bucketize(parts, (in_order[:-1] + in_order[1:]) / 2)]
+        farther = (numbers[codes.long()] - parts).abs() - (nearest - parts).abs()
+        wrong = farther > 0
+        self.codes += values.numel()
+        self.other_scales += (bits_of(scales) != bits_of(own_scales)).sum().item()
+        self.not_nearest += wrong.sum().item()
+        if wrong.any():
+            self.excess = max(self.excess, (farther[wrong] / parts[wrong].abs()).max().item())
+
+
+class PeerErrors:
+    """How states of 8 bits differ from those of a step that was rounded elsewhere."""
+
+    def __init__(self) -> None:
+        self.codes = 0
+        self.others = 0
+        self.places = 0  # between two codes, at most
+        self.scales: list[float] = []  # relative to the norm, or to the largest one
+
+    def add(self, role: Role, states: list[Tensor], peers: list[Tensor]) -> None:
+        place = handwritten.dynamic_code(handwritten.has_sign(role), CPU).argsort().argsort()
+        scales, codes = zip(*(handwritten.dynamic8_blocks(state.cpu()) for state in states))
+        peer_scales, peer_codes = zip(*(handwritten.dynamic8_blocks(state.cpu()) for state in peers))
+        apart = (place[torch.cat(codes).long()] - place[torch.cat(peer_codes).long()]).abs()
+        self.codes += sum(COUNTS)
+        self.others += (apart > 0).sum().item()
+        self.places = max(self.places, apart.max().item())
+        self.scales += errors(scales, peer_scales)
+
+
+def check_dynamic8(checks: Checks) -> None:
+    """Each step from the states that the one before has left: decoded by hand, and encoded again."""
+    for seed, (case, rule, changes, dtypes) in enumerate(DYNAMIC8_CASES):
+        name = f"{case}, states of 8 bits"
+        with checks.group(name) as closing:
+            source = Source(800 + seed)
+            start = [param.bfloat16().float() for param in source.draw(0.5)]
+            hyperparams = checks.library.defaults(rule, **{"lr": 0.01, **changes})
+
+            def make(dtypes: dict[Role, torch.dtype]) -> Ours:
+                return Ours(closing, checks.library, checks.device, rule, hyperparams, start, dtypes=dtypes)
+
+            ours, wide = make({**dtypes, **DYNAMIC8_STATES}), make({})
+            peer = handwritten.Dynamic8Rule(rule, [p.to(checks.device) for p in start], hyperparams)
+            roles = list(ours.states())
+            moved_otherwise = []
+            errors_of = {role: CodeErrors() for role in roles}
+            peer_errors = PeerErrors()
+            param_errors: list[float] = []
+            for t in range(STEPS):
+                grads = [grad.bfloat16().float() for grad in source.draw(1 / (t + 1))]
+                theta = ours.theta()
+                wide.arenas[Role.PARAM].set(theta)
+                for param, value in zip(peer.params, theta):
+                    param.copy_(value)
+                for role in roles:
+                    is_signed = handwritten.has_sign(role)
+                    states = ours.tensors(role)
+                    wide.arenas[role].set(
+                        [handwritten.dynamic8_decoded(state.cpu(), is_signed) for state in states]
+                    )
+                    for own, state in zip(peer.states[role], states):
+                        own.copy_(state)
+                ours.step(grads)
+                wide.step(grads)
+                peer.step([grad.to(checks.device) for grad in grads])
+                if not same_bits(ours.theta(), wide.theta()):
+                    moved_otherwise.append(t + 1)
+                param_errors += errors(ours.theta(), peer.params)
+                for role in roles:
+                    for state, values in zip(ours.tensors(role), wide.tensors(role)):
+                        errors_of[role].add(role, state, values)
+                    peer_errors.add(role, ours.tensors(role), peer.states[role])
+            checks.expect(
+                f"{name}: parameters as of the decoded states",
+                not moved_otherwise,
+                f"other bits at steps {moved_otherwise}" if moved_otherwise else "same bits",
+            )
+            for role, found in errors_of.items():
+                checks.expect(
+                    f"{name}: {role.name.lower()} as encoded by hand",
+                    found.other_scales == 0 and found.excess <= HALF_WAY,
+                    f"{found.other_scales} other scales, {found.not_nearest} of {found.codes} codes not the "
+                    f"nearest, by {found.excess:.1e} at most",
+                )
+            share = peer_errors.others / peer_errors.codes
+            checks.expect(
+                f"{name}: the peer by loop",
+                all(error <= TOLERANCE for error in param_errors + peer_errors.scales)
+                and peer_errors.places <= 1
+                and share <= NEIGHBOURS,
+                f"error {max(param_errors):.1e}, of scales {max(peer_errors.scales):.1e}, {share:.1e} of the codes "
+                f"{peer_errors.places} place apart",
+            )
+            checks.guards(name, ours)
 
 
 # ---- the dimer against the equations in float64 ----
@@ -559,6 +929,31 @@ BITS_CASES: list[tuple[str, str, dict[str, Any], dict[Role, torch.dtype]]] = [
         {},
         {Role.PARAM: torch.float16, Role.MASTER_PARAM: torch.float32},
     ),
+    ("adamw, states of 8 bits", "adam", {"flags": DECOUPLED | Flag.AMSGRAD}, DYNAMIC8_STATES),
+    (
+        "dualadam, bfloat16, remainder, states of 8 bits",
+        "dualadam",
+        {"switching_rate": 0.1},
+        {**REMAINDERS, **DYNAMIC8_STATES},
+    ),
+    ("sgd, states of 8 bits", "sgd", {"momentum": 0.9}, DYNAMIC8_STATES),
+]
+GRAD_BITS_CASES: list[tuple[str, str, dict[str, Any], dict[Role, torch.dtype], GradOptions]] = [
+    ("adamw, clipped", "adam", {"flags": DECOUPLED}, {}, grad_options(max_norm=1.0, max_value=0.003)),
+    (
+        "dualadam, bfloat16, remainder, clipped, skipped steps",
+        "dualadam",
+        {"switching_rate": 0.1},
+        REMAINDERS,
+        grad_options(skips=True, max_norm=1.0, loss_scale=1000.0),
+    ),
+    (
+        "sgd, float16 gradients, states of 8 bits, clipped",
+        "sgd",
+        {"momentum": 0.9},
+        {Role.GRAD: torch.float16, **DYNAMIC8_STATES},
+        grad_options(max_norm=1.0, loss_scale=3.0),
+    ),
 ]
 OPTIMAL = {"angle": DimerAngle.OPTIMAL, "correction": DimerCorrection.ESCAPE}
 DIMER_BITS_CASES: list[
@@ -570,19 +965,18 @@ DIMER_BITS_CASES: list[
     ("deo sgd, for each tensor", "sgd", {"alpha": 1.0}, DimerScope.PER_TENSOR, 1, False),
 ]
 BITS_STEPS = 8
+NONFINITE_STEPS = (2, 5)  # of those that may be skipped
 
 
 def check_bits(checks: Checks) -> None:
     """On CUDA against the CPU; on the CPU against aligned tensors, which other instructions step over."""
-    host = torch.device("cpu")
-    cases = [
-        (name, rule, changes, dtypes, None, DimerScope.GLOBAL, 0, True)
-        for name, rule, changes, dtypes in BITS_CASES
-    ]
-    cases += [(name, rule, {}, {}, *rest) for name, rule, *rest in DIMER_BITS_CASES]
-    for seed, (name, rule, changes, dtypes, dimer_changes, scope, rotations, backs_up_grads) in enumerate(
-        cases
-    ):
+    no_dimer = (None, DimerScope.GLOBAL, 0, True)
+    cases = [(*case, None, *no_dimer) for case in BITS_CASES]
+    cases += [(*case, *no_dimer) for case in GRAD_BITS_CASES]
+    cases += [(name, rule, {}, {}, None, *rest) for name, rule, *rest in DIMER_BITS_CASES]
+    for seed, case in enumerate(cases):
+        name, rule, changes, dtypes, options_of_grads, dimer_changes, scope, rotations, backs_up_grads = case
+        skips = options_of_grads is not None and options_of_grads.flags & GradFlag.SKIP_NONFINITE
         with checks.group(f"{name}: bits") as closing:
             start = Source(300 + seed).draw(0.5)
             hyperparams = checks.library.defaults(rule, lr=0.01, **changes)
@@ -601,6 +995,7 @@ def check_bits(checks: Checks) -> None:
                     scope,
                     backs_up_grads,
                     dtypes,
+                    options_of_grads,
                 )
                 made.parameters.set_lr_scale([1 + i / 8 for i in range(len(COUNTS))])
                 made.parameters.set_weight_decay([i / 100 for i in range(len(COUNTS))])
@@ -612,7 +1007,10 @@ def check_bits(checks: Checks) -> None:
                     one.dimer.init_direction(seed, one.stream)
                 for t in range(BITS_STEPS):
                     if one.dimer is None:
-                        one.step(source.draw(1.0))
+                        grads = source.draw(1.0)
+                        if skips and t in NONFINITE_STEPS:
+                            grads[-1][t] = math.nan
+                        one.step(grads)
                     elif t % INTERVAL != 0:
                         one.dimer_step(source.draw(1.0))
                     else:
@@ -622,13 +1020,23 @@ def check_bits(checks: Checks) -> None:
                         one.end_update(source.draw(1.0))
                 one.synchronize()
 
-            expected = make(host, aligned=True)
+            expected = make(CPU, aligned=True)
             run(expected)
             bits = {role: arena.tensors for role, arena in expected.arenas.items()}
             where = "the CPU's" if checks.device.type == "cuda" else "those of aligned tensors"
 
             def compare(one: Ours, title: str) -> None:
                 checks.bits(title, {role: arena.tensors for role, arena in one.arenas.items()}, bits)
+                if options_of_grads is not None:
+                    status, counted = one.optimizer.grad_status, one.optimizer.state
+                    checks.expect(
+                        f"{title}: status and step count",
+                        bytes(status) == bytes(expected.optimizer.grad_status)
+                        and bytes(counted) == bytes(expected.optimizer.state)
+                        and status.skipped_steps == (len(NONFINITE_STEPS) if skips else 0)
+                        and counted.step == BITS_STEPS - status.skipped_steps,
+                        f"norm {status.norm:.6g}, {status.skipped_steps} steps skipped",
+                    )
                 if one.dimer is not None:
                     scopes = range(len(COUNTS) if scope == DimerScope.PER_TENSOR else 1)
                     # As bytes, in which a NaN is as itself: an empty tensor has no curvature.
@@ -669,6 +1077,9 @@ def main() -> int:
         check_torch,
         check_rules,
         check_precision,
+        check_grads,
+        check_skips,
+        check_dynamic8,
         check_dimer,
         check_bits,
     ]

@@ -13,12 +13,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from functools import lru_cache
 from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
-from nativeopt import DimerCorrection, DimerForce, DimerOptions, DimerRotation, Flag, Hyperparams
+from nativeopt import DimerCorrection, DimerForce, DimerOptions, DimerRotation, Flag, Hyperparams, Role
 
 Tensors = list[Tensor]
 
@@ -238,6 +239,111 @@ class Rule:
         expression_moments(
             self.rule, self.params, grads, self.exp_avgs, self.exp_avg_sqs, self.hyperparams, s
         )
+
+
+# ---- states of 8 bits ----
+
+BLOCK = 256  # elements that share a scale
+SCALE_BYTES = 4
+DECADES = 7
+
+
+@lru_cache
+def dynamic_code(is_signed: bool, device: torch.device) -> Tensor:
+    """The number of each byte (Dettmers et al. 2022): the middles of 2^i equal parts, or of 2^(i+1) without a sign,
+    of [0.1, 1) * 10^(i-6) for i = 0 to 6; 0, and 1."""
+    numbers = [torch.zeros(1, dtype=torch.float64)]
+    for i in range(DECADES):
+        bounds = torch.linspace(0.1, 1, 2 ** (i if is_signed else i + 1) + 1, dtype=torch.float64)
+        numbers.append((bounds[:-1] + bounds[1:]) / 2 * 10.0 ** (i + 1 - DECADES))
+    numbers.append(torch.ones(1, dtype=torch.float64))
+    if is_signed:  # negatives count down from byte 255; 1 has none
+        numbers.append(-torch.cat(numbers[1:-1]).flip(0))
+    return torch.cat(numbers).float().to(device)
+
+
+@lru_cache
+def nearest_bytes(is_signed: bool, device: torch.device) -> tuple[Tensor, Tensor]:
+    """The bytes in the order of their numbers, and where between the numbers the nearest one changes."""
+    numbers, order = dynamic_code(is_signed, device).double().sort()
+    return order.to(torch.uint8), ((numbers[:-1] + numbers[1:]) / 2).float()
+
+
+def dynamic8_bytes(count: int) -> int:
+    """Of a state of so many elements."""
+    return count + SCALE_BYTES * math.ceil(count / BLOCK)
+
+
+def dynamic8_blocks(state: Tensor) -> tuple[Tensor, Tensor]:
+    """The scale of each block and its bytes; the last block's end in zeros."""
+    rows = math.ceil(state.numel() / (SCALE_BYTES + BLOCK))
+    padded = torch.nn.functional.pad(state, (0, rows * (SCALE_BYTES + BLOCK) - state.numel()))
+    padded = padded.view(rows, SCALE_BYTES + BLOCK)
+    return padded[:, :SCALE_BYTES].contiguous().view(torch.float32), padded[:, SCALE_BYTES:]
+
+
+def dynamic8_decoded(state: Tensor, is_signed: bool) -> Tensor:
+    """The float32 numbers that a state of bytes stands for."""
+    scales, codes = dynamic8_blocks(state)
+    values = dynamic_code(is_signed, state.device)[codes.long()] * scales
+    return values.flatten()[: state.numel() - SCALE_BYTES * len(scales)]
+
+
+def dynamic8_parts(values: Tensor) -> tuple[Tensor, Tensor]:
+    """The largest magnitude of each block, and what part of it each of its elements is: 0 where that is no number."""
+    rows = math.ceil(values.numel() / BLOCK)
+    blocks = torch.nn.functional.pad(values, (0, rows * BLOCK - values.numel())).view(rows, BLOCK)
+    scales = blocks.abs().amax(dim=1, keepdim=True)
+    return scales, (blocks / torch.where(scales == 0, torch.ones_like(scales), scales)).nan_to_num(0.0)
+
+
+def dynamic8_encode_(state: Tensor, values: Tensor, is_signed: bool) -> None:
+    """Writes float32 numbers to a state of bytes."""
+    order, changes = nearest_bytes(is_signed, state.device)
+    scales, parts = dynamic8_parts(values)
+    blocks = torch.cat([scales.view(torch.uint8), order[torch.bucketize(parts, changes)]], dim=1)
+    state.copy_(blocks.flatten()[: state.numel()])
+
+
+class Dynamic8Rule:
+    """A rule by the loop, whose states are bytes: decoded for the step of their tensor, and encoded again."""
+
+    def __init__(self, rule: str, params: Tensors, hyperparams: Hyperparams) -> None:
+        self.rule = rule
+        self.params = params
+        self.hyperparams = settings(hyperparams)
+        self.t = 0
+        roles = [Role.EXP_AVG, Role.EXP_AVG_SQ]
+        if rule == "sgd":
+            roles = [Role.MOMENTUM_BUFFER]
+        elif hyperparams.flags & Flag.AMSGRAD:
+            roles.append(Role.MAX_EXP_AVG_SQ)
+        self.states = {
+            role: [
+                torch.zeros(dynamic8_bytes(param.numel()), dtype=torch.uint8, device=param.device)
+                for param in params
+            ]
+            for role in roles
+        }
+
+    def step(self, grads: Tensors) -> None:
+        self.t += 1
+        for i, (param, grad) in enumerate(zip(self.params, grads)):
+            values = {
+                role: [dynamic8_decoded(states[i], has_sign(role))] for role, states in self.states.items()
+            }
+            if self.rule == "sgd":
+                loop_sgd([param], [grad], values[Role.MOMENTUM_BUFFER], self.hyperparams)
+            else:
+                moments = (values[Role.EXP_AVG], values[Role.EXP_AVG_SQ], values.get(Role.MAX_EXP_AVG_SQ, []))
+                loop_moments(self.rule, [param], [grad], *moments, self.hyperparams, self.t)
+            for role, states in self.states.items():
+                dynamic8_encode_(states[i], values[role][0], has_sign(role))
+
+
+def has_sign(role: Role) -> bool:
+    """Whether a state of that role may be negative."""
+    return role in (Role.EXP_AVG, Role.MOMENTUM_BUFFER)
 
 
 # ---- the dimer ----

@@ -23,6 +23,8 @@ except ImportError as error:
 
 import bench
 import check
+import handwritten
+import nativeopt
 from nativeopt import Library
 from timing import CudaTimer
 
@@ -116,6 +118,74 @@ class CheckTests(unittest.TestCase):
             self.assertIn(f"FAILED {name}, bfloat16: master as float32 parameters", printed)
             self.assertIn(f"FAILED {name}, bfloat16: parameter and remainder together as master", printed)
 
+    def test_options_of_gradients_that_are_off_fail(self) -> None:
+        def off_by_a_little(skips: bool = False, **fields: float) -> nativeopt.GradOptions:
+            return exact(**{name: 1.0001 * value for name, value in fields.items()})  # and skips nothing
+
+        exact = check.grad_options
+        checks = check.Checks(Library(), CPU)
+        with unittest.mock.patch.object(check, "grad_options", off_by_a_little):
+            printed = quietly(check.check_grads, checks) + quietly(check.check_skips, checks)
+        for setting, fields in check.GRAD_SETTINGS:
+            for rule, *_ in check.GRAD_CASES:
+                for name in (f"{rule}: {setting}", f"{rule}, bfloat16, remainder: {setting}"):
+                    if fields.get("max_norm") == 1e4:  # changes nothing
+                        self.assertNotIn(f"FAILED {name}", printed)
+                        continue
+                    self.assertIn(f"FAILED {name}: as our plain step on torch's gradients", printed)
+                    self.assertIn(f"FAILED {name}: as torch.optim behind it", printed)
+        for name, _ in check.SKIP_CASES:
+            for what in ("no byte changes", "counted apart", "as if they had never been"):
+                self.assertIn(f"FAILED {name}: skipped steps: {what}", printed)
+
+    def test_another_code_fails(self) -> None:
+        def off_by_a_little(is_signed: bool, device: torch.device) -> torch.Tensor:
+            numbers = exact(is_signed, device).clone()
+            numbers[100] *= 1.0001
+            return numbers
+
+        exact = handwritten.dynamic_code
+        handwritten.nearest_bytes.cache_clear()
+        checks = check.Checks(Library(), CPU)
+        with (
+            unittest.mock.patch.object(handwritten, "dynamic_code", off_by_a_little),
+            unittest.mock.patch.object(check, "COUNTS", [5000]),
+        ):
+            printed = quietly(check.check_dynamic8, checks)
+        handwritten.nearest_bytes.cache_clear()
+        for name, rule, *_ in check.DYNAMIC8_CASES:
+            state = "momentum_buffer" if rule == "sgd" else "exp_avg_sq"
+            self.assertIn(f"FAILED {name}, states of 8 bits: parameters as of the decoded states", printed)
+            self.assertIn(f"FAILED {name}, states of 8 bits: {state} as encoded by hand", printed)
+
+    def test_the_code_by_hand(self) -> None:
+        for is_signed in (False, True):
+            code = handwritten.dynamic_code(is_signed, CPU)
+            self.assertEqual((len(code), len(code.unique()), code[0], code.max()), (256, 256, 0.0, 1.0))
+            # The numbers themselves, beside a 1 that makes the scale 1; and a block of one element.
+            values = torch.cat([code, code[:1]])
+            state = torch.zeros(handwritten.dynamic8_bytes(len(values)), dtype=torch.uint8)
+            handwritten.dynamic8_encode_(state, values, is_signed)
+            self.assertEqual(list(state[4:260]), list(range(256)))
+            self.assertEqual((len(state), state[264]), (265, 0))
+        for byte, number in (
+            (1, 0.55e-6),
+            (127, 0.99296875),
+            (128, 1.0),
+            (129, -0.99296875),
+            (255, -0.55e-6),
+        ):
+            self.assertAlmostEqual(
+                handwritten.dynamic_code(True, CPU)[byte].item(), number, delta=1e-7 * abs(number)
+            )
+        state = torch.zeros(handwritten.dynamic8_bytes(300), dtype=torch.uint8)
+        values = torch.ones(300)
+        values[3] = float("inf")
+        handwritten.dynamic8_encode_(state, values, True)
+        decoded = handwritten.dynamic8_decoded(state, True)
+        self.assertTrue(decoded[:256].isnan().all())
+        self.assertTrue((decoded[256:] == 1).all())
+
     def test_a_parameter_and_its_remainder(self) -> None:
         for theta, param, remainder in (
             (0x3F808000, 0x3F81, -0x8000),  # a tie goes away from zero
@@ -132,6 +202,9 @@ class CheckTests(unittest.TestCase):
         self.assertEqual(offsets, {0, 1, 2, 3})
         offsets = {tensor.storage_offset() % 16 for tensor in check.Arena(CPU, None).tensors}
         self.assertEqual(offsets, {0})
+        bytes_of = check.Arena(CPU, 1, dtype=torch.uint8)
+        self.assertEqual({tensor.storage_offset() % 16 for tensor in bytes_of.tensors}, {0, 4, 8, 12})
+        self.assertTrue(bytes_of.intact())
 
 
 @unittest.skipUnless(LIBRARY, "NATIVEOPT_LIBRARY is not set")
