@@ -26,7 +26,7 @@ import torch
 
 import report
 import shapes
-from contenders import ROWS, LeftOut, Row, Workload, host_calls
+from contenders import DTYPES, ROWS, LeftOut, Row, Workload, host_calls
 from device import open_device
 from nativeopt import Library, LibraryError, NativeOptError
 from timing import (
@@ -42,7 +42,6 @@ from timing import (
 )
 
 GIB = 1 << 30
-DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 HOST_TENSORS = (148, 10_000)
 # The longest that one torch.compile may take; it has been seen to never end.
 LONGEST_COMPILE = 60.0
@@ -66,14 +65,14 @@ def parse_arguments() -> argparse.Namespace:
         "--dtype",
         metavar="A,B",
         default="float32",
-        help="of parameters and gradients: float32, bfloat16 or both (default: float32)",
+        help="float32; bfloat16: parameters and gradients of it; dynamic8: float32 ones with states of 8 bits; "
+        "or several (default: float32)",
     )
     parser.add_argument(
         "--rules",
         metavar="A,B",
         help="; ".join(
-            f"{name}: {', '.join(row.name for row in ROWS if row.dtype == dtype)}"
-            for name, dtype in DTYPES.items()
+            f"{name}: {', '.join(row.name for row in ROWS if row.dtype == name)}" for name in DTYPES
         ),
     )
     parser.add_argument(
@@ -123,12 +122,12 @@ def parse_arguments() -> argparse.Namespace:
     dtypes = arguments.dtype.split(",")
     for name in dtypes:
         if name not in DTYPES:
-            parser.error(f"--dtype: {name!r} is no type; give {', '.join(DTYPES)} or both")
+            parser.error(f"--dtype: {name!r} is no type; give some of {', '.join(DTYPES)}")
     # In this order: float32 is what most bars are about, and time may run out.
-    arguments.dtypes = [dtype for name, dtype in DTYPES.items() if name in dtypes]
+    arguments.dtypes = [name for name in DTYPES if name in dtypes]
     rows = [row for row in ROWS if row.dtype in arguments.dtypes]
     all_rules = [row.name for row in rows]
-    quick_rules += [row.name for row in rows if row.dtype == torch.bfloat16]
+    quick_rules += [row.name for row in rows if row.dtype != "float32"]
     chosen = arguments.rules.split(",") if arguments.rules else quick_rules if quick else all_rules
     for name in chosen if arguments.rules else []:
         if name not in all_rules:
@@ -248,7 +247,7 @@ class Bench:
         for dtype in self.arguments.dtypes:
             rows = [row for row in self.arguments.rules if row.dtype == dtype]
             for shape in self.arguments.shapes if rows else []:
-                workload = Workload(self.library, shape.counts, self.device, dtype)
+                workload = Workload(self.library, shape.counts, self.device, DTYPES[dtype])
                 for row in rows:
                     if self.time_is_up():
                         minutes = f"{self.arguments.minutes:g} minutes"

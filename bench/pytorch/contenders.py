@@ -19,6 +19,9 @@ from timing import Contender
 # A compiler takes minutes over more tensors.
 MOST_COMPILED_TENSORS = 200
 
+# What --dtype selects rows by, and what their parameters and gradients are of.
+DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "dynamic8": torch.float32}
+
 
 class LeftOut(Exception):
     """Why a contender does not take part."""
@@ -51,7 +54,11 @@ class Workload:
         return [torch.randn(count, device=self.device, dtype=self.dtype).mul_(scale) for count in self.counts]
 
     def empty(self, dtype: torch.dtype = torch.float32) -> list[Tensor]:
-        return [torch.zeros(count, device=self.device, dtype=dtype) for count in self.counts]
+        """Of torch.uint8: states of 8 bits."""
+        sizes = self.counts
+        if dtype == torch.uint8:
+            sizes = [self.library.buffer_bytes(DType.DYNAMIC8, count) for count in sizes]
+        return [torch.zeros(size, device=self.device, dtype=dtype) for size in sizes]
 
     def aliases(self) -> list[Tensor]:
         """The parameters again, for an optimizer of torch that finds its gradients in .grad."""
@@ -71,11 +78,11 @@ class Row:
     """A rule, what its step must move, and who steps it."""
 
     name: str
-    bytes_per_element: int
+    bytes_per_element: float
     ours: Make
     peers: dict[str, Make]
-    # Of the parameters and their gradients.
-    dtype: torch.dtype = torch.float32
+    # One of DTYPES.
+    dtype: str = "float32"
     # What the page says beside the name: in what the compared differ.
     note: str = ""
 
@@ -169,6 +176,16 @@ def torch_optimizers(optimizer_type: Any, **options: Any) -> dict[str, Make]:
     }
 
 
+def bitsandbytes_adamw(workload: Workload, closing: ExitStack) -> Contender:
+    try:
+        import bitsandbytes
+    except ImportError as error:
+        raise LeftOut("bitsandbytes is not installed") from error
+    # Small tensors, too, are to have states of 8 bits: ours have.
+    make = torch_optimizer(bitsandbytes.optim.AdamW8bit, weight_decay=0.01, min_8bit_size=1)
+    return make(workload, closing)
+
+
 # ---- written by hand ----
 
 
@@ -196,6 +213,15 @@ def hand_rule(rule: str, style: str) -> Make:
 
 def hand_rules(rule: str, styles: tuple[str, ...] = ("foreach", "loop", "compile")) -> dict[str, Make]:
     return {style: hand_rule(rule, style) for style in styles}
+
+
+def hand_dynamic8(rule: str, **hyperparams: float) -> Make:
+    def make(workload: Workload, closing: ExitStack) -> Contender:
+        chosen = workload.library.defaults(rule, **hyperparams)
+        by_hand = handwritten.Dynamic8Rule(rule, workload.params, chosen)
+        return Contender("", lambda: by_hand.step(workload.grads))
+
+    return make
 
 
 def torch_adam(workload: Workload) -> Callable[[list[Tensor]], None]:
@@ -265,7 +291,7 @@ def bfloat16_rows(name: str, rule: str, peers: dict[str, Make], **hyperparams: A
             26,
             ours(rule, remainders=True, flags=flags, **hyperparams),
             peers,
-            torch.bfloat16,
+            "bfloat16",
             "keeps a float32 θ, m and v, the peers bfloat16 ones",
         ),
         Row(
@@ -275,9 +301,23 @@ def bfloat16_rows(name: str, rule: str, peers: dict[str, Make], **hyperparams: A
                 rule, torch.bfloat16, flags=flags | Flag.STOCHASTIC_ROUNDING, rounding_seed=1, **hyperparams
             ),
             peers,
-            torch.bfloat16,
+            "bfloat16",
             "keeps a bfloat16 θ, m and v, as the peers do",
         ),
+    )
+
+
+def dynamic8_row(name: str, rule: str, peers: dict[str, Make], **hyperparams: float) -> Row:
+    """A rule with states of 8 bits on float32 parameters and gradients. Who of the peers keeps float32 states moves
+    28 bytes an element."""
+    same = ["loop", *(["bitsandbytes"] if "bitsandbytes" in peers else [])]
+    return Row(
+        f"{name}_dynamic8",
+        12 + 2 * 2 * (1 + 4 / 256),  # and a scale for each block of 256
+        ours(rule, torch.uint8, **hyperparams),
+        {**peers, "loop": hand_dynamic8(rule, **hyperparams)},
+        "dynamic8",
+        f"keeps m and v in 8 bits, as {' and '.join(same)}; the other peers in float32",
     )
 
 
@@ -317,6 +357,18 @@ ROWS = (
         weight_decay=0.01,
     ),
     *bfloat16_rows("dualadam", "dualadam", hand_rules("dualadam", ("foreach", "loop"))),
+    dynamic8_row(
+        "adamw",
+        "adam",
+        {
+            **torch_optimizers(torch.optim.AdamW, weight_decay=0.01),
+            "bitsandbytes": bitsandbytes_adamw,
+        },
+        flags=Flag.DECOUPLED_WEIGHT_DECAY,
+        weight_decay=0.01,
+    ),
+    dynamic8_row("invadam", "invadam", hand_rules("invadam", ("foreach",))),
+    dynamic8_row("dualadam", "dualadam", hand_rules("dualadam", ("foreach",))),
 )
 
 

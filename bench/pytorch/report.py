@@ -10,7 +10,7 @@ from typing import Any
 
 OURS = "nativeopt"
 COPY = "copy"
-PEERS = ("fused", "foreach", "loop", "compile")
+PEERS = ("fused", "foreach", "bitsandbytes", "loop", "compile")
 
 ADAM_FAMILY = ("adam", "adamw", "adamw_amsgrad", "invadam", "dualadam")
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import importlib.util
 import io
 import json
 import os
@@ -256,10 +257,47 @@ class BenchTests(unittest.TestCase):
                 f"| {item['rule']} ({item['note']}) |" if item["note"] else "| adam |", result.stdout
             )
 
+    def test_a_run_with_states_of_8_bits(self) -> None:
+        with tempfile.TemporaryDirectory() as out:
+            small = ["--shapes", "2x64,3x600", "--repeats", "3", "--seconds", "0.05", "--out", out]
+            result = run("bench.py", "--device", "cpu", "--dtype", "dynamic8", *small)
+            self.assertEqual(result.returncode, 0, result.stderr)
+            results = json.loads((pathlib.Path(out) / "results.json").read_text(encoding="utf-8"))
+        rules = ["adamw_dynamic8", "invadam_dynamic8", "dualadam_dynamic8"]
+        self.assertEqual([item["rule"] for item in results["items"]], rules * 2)
+        for item in results["items"]:
+            self.assertEqual(item["bytes_per_element"], 4 + 4 + 4 + 2 * 2 * (1 + 4 / 256))
+            self.assertLessEqual({"nativeopt", "copy", "foreach", "loop"}, set(item["times"]), item)
+            self.assertIn(f"| {item['rule']} ({item['note']}) |", result.stdout)
+            peers = {"foreach", "loop"}
+            if item["rule"] == "adamw_dynamic8":
+                peers |= {"fused", "bitsandbytes"}
+            self.assertEqual(set(item["times"]) | set(item["left_out"]), {"nativeopt", "copy"} | peers)
+        if importlib.util.find_spec("bitsandbytes") is None:
+            self.assertIn("- bitsandbytes: bitsandbytes is not installed (adamw_dynamic8)", result.stdout)
+
+    def test_bitsandbytes_takes_part_where_it_is_installed(self) -> None:
+        class AdamW8bit(torch.optim.AdamW):
+            def __init__(self, params: list[torch.Tensor], min_8bit_size: int, **options: float) -> None:
+                self.min_8bit_size = min_8bit_size
+                super().__init__(params, **options)
+
+        installed = SimpleNamespace(optim=SimpleNamespace(AdamW8bit=AdamW8bit))
+        row = next(row for row in bench.ROWS if row.name == "adamw_dynamic8")
+        workload = bench.Workload(Library(), [64], CPU)
+        with unittest.mock.patch.dict(
+            sys.modules, {"bitsandbytes": installed}
+        ), contextlib.ExitStack() as closing:
+            contender = row.peers["bitsandbytes"](workload, closing)
+            before = workload.params[0].clone()
+            contender.run()
+            self.assertFalse(torch.equal(workload.params[0], before))
+            self.assertEqual(contender.run.__self__.min_8bit_size, 1)
+
     def test_remainders_have_parameters_of_their_own(self) -> None:
         row = next(row for row in bench.ROWS if row.name == "adamw_remainder")
         with contextlib.ExitStack() as closing:
-            workload = bench.Workload(Library(), [64], CPU, row.dtype)
+            workload = bench.Workload(Library(), [64], CPU, bench.DTYPES[row.dtype])
             before = workload.params[0].clone()
             row.ours(workload, closing).run()
             self.assertTrue(torch.equal(workload.params[0], before))
@@ -361,7 +399,10 @@ class BenchTests(unittest.TestCase):
             (["--device", "cpu", "--shapes", "gpt9"], "'gpt9' is no shape"),
             (["--device", "cpu", "--rules", "adam,lion"], "'lion' is no rule"),
             (["--device", "cpu", "--rules", "adam_remainder"], "'adam_remainder' is no rule of float32"),
-            (["--device", "cpu", "--dtype", "bfloat16,int8"], "'int8' is no type; give float32, bfloat16"),
+            (
+                ["--device", "cpu", "--dtype", "bfloat16,int8"],
+                "'int8' is no type; give some of float32, bfloat16, dynamic8",
+            ),
             (["--device", "cpu", "--repeats", "0"], "--repeats is 0; it must be more than 0"),
             (["--device", "abacus"], "--device abacus"),
             (["--device", "cpu", "--library", "nothing.so"], "nothing.so cannot be loaded"),
