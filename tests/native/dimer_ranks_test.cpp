@@ -316,5 +316,25 @@ TEST(DimerRanks, SumsAreAddedUpInTheirOrder) {
     }
 }
 
+// ... and so are those of the tensors for the norm of all.
+TEST(DimerRanks, TheNormOfAllScopesIsATree) {
+    std::vector<int64_t> counts;
+    for (int64_t t = 0; t < 37; ++t) {
+        counts.push_back(t * t % 23);
+    }
+    DimerModel model("sgd", counts, NOPT_DIMER_SCOPE_PER_TENSOR);
+    const nopt_grad_options options = grad_options(1.0, 0.0, 0.0, false);
+    NOPT_ASSERT_OK(nopt_optimizer_set_grad_options(model.optimizer, &options));
+    model.new_gradients();
+    std::vector<double> squares;
+    for (size_t t = 0; t < counts.size(); ++t) {
+        const float* const g = model.buffer(NOPT_ROLE_GRAD).tensor(t);
+        const Vector values(g, g + counts[t]);
+        squares.push_back(ordered_dot({values}, {values}));
+    }
+    NOPT_ASSERT_OK(model.dimer_step(dimer_defaults(), defaults("sgd")));
+    EXPECT_EQ(sqrt(tree(squares)), status_of(model.optimizer).norm);
+}
+
 }  // namespace
 }  // namespace nopt_test
