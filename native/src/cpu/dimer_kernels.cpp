@@ -155,6 +155,9 @@ template <class Kind>
 void chunk_sums(const DimerArgs& args, Sums& out) {
     constexpr int kSums = Kind::kSums;
     double leaves[kChunkLeaves][kSums];
+    for (int k = 0; k < kSums; ++k) {
+        leaves[0][k] = 0.0;  // of no elements; GCC 12 warns otherwise
+    }
     int leaf = 0;
     for (int64_t begin = 0; begin < args.count; begin += kLeafElements, ++leaf) {
         double lanes[kSums][kLanes];
