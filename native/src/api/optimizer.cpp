@@ -62,8 +62,9 @@ const char* flag_name(uint32_t flag) {
 nopt_hyperparams checked_hyperparams(const OptimizerState& optimizer, const nopt_hyperparams* argument, int group) {
     const nopt_hyperparams h = read_struct(argument, "hyperparams");
     const RuleTraits& traits = rule_at(optimizer.rule).traits;
-    for (uint32_t flag = 1; flag != 0; flag <<= 1) {
-        if ((h.flags & flag & ~(traits.flags | NOPT_FLAG_STOCHASTIC_ROUNDING)) != 0) {
+    const uint32_t unknown = h.flags & ~(traits.flags | NOPT_FLAG_STOCHASTIC_ROUNDING);
+    for (uint32_t flag = 1; unknown != 0 && flag != 0; flag <<= 1) {
+        if ((unknown & flag) != 0) {
             throw Error(NOPT_ERROR_UNSUPPORTED, "flags has %s (%u), which rule \"%s\" does not know", flag_name(flag),
                         flag, traits.name);
         }

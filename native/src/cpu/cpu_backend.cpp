@@ -236,19 +236,109 @@ void for_each_elements(const ParamSet& set, const Lambda& lambda) {
     for_each_part(set, Parts<Lambda>{lambda});
 }
 
+// The scalars of a tensor, and what tells them from those of others: most tensors share them.
+struct TensorScalars {
+    alignas(16) unsigned char values[kMaxScalars];
+    double lr_scale = -1.0;  // no tensor has this one
+    double weight_decay = -1.0;
+    size_t group = 0;
+
+    // Those of this tensor from now on. Returns whether they were before.
+    bool become(const ParamSet& set, const Rule& rule, const StepInputs& inputs, size_t tensor) {
+        const size_t own_group = set.group.empty() ? 0 : static_cast<size_t>(set.group[tensor]);
+        const double own_lr_scale = set.lr_scale.empty() ? 1.0 : set.lr_scale[tensor];
+        double own_weight_decay = set.weight_decay.empty() ? NOPT_INHERIT : set.weight_decay[tensor];
+        if (own_weight_decay == NOPT_INHERIT) {
+            own_weight_decay = inputs.of[own_group].weight_decay;
+        }
+        if (own_lr_scale == lr_scale && own_weight_decay == weight_decay && own_group == group) {
+            return true;
+        }
+        lr_scale = own_lr_scale;
+        weight_decay = own_weight_decay;
+        group = own_group;
+        rule.scalars(inputs.of[group], lr_scale, weight_decay, values);
+        return false;
+    }
+};
+
+// A step on float32 buffers: a block at a time, in one call of the kernel unless its tensors have options of their own.
+struct PlainStep {
+    const ParamSet& set;
+    const CpuData& data;
+    const Rule& rule;
+    const StepInputs& inputs;
+    ElementwiseKernel kernel;
+    ElementwiseArgs args;  // with scalars for all, if they share them
+
+    static void run_block(void* context, int64_t block) {
+        const PlainStep& step = *static_cast<const PlainStep*>(context);
+        const BlockStart from = step.data.starts[static_cast<size_t>(block)];
+        const BlockStart to = step.data.starts[static_cast<size_t>(block) + 1];
+        ElementwiseArgs args = step.args;
+        args.first = from.tensor;
+        args.begin = from.element;
+        args.last = to.tensor;
+        args.end = to.element;
+        if (args.scalars != nullptr) {
+            step.kernel(args);
+        } else {
+            step.run_shared(args);
+        }
+    }
+
+    // Tensors in a row that share their scalars.
+    void run_shared(ElementwiseArgs own) const {
+        const int64_t last = own.last;
+        const int64_t end = own.end;
+        TensorScalars scalars;
+        scalars.become(set, rule, inputs, static_cast<size_t>(own.first));
+        own.scalars = scalars.values;
+        for (int64_t t = own.first + 1; t <= last; ++t) {
+            TensorScalars next = scalars;
+            if (next.become(set, rule, inputs, static_cast<size_t>(t))) {
+                continue;
+            }
+            own.last = t - 1;
+            own.end = set.counts[static_cast<size_t>(t - 1)];
+            kernel(own);
+            scalars = next;
+            own.first = t;
+            own.begin = 0;
+        }
+        own.last = last;
+        own.end = end;
+        kernel(own);
+    }
+};
+
+void plain_step(const ParamSet& set, const Rule& rule, const StepInputs& inputs, ElementwiseKernel kernel) {
+    const CpuData& data = static_cast<const CpuData&>(*set.data);
+    PlainStep step = {set, data, rule, inputs, kernel, {}};
+    step.args.param = set.pointers[NOPT_ROLE_PARAM].data();
+    step.args.param_source = set.pointers[NOPT_ROLE_PARAM].data();
+    step.args.grad = set.pointers[NOPT_ROLE_GRAD].data();
+    const StateRoles& states = rule.states[inputs.of[0].variant];
+    for (int s = 0; s < states.count; ++s) {
+        step.args.states[s] = set.pointers[states.roles[s]].data();
+    }
+    step.args.counts = set.counts.data();
+    TensorScalars shared;
+    if (set.lr_scale.empty() && set.weight_decay.empty() && set.group.empty()) {
+        shared.become(set, rule, inputs, 0);
+        step.args.scalars = shared.values;
+    }
+    parallel_for(data.block_count(), &PlainStep::run_block, &step);
+}
+
+// A step with a dimer, or where some elements have 16 or 8 bits: a tile at a time.
 struct StepBody {
-    // The scalars of the tensor before: most tensors share them.
-    struct PerBlock {
-        alignas(16) unsigned char scalars[kMaxScalars];
-        double lr_scale = -1.0;  // no tensor has this one
-        double weight_decay = -1.0;
-        size_t group = 0;
-    };
+    using PerBlock = TensorScalars;
 
     const ParamSet& set;
     const Rule& rule;
     const StepInputs& inputs;
-    const DimerPass* dimer;
+    const DimerPass* dimer;  // may be null
     ElementwiseKernel kernel;
     const DimerKernels& dimer_kernels;
     const ConvertKernels& convert;
@@ -257,25 +347,9 @@ struct StepBody {
         if (set.pointers[NOPT_ROLE_GRAD][tensor] == nullptr) {
             return;  // frozen
         }
-        const size_t group = set.group.empty() ? 0 : static_cast<size_t>(set.group[tensor]);
-        const double lr_scale = set.lr_scale.empty() ? 1.0 : set.lr_scale[tensor];
-        double weight_decay = set.weight_decay.empty() ? NOPT_INHERIT : set.weight_decay[tensor];
-        if (weight_decay == NOPT_INHERIT) {
-            weight_decay = inputs.of[group].weight_decay;
-        }
-        if (lr_scale != own.lr_scale || weight_decay != own.weight_decay || group != own.group) {
-            own.lr_scale = lr_scale;
-            own.weight_decay = weight_decay;
-            own.group = group;
-            rule.scalars(inputs.of[group], lr_scale, weight_decay, own.scalars);
-        }
+        own.become(set, rule, inputs, tensor);
         if (set.has_halves) {
             update_tiles(own, tensor, begin, end);
-            return;
-        }
-        if (dimer == nullptr) {
-            update(own, tensor, begin, end - begin, elements(set, NOPT_ROLE_PARAM, tensor, begin),
-                   elements(set, NOPT_ROLE_GRAD, tensor, begin));
             return;
         }
         const DimerScope& scope = scope_of(tensor);
@@ -285,7 +359,13 @@ struct StepBody {
             const int64_t count = end - at < kTileElements ? end - at : kTileElements;
             const DimerArgs args = dimer_args(set, dimer->grad, dimer->displaced, tensor, at, count);
             const float* const grad = turn_and_project(args, scope, turns, corrected);
-            update(own, tensor, at, count, turns ? args.param_backup : args.param, grad);
+            float* states[kMaxStates];
+            for (int s = 0; s < kMaxStates; ++s) {
+                states[s] = s < rule.states[inputs.of[0].variant].count
+                                ? elements(set, rule.states[inputs.of[0].variant].roles[s], tensor, at)
+                                : nullptr;
+            }
+            update(own, count, args.param, turns ? args.param_backup : args.param, grad, states);
         }
     }
 
@@ -323,36 +403,36 @@ struct StepBody {
                 args.displaced = turns ? tile.read(dimer->displaced, rooms.displaced) : nullptr;
                 grad = turn_and_project(args, scope_of(tensor), turns, corrected);
             }
-            ElementwiseArgs args;
             float* const theta = tile.read_theta(turns ? NOPT_ROLE_PARAM_BACKUP : NOPT_ROLE_PARAM, rooms.theta);
-            args.param_source = theta;
-            args.param = tile.written_theta(theta, rooms.param);
-            args.grad = grad;
+            float* const param = tile.written_theta(theta, rooms.param);
+            float* own_states[kMaxStates];
             for (int s = 0; s < kMaxStates; ++s) {
-                args.states[s] = s < states.count ? tile.read(states.roles[s], rooms.states[s]) : nullptr;
+                own_states[s] = s < states.count ? tile.read(states.roles[s], rooms.states[s]) : nullptr;
             }
-            args.count = count;
-            args.scalars = own.scalars;
-            kernel(args);
-            tile.write_back_theta(args.param, inputs.of[0]);
+            update(own, count, param, theta, grad, own_states);
+            tile.write_back_theta(param, inputs.of[0]);
             for (int s = 0; s < states.count; ++s) {
-                tile.write_back(states.roles[s], args.states[s], rooms.states[s]);
+                tile.write_back(states.roles[s], own_states[s], rooms.states[s]);
             }
         }
     }
 
-    void update(const PerBlock& own, size_t tensor, int64_t begin, int64_t count, const float* source,
-                const float* grad) const {
-        const StateRoles& states = rule.states[inputs.of[0].variant];
-        ElementwiseArgs args;
-        args.param = elements(set, NOPT_ROLE_PARAM, tensor, begin);
-        args.param_source = source;
-        args.grad = grad;
+    void update(const TensorScalars& own, int64_t count, float* param, const float* source, const float* grad,
+                float* const (&states)[kMaxStates]) const {
+        void* const param_table = param;
+        const void* const source_table = source;
+        const void* const grad_table = grad;
+        void* state_table[kMaxStates];
+        ElementwiseArgs args = {};
+        args.param = &param_table;
+        args.param_source = &source_table;
+        args.grad = &grad_table;
         for (int s = 0; s < kMaxStates; ++s) {
-            args.states[s] = s < states.count ? elements(set, states.roles[s], tensor, begin) : nullptr;
+            state_table[s] = states[s];
+            args.states[s] = &state_table[s];
         }
-        args.count = count;
-        args.scalars = own.scalars;
+        args.end = count;
+        args.scalars = own.values;
         kernel(args);
     }
 };
@@ -532,9 +612,13 @@ public:
             }
         }
         const CpuIsa& isa = selected_cpu_isa();
-        const uint32_t variant = inputs.of[0].variant;
-        for_each_part(set, StepBody{set, rule_at(rule), grads != nullptr ? own : inputs, dimer,
-                                    isa.kernels->elementwise[rule][variant], *isa.dimer, *isa.convert});
+        const ElementwiseKernel kernel = isa.kernels->elementwise[rule][inputs.of[0].variant];
+        const StepInputs& seen = grads != nullptr ? own : inputs;
+        if (dimer == nullptr && !set.has_halves) {
+            plain_step(set, rule_at(rule), seen, kernel);
+        } else {
+            for_each_part(set, StepBody{set, rule_at(rule), seen, dimer, kernel, *isa.dimer, *isa.convert});
+        }
         return true;
     }
 

@@ -13,26 +13,32 @@ namespace {
 template <class Rule, int Variant>
 void elementwise(const ElementwiseArgs& args) {
     constexpr int kStates = Rule::states(Variant).count;
-    float* const param = args.param;
-    const float* const source = args.param_source;
-    const float* __restrict const grad = args.grad;
-    float* __restrict const state0 = args.states[0];
-    float* __restrict const state1 = args.states[1];
-    float* __restrict const state2 = args.states[2];
     const typename Rule::Scalars scalars = *static_cast<const typename Rule::Scalars*>(args.scalars);
-    const int64_t count = args.count;
-    NOPT_INDEPENDENT_ITERATIONS
-    for (int64_t i = 0; i < count; ++i) {
-        float p = source[i];
-        float state[kMaxStates] = {};
-        if constexpr (kStates > 0) state[0] = state0[i];
-        if constexpr (kStates > 1) state[1] = state1[i];
-        if constexpr (kStates > 2) state[2] = state2[i];
-        Rule::template update<Variant>(p, grad[i], state, scalars);
-        param[i] = p;
-        if constexpr (kStates > 0) state0[i] = state[0];
-        if constexpr (kStates > 1) state1[i] = state[1];
-        if constexpr (kStates > 2) state2[i] = state[2];
+    for (int64_t t = args.first; t <= args.last; ++t) {
+        const float* __restrict const grad = static_cast<const float*>(args.grad[t]);
+        if (grad == nullptr) {
+            continue;
+        }
+        float* const param = static_cast<float*>(args.param[t]);
+        const float* const source = static_cast<const float*>(args.param_source[t]);
+        float* __restrict const state0 = kStates > 0 ? static_cast<float*>(args.states[0][t]) : nullptr;
+        float* __restrict const state1 = kStates > 1 ? static_cast<float*>(args.states[1][t]) : nullptr;
+        float* __restrict const state2 = kStates > 2 ? static_cast<float*>(args.states[2][t]) : nullptr;
+        const int64_t begin = t == args.first ? args.begin : 0;
+        const int64_t end = t == args.last ? args.end : args.counts[t];
+        NOPT_INDEPENDENT_ITERATIONS
+        for (int64_t i = begin; i < end; ++i) {
+            float p = source[i];
+            float state[kMaxStates] = {};
+            if constexpr (kStates > 0) state[0] = state0[i];
+            if constexpr (kStates > 1) state[1] = state1[i];
+            if constexpr (kStates > 2) state[2] = state2[i];
+            Rule::template update<Variant>(p, grad[i], state, scalars);
+            param[i] = p;
+            if constexpr (kStates > 0) state0[i] = state[0];
+            if constexpr (kStates > 1) state1[i] = state[1];
+            if constexpr (kStates > 2) state2[i] = state[2];
+        }
     }
 }
 

@@ -8,13 +8,19 @@
 
 namespace nopt {
 
-// What one call works on: `count` elements of one tensor, one address per buffer. states[] are in the rule's order.
+// What one call works on: tensors in a row that share their scalars, from element `begin` of the first to element `end`
+// of the last one. (Calling for each tensor takes as long as 40 elements.) One table of addresses per buffer, by
+// tensor; states[] are in the rule's order.
 struct ElementwiseArgs {
-    float* param;
-    const float* param_source;  // theta before the step: param, or its backup
-    const float* grad;
-    float* states[kMaxStates];
-    int64_t count;
+    void* const* param;
+    const void* const* param_source;  // theta before the step: param, or its backup
+    const void* const* grad;          // null: the tensor is left alone
+    void* const* states[kMaxStates];
+    const int64_t* counts;
+    int64_t first;
+    int64_t last;
+    int64_t begin;
+    int64_t end;
     const void* scalars;  // the rule's Scalars
 };
 
