@@ -52,12 +52,14 @@ public sealed unsafe class DimerOptimizer : IDisposable
     /// <param name="options">The options; null: the paper's.</param>
     /// <exception cref="ArgumentNullException"><paramref name="optimizer"/> is null.</exception>
     /// <exception cref="ArgumentOutOfRangeException">An option is out of its range.</exception>
+    /// <exception cref="ArgumentException">The optimizer's groups differ in <see cref="OptimizerOptions.Maximize"/>.</exception>
     /// <exception cref="InvalidOperationException">The set has a dimer already.</exception>
     /// <exception cref="ObjectDisposedException">The optimizer or its set is disposed of.</exception>
     public DimerOptimizer(Optimizer optimizer, DimerOptions? options = null)
     {
         ArgumentNullException.ThrowIfNull(optimizer);
         optimizer.ThrowIfDisposed();
+        RequireOneLoss(optimizer);
         _options = options ?? new DimerOptions();
         _options.Validate(nameof(options));
         Optimizer = optimizer;
@@ -251,9 +253,10 @@ public sealed unsafe class DimerOptimizer : IDisposable
         else
         {
             nopt_dimer_options update = _update;
-            nopt_hyperparams hyperparameters = Optimizer.StepHyperparameters;
+            nopt_hyperparams* hyperparameters = stackalloc nopt_hyperparams[Optimizer.GroupCount];
+            Optimizer.WriteStepHyperparameters(hyperparameters);
             NativeError.ThrowIfFailed(
-                NativeMethods.nopt_dimer_rotate(dimer, &update, &hyperparameters, (void*)stream.Pointer));
+                NativeMethods.nopt_dimer_rotate(dimer, &update, hyperparameters, (void*)stream.Pointer));
         }
 
         stream.KeepAlive();
@@ -294,11 +297,12 @@ public sealed unsafe class DimerOptimizer : IDisposable
 
         // Without a displacement its length says nothing, but it must be one.
         nopt_dimer_options options = IsDisplaced ? _update : _options.ToNative(_options.Displacement ?? 1);
-        nopt_hyperparams hyperparameters = Optimizer.StepHyperparameters;
+        nopt_hyperparams* hyperparameters = stackalloc nopt_hyperparams[Optimizer.GroupCount];
+        Optimizer.WriteStepHyperparameters(hyperparameters);
         using HandleLease lease = new(_handle, this);
         NativeError.ThrowIfFailed(
             NativeMethods.nopt_dimer_step(
-                (nopt_dimer*)lease.Pointer, &options, &hyperparameters, (void*)stream.Pointer));
+                (nopt_dimer*)lease.Pointer, &options, hyperparameters, (void*)stream.Pointer));
         stream.KeepAlive();
         GradientEvaluations += 1 + _displacements;
         StepCount++;
@@ -622,6 +626,24 @@ public sealed unsafe class DimerOptimizer : IDisposable
             : throw new InvalidOperationException(
                 $"The displacement is 10 times the learning rate, {displacement}, but it must be above 0, and finite and normal "
                 + "as a float; set DimerOptions.Displacement.");
+    }
+
+    private static void RequireOneLoss(Optimizer optimizer)
+    {
+        bool first = Maximizes(optimizer.Groups[0]);
+        foreach (OptimizerGroup group in optimizer.Groups)
+        {
+            if (Maximizes(group) != first)
+            {
+                throw new ArgumentException(
+                    $"Maximize is {!first} in group {group.Index} of the optimizer and {first} in group 0, but a dimer follows one "
+                    + "loss. Make an optimizer and a dimer of its own for such tensors.",
+                    nameof(optimizer));
+            }
+        }
+
+        static bool Maximizes(OptimizerGroup group) =>
+            (group.Hyperparameters.flags & (uint)nopt_flag.NOPT_FLAG_MAXIMIZE) != 0;
     }
 
     /// <summary>As long as none was measured along a new direction.</summary>

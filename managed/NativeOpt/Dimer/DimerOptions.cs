@@ -78,7 +78,8 @@ public sealed record DimerOptions
     public int RotationsPerUpdate { get; init; } = 1;
 
     /// <summary>
-    /// The distance ΔR at which the second gradient is taken, above 0; null, the default: 10 times the learning rate.
+    /// The distance ΔR at which the second gradient is taken, above 0; null, the default: 10 times the learning rate, that of
+    /// group 0.
     /// </summary>
     public double? Displacement { get; init; }
 

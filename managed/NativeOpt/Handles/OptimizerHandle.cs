@@ -20,7 +20,8 @@ internal sealed unsafe class OptimizerHandle : NativeHandle
     /// <param name="parameters">The set.</param>
     /// <param name="rule">The native rule's name.</param>
     /// <param name="states">What the rule's states are made of.</param>
-    public OptimizerHandle(ParameterSet parameters, string rule, BufferLayout states)
+    /// <param name="groupCount">The number of groups of hyperparameters.</param>
+    public OptimizerHandle(ParameterSet parameters, string rule, BufferLayout states, int groupCount)
     {
         _set = parameters.Handle;
         Buffers = new BoundBuffers(_set);
@@ -46,9 +47,12 @@ internal sealed unsafe class OptimizerHandle : NativeHandle
                 NativeError.ThrowIfFailed(
                     NativeMethods.nopt_optimizer_create((nopt_param_set*)lease.Pointer, (sbyte*)name, &optimizer));
             }
+
+            NativeError.ThrowIfFailed(NativeMethods.nopt_optimizer_set_group_count(optimizer, groupCount));
         }
         catch
         {
+            _ = NativeMethods.nopt_optimizer_destroy(optimizer);
             _set.Unclaim();
             throw;
         }
@@ -63,14 +67,18 @@ internal sealed unsafe class OptimizerHandle : NativeHandle
     public BoundBuffers Buffers { get; }
 
     /// <summary>The roles that a step needs, by bit.</summary>
-    /// <param name="hyperparameters">What the step would take.</param>
+    /// <param name="hyperparameters">What the step would take, for each group.</param>
     /// <param name="owner">What a call after the end is blamed on.</param>
-    public uint RoleMask(nopt_hyperparams hyperparameters, object owner)
+    public uint RoleMask(ReadOnlySpan<nopt_hyperparams> hyperparameters, object owner)
     {
         uint mask;
         using HandleLease lease = new(this, owner);
-        NativeError.ThrowIfFailed(
-            NativeMethods.nopt_optimizer_get_roles((nopt_optimizer*)lease.Pointer, &hyperparameters, &mask));
+        fixed (nopt_hyperparams* groups = hyperparameters)
+        {
+            NativeError.ThrowIfFailed(
+                NativeMethods.nopt_optimizer_get_roles((nopt_optimizer*)lease.Pointer, groups, &mask));
+        }
+
         return mask;
     }
 

@@ -114,10 +114,10 @@ public sealed class OptimizerMemory
     private static uint RoleMask(OptimizerOptions options)
     {
         using ParameterSet none = new(Device.Cpu, []);
-        using OptimizerHandle optimizer = new(none, options.RuleName, none.ParameterLayout);
+        using OptimizerHandle optimizer = new(none, options.RuleName, none.ParameterLayout, groupCount: 1);
 
         // Stochastic rounding has no buffer, and is refused where there is no bfloat16.
         OptimizerOptions ofRoles = options with { StochasticRounding = false, RoundingSeed = 0 };
-        return optimizer.RoleMask(Optimizer.Hyperparams(ofRoles, nameof(options)), none);
+        return optimizer.RoleMask([Optimizer.Hyperparams(ofRoles, "", nameof(options))], none);
     }
 }

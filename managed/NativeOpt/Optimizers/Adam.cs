@@ -1,3 +1,4 @@
+using System.Runtime.CompilerServices;
 using NativeOpt.Interop;
 
 namespace NativeOpt;
@@ -26,15 +27,38 @@ public sealed record AdamOptions : AdamFamilyOptions
 /// </summary>
 public sealed class Adam : AdamFamilyOptimizer
 {
-    /// <summary>Makes the optimizer of a set.</summary>
+    /// <summary>Makes the optimizer of a set with one group of hyperparameters.</summary>
     /// <param name="parameters">The set; it may have no other optimizer.</param>
     /// <param name="options">The options; null: the defaults.</param>
     /// <exception cref="ArgumentNullException"><paramref name="parameters"/> is null.</exception>
     /// <exception cref="ArgumentOutOfRangeException">An option is out of its range.</exception>
+    /// <exception cref="ArgumentException">
+    /// An option does not fit the tensors' types or another option, or a tensor is in a group other than 0.
+    /// </exception>
     /// <exception cref="InvalidOperationException">The set has an optimizer already.</exception>
     /// <exception cref="ObjectDisposedException">The set is disposed of.</exception>
+    [OverloadResolutionPriority(1)] // "new() { … }" and null are one group's
     public Adam(ParameterSet parameters, AdamOptions? options = null)
-        : base(parameters, options ?? new AdamOptions())
+        : this(parameters, [options ?? new AdamOptions()])
+    {
+    }
+
+    /// <summary>Makes the optimizer of a set with a group of hyperparameters for each of the options.</summary>
+    /// <param name="parameters">The set; it may have no other optimizer.</param>
+    /// <param name="options">
+    /// The options of each group, 1 to 16: those of the tensors whose <see cref="TensorOptions.Group"/> is their index. What is
+    /// kept (element types, master weights, AMSGrad, whether SGD has momentum) and how it is rounded is the same in all.
+    /// </param>
+    /// <exception cref="ArgumentNullException">An argument is null.</exception>
+    /// <exception cref="ArgumentOutOfRangeException">An option is out of its range.</exception>
+    /// <exception cref="ArgumentException">
+    /// There are no options, or more than 16, one is null, does not fit the tensors' types or another option, differs from
+    /// group 0 where it must not, or a tensor's group has none.
+    /// </exception>
+    /// <exception cref="InvalidOperationException">The set has an optimizer already.</exception>
+    /// <exception cref="ObjectDisposedException">The set is disposed of.</exception>
+    public Adam(ParameterSet parameters, IReadOnlyList<AdamOptions> options)
+        : base(parameters, options)
     {
     }
 }

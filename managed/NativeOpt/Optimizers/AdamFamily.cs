@@ -24,6 +24,15 @@ public abstract record AdamFamilyOptions : OptimizerOptions
     /// </summary>
     public bool Amsgrad { get; init; }
 
+    internal override OptimizerGroup MakeGroup(Optimizer optimizer, int index, nopt_hyperparams hyperparameters) =>
+        new AdamFamilyGroup(optimizer, index, hyperparameters);
+
+    internal override void RequireLike(OptimizerOptions first, int group, string paramName)
+    {
+        base.RequireLike(first, group, paramName);
+        RequireSame(nameof(Amsgrad), Amsgrad, ((AdamFamilyOptions)first).Amsgrad, group, paramName);
+    }
+
     internal override nopt_hyperparams ToNative()
     {
         nopt_hyperparams native = base.ToNative();
@@ -40,32 +49,36 @@ public abstract record AdamFamilyOptions : OptimizerOptions
 /// </summary>
 public abstract class AdamFamilyOptimizer : Optimizer
 {
-    private protected AdamFamilyOptimizer(ParameterSet parameters, AdamFamilyOptions options)
+    private protected AdamFamilyOptimizer(ParameterSet parameters, IReadOnlyList<AdamFamilyOptions> options)
         : base(parameters, options)
     {
+        Groups = GroupsOf<AdamFamilyGroup>();
     }
 
-    /// <summary>Decay of the first moment, in [0, 1); may change between steps.</summary>
-    /// <exception cref="ArgumentOutOfRangeException">The value is out of range.</exception>
+    /// <inheritdoc/>
+    public override IReadOnlyList<AdamFamilyGroup> Groups { get; }
+
+    /// <summary>Decay of the first moment of group 0, in [0, 1); may change between steps.</summary>
+    /// <inheritdoc cref="AdamFamilyGroup.Beta1" path="/exception"/>
     public double Beta1
     {
-        get => Hyperparameters.beta1;
-        set => Hyperparameters = Hyperparameters with { beta1 = value };
+        get => Groups[0].Beta1;
+        set => Groups[0].Beta1 = value;
     }
 
-    /// <summary>Decay of the second moment, in [0, 1); may change between steps.</summary>
-    /// <exception cref="ArgumentOutOfRangeException">The value is out of range.</exception>
+    /// <summary>Decay of the second moment of group 0, in [0, 1); may change between steps.</summary>
+    /// <inheritdoc cref="AdamFamilyGroup.Beta2" path="/exception"/>
     public double Beta2
     {
-        get => Hyperparameters.beta2;
-        set => Hyperparameters = Hyperparameters with { beta2 = value };
+        get => Groups[0].Beta2;
+        set => Groups[0].Beta2 = value;
     }
 
-    /// <summary>Added to the root of the second moment, finite and >= 0; may change between steps.</summary>
-    /// <exception cref="ArgumentOutOfRangeException">The value is out of range.</exception>
+    /// <summary>Added to the root of the second moment of group 0, finite and >= 0; may change between steps.</summary>
+    /// <inheritdoc cref="AdamFamilyGroup.Epsilon" path="/exception"/>
     public double Epsilon
     {
-        get => Hyperparameters.eps;
-        set => Hyperparameters = Hyperparameters with { eps = value };
+        get => Groups[0].Epsilon;
+        set => Groups[0].Epsilon = value;
     }
 }

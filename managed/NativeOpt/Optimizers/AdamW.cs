@@ -1,3 +1,4 @@
+using System.Runtime.CompilerServices;
 using NativeOpt.Interop;
 
 namespace NativeOpt;
@@ -29,8 +30,15 @@ public sealed record AdamWOptions : AdamFamilyOptions
 public sealed class AdamW : AdamFamilyOptimizer
 {
     /// <inheritdoc cref="Adam(ParameterSet, AdamOptions?)"/>
+    [OverloadResolutionPriority(1)] // "new() { … }" and null are one group's
     public AdamW(ParameterSet parameters, AdamWOptions? options = null)
-        : base(parameters, options ?? new AdamWOptions())
+        : this(parameters, [options ?? new AdamWOptions()])
+    {
+    }
+
+    /// <inheritdoc cref="Adam(ParameterSet, IReadOnlyList{AdamOptions})"/>
+    public AdamW(ParameterSet parameters, IReadOnlyList<AdamWOptions> options)
+        : base(parameters, options)
     {
     }
 }

@@ -1,3 +1,4 @@
+using System.Runtime.CompilerServices;
 using NativeOpt.Interop;
 
 namespace NativeOpt;
@@ -34,6 +35,9 @@ public sealed record DualAdamOptions : AdamFamilyOptions
 
     internal override string RuleName => "dualadam";
 
+    internal override OptimizerGroup MakeGroup(Optimizer optimizer, int index, nopt_hyperparams hyperparameters) =>
+        new DualAdamGroup(optimizer, index, hyperparameters);
+
     internal override nopt_hyperparams ToNative()
     {
         nopt_hyperparams native = base.ToNative();
@@ -52,16 +56,29 @@ public sealed record DualAdamOptions : AdamFamilyOptions
 public sealed class DualAdam : AdamFamilyOptimizer
 {
     /// <inheritdoc cref="Adam(ParameterSet, AdamOptions?)"/>
+    [OverloadResolutionPriority(1)] // "new() { … }" and null are one group's
     public DualAdam(ParameterSet parameters, DualAdamOptions? options = null)
-        : base(parameters, options ?? new DualAdamOptions())
+        : this(parameters, [options ?? new DualAdamOptions()])
     {
     }
 
-    /// <summary>ξ, finite and >= 0: the weight of the inverse part at step t is max(0, 1 − ξt). May change between steps.</summary>
-    /// <exception cref="ArgumentOutOfRangeException">The value is out of range.</exception>
+    /// <inheritdoc cref="Adam(ParameterSet, IReadOnlyList{AdamOptions})"/>
+    public DualAdam(ParameterSet parameters, IReadOnlyList<DualAdamOptions> options)
+        : base(parameters, options)
+    {
+        Groups = GroupsOf<DualAdamGroup>();
+    }
+
+    /// <inheritdoc/>
+    public override IReadOnlyList<DualAdamGroup> Groups { get; }
+
+    /// <summary>
+    /// ξ of group 0, finite and >= 0: the weight of the inverse part at step t is max(0, 1 − ξt). May change between steps.
+    /// </summary>
+    /// <inheritdoc cref="DualAdamGroup.SwitchingRate" path="/exception"/>
     public double SwitchingRate
     {
-        get => Hyperparameters.switching_rate;
-        set => Hyperparameters = Hyperparameters with { switching_rate = value };
+        get => Groups[0].SwitchingRate;
+        set => Groups[0].SwitchingRate = value;
     }
 }

@@ -1,3 +1,4 @@
+using System.Runtime.CompilerServices;
 using NativeOpt.Interop;
 
 namespace NativeOpt;
@@ -29,8 +30,15 @@ public sealed record InvAdamOptions : AdamFamilyOptions
 public sealed class InvAdam : AdamFamilyOptimizer
 {
     /// <inheritdoc cref="Adam(ParameterSet, AdamOptions?)"/>
+    [OverloadResolutionPriority(1)] // "new() { … }" and null are one group's
     public InvAdam(ParameterSet parameters, InvAdamOptions? options = null)
-        : base(parameters, options ?? new InvAdamOptions())
+        : this(parameters, [options ?? new InvAdamOptions()])
+    {
+    }
+
+    /// <inheritdoc cref="Adam(ParameterSet, IReadOnlyList{AdamOptions})"/>
+    public InvAdam(ParameterSet parameters, IReadOnlyList<InvAdamOptions> options)
+        : base(parameters, options)
     {
     }
 }

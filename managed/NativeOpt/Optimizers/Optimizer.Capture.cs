@@ -14,10 +14,10 @@ public abstract unsafe partial class Optimizer
     /// <remarks>
     /// <para>
     /// Before a capture take a step, or call <see cref="NativeOpt.ParameterSet.Upload"/>. A replay uses the options of the
-    /// capture, but the learning rate of the last <see cref="SetLearningRate"/>, the loss scale of the last
-    /// <see cref="SetLossScale"/> if that came before the capture, too, and the addresses that the last step or
-    /// <c>Upload</c> brought to the device. It is not checked like a step: keep the set, the optimizer and all buffers as
-    /// long as the graph, and do not use them from elsewhere meanwhile.
+    /// capture, but the learning rates of the last <see cref="SetLearningRate"/> (of each group,
+    /// <see cref="OptimizerGroup.SetLearningRate"/>), the loss scale of the last <see cref="SetLossScale"/> if that came before
+    /// the capture, too, and the addresses that the last step or <c>Upload</c> brought to the device. It is not checked like a
+    /// step: keep the set, the optimizer and all buffers as long as the graph, and do not use them from elsewhere meanwhile.
     /// </para>
     /// <para>
     /// <see cref="StepCount"/> then tells the newest step that has finished on the device, and takes a wait for the device
@@ -41,8 +41,10 @@ public abstract unsafe partial class Optimizer
             NativeMethods.nopt_optimizer_set_capturable(optimizer, capturable ? 1 : 0, (void*)stream.Pointer));
         if (capturable && !IsCapturable)
         {
-            NativeError.ThrowIfFailed(
-                NativeMethods.nopt_optimizer_set_lr(optimizer, _hyperparameters.lr, (void*)stream.Pointer));
+            foreach (OptimizerGroup group in _groups)
+            {
+                group.SendLearningRate(group.LearningRate, stream);
+            }
         }
 
         IsCapturable = capturable;
@@ -56,34 +58,12 @@ public abstract unsafe partial class Optimizer
     }
 
     /// <summary>
-    /// Sets <see cref="LearningRate"/>; where the optimizer is capturable, also on the device, for the steps and replays that
-    /// the stream is given from now on.
+    /// Sets <see cref="LearningRate"/>, that of group 0; where the optimizer is capturable, also on the device, for the steps
+    /// and replays that the stream is given from now on.
     /// </summary>
     /// <param name="learningRate">Finite and >= 0.</param>
     /// <param name="stream">The stream of the steps.</param>
-    /// <exception cref="ArgumentOutOfRangeException"><paramref name="learningRate"/> is out of range.</exception>
-    /// <exception cref="ArgumentException">The set is on CPU, and the stream is not the default one.</exception>
-    /// <exception cref="ConcurrentUseException">The set is in use by another thread.</exception>
-    /// <exception cref="ObjectDisposedException">The optimizer, its set or the stream is disposed of.</exception>
-    /// <exception cref="NativeOptException">The device reported a fault.</exception>
-    public void SetLearningRate(double learningRate, DeviceStream stream = default)
-    {
-        ThrowIfDisposed();
-        nopt_hyperparams changed = _hyperparameters with { lr = learningRate };
-        Validate(changed, nameof(learningRate));
-        if (IsCapturable)
-        {
-            using HandleLease lease = new(_handle, this);
-            NativeError.ThrowIfFailed(
-                NativeMethods.nopt_optimizer_set_lr(
-                    (nopt_optimizer*)lease.Pointer, learningRate, (void*)stream.Pointer));
-            stream.KeepAlive();
-        }
-
-        _hyperparameters = changed;
-    }
-
-    /// <summary>What a native step is given.</summary>
-    internal nopt_hyperparams StepHyperparameters =>
-        IsCapturable ? _hyperparameters with { lr = NativeMethods.NOPT_LR_ON_DEVICE } : _hyperparameters;
+    /// <inheritdoc cref="OptimizerGroup.SetLearningRate" path="/exception"/>
+    public void SetLearningRate(double learningRate, DeviceStream stream = default) =>
+        _groups[0].SetLearningRate(learningRate, stream);
 }

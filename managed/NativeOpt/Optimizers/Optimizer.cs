@@ -22,25 +22,34 @@ namespace NativeOpt;
 /// For equal inputs a step gives the same bits on every device, instruction set and number of threads. It allocates nothing
 /// and on CUDA does not wait for the device. It serves one thread at a time, together with its set.
 /// </para>
+/// <para>
+/// Tensors may be in groups (<see cref="TensorOptions.Group"/>) with hyperparameters, step counts and products of their own
+/// (<see cref="Groups"/>), which are still stepped together, in one native call. The optimizer's own properties are those of
+/// group 0.
+/// </para>
 /// <para>Which exception a failure of the native library becomes: see <see cref="NativeOptException"/>.</para>
 /// </remarks>
 public abstract unsafe partial class Optimizer : IDisposable
 {
     private readonly OptimizerHandle _handle;
     private readonly object _stateLock = new();
+    private readonly OptimizerOptions _common;
     private readonly StateLayouts _states;
-    private nopt_hyperparams _hyperparameters;
+    private readonly OptimizerGroup[] _groups;
     private volatile bool _stateIsReady;
 
-    private protected Optimizer(ParameterSet parameters, OptimizerOptions options)
+    private protected Optimizer(ParameterSet parameters, IReadOnlyList<OptimizerOptions> options)
     {
         ArgumentNullException.ThrowIfNull(parameters);
-        _hyperparameters = Hyperparams(options, nameof(options));
-        options.ValidateTypes(parameters.ParameterLayout, tensor => parameters.Names[tensor], nameof(options));
+        ArgumentNullException.ThrowIfNull(options);
+        _groups = MakeGroups(options);
+        options[0].ValidateTypes(parameters.ParameterLayout, tensor => parameters.Names[tensor], nameof(options));
+        parameters.RequireGroups(options.Count, nameof(options));
         ParameterSet = parameters;
-        RuleName = options.RuleName;
-        _states = new StateLayouts(parameters.ParameterLayout, options);
-        _handle = new OptimizerHandle(parameters, RuleName, _states.RuleStates);
+        _common = options[0]; // what is the same in all groups
+        RuleName = _common.RuleName;
+        _states = new StateLayouts(parameters.ParameterLayout, _common);
+        _handle = new OptimizerHandle(parameters, RuleName, _states.RuleStates, options.Count);
     }
 
     /// <summary>The tensors.</summary>
@@ -49,77 +58,54 @@ public abstract unsafe partial class Optimizer : IDisposable
     /// <summary>The native library's name of the update rule; see <see cref="NativeRuntime.Rules"/>.</summary>
     public string RuleName { get; }
 
-    /// <summary>The learning rate, finite and >= 0; may change between steps.</summary>
-    /// <exception cref="ArgumentOutOfRangeException">The value is out of range.</exception>
-    /// <exception cref="InvalidOperationException">
-    /// The optimizer is capturable: <see cref="SetLearningRate"/> also tells the device.
-    /// </exception>
+    /// <summary>
+    /// The groups of hyperparameters, at least one; each one's index is the <see cref="TensorOptions.Group"/> of its tensors.
+    /// </summary>
+    public abstract IReadOnlyList<OptimizerGroup> Groups { get; }
+
+    /// <summary>The learning rate of group 0, finite and >= 0; may change between steps.</summary>
+    /// <inheritdoc cref="OptimizerGroup.LearningRate" path="/exception"/>
     public double LearningRate
     {
-        get => _hyperparameters.lr;
-        set
-        {
-            if (IsCapturable)
-            {
-                throw new InvalidOperationException(
-                    "The optimizer is capturable, its learning rate on the device; call SetLearningRate(value, stream).");
-            }
-
-            Hyperparameters = _hyperparameters with { lr = value };
-        }
-    }
-
-    /// <summary>The weight decay of tensors that have none of their own, finite and >= 0; may change between steps.</summary>
-    /// <exception cref="ArgumentOutOfRangeException">The value is out of range.</exception>
-    public double WeightDecay
-    {
-        get => _hyperparameters.weight_decay;
-        set => Hyperparameters = _hyperparameters with { weight_decay = value };
-    }
-
-    /// <summary>Steps taken, t; 0 before the first. To be set only to resume.</summary>
-    /// <exception cref="ArgumentOutOfRangeException">The value is negative.</exception>
-    /// <exception cref="ConcurrentUseException">The set is in use by another thread.</exception>
-    /// <exception cref="ObjectDisposedException">The optimizer or its set is disposed of.</exception>
-    public long StepCount
-    {
-        get => StepState.step;
-        set
-        {
-            ArgumentOutOfRangeException.ThrowIfNegative(value);
-            StepState = StepState with { step = value };
-        }
+        get => _groups[0].LearningRate;
+        set => _groups[0].LearningRate = value;
     }
 
     /// <summary>
-    /// The product of beta1 over all steps taken, in [0, 1], for bias correction; 1 before the first step and for rules
-    /// without betas. To be set only to resume.
+    /// The weight decay of tensors of group 0 that have none of their own, finite and >= 0; may change between steps.
     /// </summary>
-    /// <exception cref="ArgumentOutOfRangeException">The value is out of range.</exception>
-    /// <exception cref="ConcurrentUseException">The set is in use by another thread.</exception>
-    /// <exception cref="ObjectDisposedException">The optimizer or its set is disposed of.</exception>
-    public double Beta1Product
+    /// <inheritdoc cref="OptimizerGroup.WeightDecay" path="/exception"/>
+    public double WeightDecay
     {
-        get => StepState.beta1_product;
-        set
-        {
-            Check.Product(value, nameof(Beta1Product), nameof(value));
-            StepState = StepState with { beta1_product = value };
-        }
+        get => _groups[0].WeightDecay;
+        set => _groups[0].WeightDecay = value;
     }
 
-    /// <summary>The product of beta2 over all steps taken; see <see cref="Beta1Product"/>.</summary>
-    /// <exception cref="ArgumentOutOfRangeException">The value is out of range.</exception>
-    /// <exception cref="ConcurrentUseException">The set is in use by another thread.</exception>
-    /// <exception cref="ObjectDisposedException">The optimizer or its set is disposed of.</exception>
+    /// <summary>Steps taken by group 0, t; 0 before the first. To be set only to resume.</summary>
+    /// <inheritdoc cref="OptimizerGroup.StepCount" path="/exception"/>
+    public long StepCount
+    {
+        get => _groups[0].StepCount;
+        set => _groups[0].StepCount = value;
+    }
+
+    /// <summary>
+    /// The product of beta1 over all steps taken by group 0, in [0, 1], for bias correction; 1 before the first step and for
+    /// rules without betas. To be set only to resume.
+    /// </summary>
+    /// <inheritdoc cref="OptimizerGroup.Beta1Product" path="/exception"/>
+    public double Beta1Product
+    {
+        get => _groups[0].Beta1Product;
+        set => _groups[0].Beta1Product = value;
+    }
+
+    /// <summary>The product of beta2 over all steps taken by group 0; see <see cref="Beta1Product"/>.</summary>
+    /// <inheritdoc cref="OptimizerGroup.Beta2Product" path="/exception"/>
     public double Beta2Product
     {
-        get => StepState.beta2_product;
-        set
-        {
-            Check.Product(value, nameof(Beta2Product), nameof(value));
-            StepState = StepState with { beta2_product = value };
-        }
+        get => _groups[0].Beta2Product;
+        set => _groups[0].Beta2Product = value;
     }
 
     /// <summary>The state buffers that steps with the present options use.</summary>
@@ -152,44 +138,18 @@ public abstract unsafe partial class Optimizer : IDisposable
 
     internal OptimizerHandle Handle => _handle;
 
-    /// <summary>What the next step uses; checked when set.</summary>
-    internal nopt_hyperparams Hyperparameters
-    {
-        get => _hyperparameters;
-        set
-        {
-            ThrowIfDisposed();
-            Validate(value, nameof(value));
+    internal int GroupCount => _groups.Length;
 
-            // Only these two can need another state buffer (SGD's, once there is momentum): a new learning rate leaves
-            // the next step as short as the last.
-            if (value.momentum != _hyperparameters.momentum || value.flags != _hyperparameters.flags)
+    /// <summary>What native steps are given: <see cref="GroupCount"/> structs, one after another.</summary>
+    internal void WriteStepHyperparameters(nopt_hyperparams* hyperparameters)
+    {
+        for (int group = 0; group < _groups.Length; group++)
+        {
+            hyperparameters[group] = _groups[group].Hyperparameters;
+            if (IsCapturable)
             {
-                _stateIsReady = false;
+                hyperparameters[group].lr = NativeMethods.NOPT_LR_ON_DEVICE;
             }
-
-            _hyperparameters = value;
-        }
-    }
-
-    internal nopt_step_state StepState
-    {
-        get
-        {
-            ThrowIfDisposed();
-            nopt_step_state state = new() { struct_size = (uint)sizeof(nopt_step_state) };
-            using HandleLease lease = new(_handle, this);
-            NativeError.ThrowIfFailed(
-                NativeMethods.nopt_optimizer_get_state((nopt_optimizer*)lease.Pointer, &state));
-            return state;
-        }
-
-        set
-        {
-            ThrowIfDisposed();
-            using HandleLease lease = new(_handle, this);
-            NativeError.ThrowIfFailed(
-                NativeMethods.nopt_optimizer_set_state((nopt_optimizer*)lease.Pointer, &value));
         }
     }
 
@@ -216,11 +176,12 @@ public abstract unsafe partial class Optimizer : IDisposable
         RequireGradients();
         RequireNotDisplaced();
         EnsureState(stream);
-        nopt_hyperparams hyperparameters = StepHyperparameters;
+        nopt_hyperparams* hyperparameters = stackalloc nopt_hyperparams[_groups.Length];
+        WriteStepHyperparameters(hyperparameters);
         using HandleLease lease = new(_handle, this);
         NativeError.ThrowIfFailed(
             NativeMethods.nopt_optimizer_step(
-                (nopt_optimizer*)lease.Pointer, &hyperparameters, (void*)stream.Pointer));
+                (nopt_optimizer*)lease.Pointer, hyperparameters, (void*)stream.Pointer));
         stream.KeepAlive();
     }
 
@@ -355,27 +316,42 @@ public abstract unsafe partial class Optimizer : IDisposable
     }
 
     /// <summary>What a step with some options takes, checked.</summary>
-    internal static nopt_hyperparams Hyperparams(OptimizerOptions options, string paramName)
+    /// <param name="options">The options.</param>
+    /// <param name="where">What messages say before the name of an option.</param>
+    /// <param name="paramName">The argument that they come from.</param>
+    internal static nopt_hyperparams Hyperparams(OptimizerOptions options, string where, string paramName)
     {
         nopt_hyperparams hyperparameters = options.ToNative() with { struct_size = (uint)sizeof(nopt_hyperparams) };
-        Validate(hyperparameters, paramName);
+        OptimizerGroup.Validate(hyperparameters, where, paramName);
         return hyperparameters;
     }
 
-    private static void Validate(in nopt_hyperparams hyperparameters, string paramName)
+    /// <summary>A group for each of the options, checked.</summary>
+    private OptimizerGroup[] MakeGroups(IReadOnlyList<OptimizerOptions> options)
     {
-        Check.AtLeastZero(hyperparameters.lr, nameof(OptimizerOptions.LearningRate), paramName);
-        Check.AtLeastZero(hyperparameters.weight_decay, nameof(OptimizerOptions.WeightDecay), paramName);
-        Check.Beta(hyperparameters.beta1, nameof(AdamFamilyOptions.Beta1), paramName);
-        Check.Beta(hyperparameters.beta2, nameof(AdamFamilyOptions.Beta2), paramName);
-        Check.AtLeastZero(hyperparameters.eps, nameof(AdamFamilyOptions.Epsilon), paramName);
-        Check.AtLeastZero(hyperparameters.switching_rate, nameof(DualAdamOptions.SwitchingRate), paramName);
-        Check.AtLeastZero(hyperparameters.momentum, nameof(SgdOptions.Momentum), paramName);
-        if ((hyperparameters.flags & (uint)nopt_flag.NOPT_FLAG_NESTEROV) != 0 && hyperparameters.momentum == 0)
+        if (options.Count is < 1 or > NativeMethods.NOPT_MAX_GROUPS)
         {
-            throw new ArgumentException("Nesterov needs a Momentum above 0.", paramName);
+            throw new ArgumentException(
+                $"options has {options.Count} entries; it must have 1 to {NativeMethods.NOPT_MAX_GROUPS}, one for each group.",
+                nameof(options));
         }
+
+        OptimizerGroup[] groups = new OptimizerGroup[options.Count];
+        for (int group = 0; group < groups.Length; group++)
+        {
+            OptimizerOptions own =
+                options[group] ?? throw new ArgumentException($"options[{group}] is null.", nameof(options));
+            string where = groups.Length == 1 ? "" : $"options[{group}].";
+            groups[group] = own.MakeGroup(this, group, Hyperparams(own, where, nameof(options)));
+            own.RequireLike(options[0], group, nameof(options));
+        }
+
+        return groups;
     }
+
+    /// <summary>The groups, of the type that the optimizer's options make them.</summary>
+    private protected IReadOnlyList<T> GroupsOf<T>()
+        where T : OptimizerGroup => Array.AsReadOnly([.. _groups.Cast<T>()]);
 
     internal void ThrowIfDisposed()
     {
@@ -410,7 +386,15 @@ public abstract unsafe partial class Optimizer : IDisposable
     }
 
     /// <summary>The native roles that a step needs, by bit.</summary>
-    private uint RoleMask() => _handle.RoleMask(_hyperparameters, this);
+    private uint RoleMask()
+    {
+        nopt_hyperparams* hyperparameters = stackalloc nopt_hyperparams[_groups.Length];
+        WriteStepHyperparameters(hyperparameters);
+        return _handle.RoleMask(new ReadOnlySpan<nopt_hyperparams>(hyperparameters, _groups.Length), this);
+    }
+
+    /// <summary>After a change that may need another state buffer.</summary>
+    internal void ForgetThatStateIsReady() => _stateIsReady = false;
 
     /// <summary>Allocates the state buffers that the next step needs and that are not there yet.</summary>
     /// <param name="stream">The stream of the work that wrote the parameters.</param>

@@ -46,6 +46,32 @@ public abstract record OptimizerOptions
     /// <summary>The native library's name of the rule that these are the options of.</summary>
     internal abstract string RuleName { get; }
 
+    /// <summary>Makes the group of an optimizer that has these options.</summary>
+    internal abstract OptimizerGroup MakeGroup(Optimizer optimizer, int index, nopt_hyperparams hyperparameters);
+
+    /// <summary>
+    /// Throws unless one step can take these together with those of group 0: they need the same states and round alike.
+    /// </summary>
+    internal virtual void RequireLike(OptimizerOptions first, int group, string paramName)
+    {
+        RequireSame(nameof(StateType), StateType, first.StateType, group, paramName);
+        RequireSame(nameof(MasterWeights), MasterWeights, first.MasterWeights, group, paramName);
+        RequireSame(nameof(StochasticRounding), StochasticRounding, first.StochasticRounding, group, paramName);
+        RequireSame(nameof(RoundingSeed), RoundingSeed, first.RoundingSeed, group, paramName);
+    }
+
+    private protected static void RequireSame<T>(string name, T own, T first, int group, string paramName)
+    {
+        if (!EqualityComparer<T>.Default.Equals(own, first))
+        {
+            throw new ArgumentException(
+                FormattableString.Invariant(
+                    $"options[{group}].{name} is {own}, but options[0].{name} is {first}; it must be the same in all groups. ")
+                + $"Make an optimizer of its own for the tensors of group {group}.",
+                paramName);
+        }
+    }
+
     /// <summary>Throws unless parameters of these types can have what these options say of element types, and need it.
     /// </summary>
     internal void ValidateTypes(BufferLayout parameters, Func<int, string> nameOf, string paramName)

@@ -1,3 +1,4 @@
+using System.Runtime.CompilerServices;
 using NativeOpt.Interop;
 
 namespace NativeOpt;
@@ -16,6 +17,23 @@ public sealed record SgdOptions : OptimizerOptions
 
     internal override string RuleName => "sgd";
 
+    internal override OptimizerGroup MakeGroup(Optimizer optimizer, int index, nopt_hyperparams hyperparameters) =>
+        new SgdGroup(optimizer, index, hyperparameters);
+
+    internal override void RequireLike(OptimizerOptions first, int group, string paramName)
+    {
+        base.RequireLike(first, group, paramName);
+        double other = ((SgdOptions)first).Momentum;
+        if ((Momentum == 0) != (other == 0))
+        {
+            throw new ArgumentException(
+                FormattableString.Invariant(
+                    $"options[{group}].Momentum is {Momentum}, but options[0].Momentum is {other}; either all groups have ")
+                + $"momentum or none has. Make an optimizer of its own for the tensors of group {group}.",
+                paramName);
+        }
+    }
+
     internal override nopt_hyperparams ToNative()
     {
         nopt_hyperparams native = base.ToNative();
@@ -33,27 +51,31 @@ public sealed record SgdOptions : OptimizerOptions
 /// </summary>
 public sealed class Sgd : Optimizer
 {
-    /// <summary>Makes the optimizer of a set.</summary>
-    /// <param name="parameters">The set; it may have no other optimizer.</param>
-    /// <param name="options">The options; null: the defaults.</param>
-    /// <exception cref="ArgumentNullException"><paramref name="parameters"/> is null.</exception>
-    /// <exception cref="ArgumentOutOfRangeException">An option is out of its range.</exception>
-    /// <exception cref="ArgumentException">Nesterov without momentum.</exception>
-    /// <exception cref="InvalidOperationException">The set has an optimizer already.</exception>
-    /// <exception cref="ObjectDisposedException">The set is disposed of.</exception>
+    /// <inheritdoc cref="Adam(ParameterSet, AdamOptions?)"/>
+    [OverloadResolutionPriority(1)] // "new() { … }" and null are one group's
     public Sgd(ParameterSet parameters, SgdOptions? options = null)
-        : base(parameters, options ?? new SgdOptions())
+        : this(parameters, [options ?? new SgdOptions()])
     {
     }
 
+    /// <inheritdoc cref="Adam(ParameterSet, IReadOnlyList{AdamOptions})"/>
+    public Sgd(ParameterSet parameters, IReadOnlyList<SgdOptions> options)
+        : base(parameters, options)
+    {
+        Groups = GroupsOf<SgdGroup>();
+    }
+
+    /// <inheritdoc/>
+    public override IReadOnlyList<SgdGroup> Groups { get; }
+
     /// <summary>
-    /// Decay of the momentum buffer, finite and >= 0; may change between steps. From 0 to more, the buffer starts at zero.
+    /// Decay of the momentum buffer of group 0, finite and >= 0; may change between steps. From 0 to more, the buffer starts
+    /// at zero; an optimizer of several groups cannot change between the two.
     /// </summary>
-    /// <exception cref="ArgumentOutOfRangeException">The value is out of range.</exception>
-    /// <exception cref="ArgumentException">The value is 0, and <see cref="SgdOptions.Nesterov"/> needs more.</exception>
+    /// <inheritdoc cref="SgdGroup.Momentum" path="/exception"/>
     public double Momentum
     {
-        get => Hyperparameters.momentum;
-        set => Hyperparameters = Hyperparameters with { momentum = value };
+        get => Groups[0].Momentum;
+        set => Groups[0].Momentum = value;
     }
 }

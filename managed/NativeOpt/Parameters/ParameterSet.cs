@@ -26,6 +26,7 @@ public sealed unsafe class ParameterSet : IDisposable
     private readonly nint[] _parameters;
     private readonly double[] _learningRateScales;
     private readonly double[] _weightDecays;
+    private readonly int[] _groups;
     private object? _keptAlive;
 
     /// <summary>Registers tensors, at least one; the device is theirs.</summary>
@@ -77,7 +78,7 @@ public sealed unsafe class ParameterSet : IDisposable
 
             ParameterLayout = new BufferLayout(device, elementCounts, types);
             Float32Layout = ParameterLayout.With(DType.Float32);
-            (Names, _learningRateScales, _weightDecays) = Read(options, parameters.Length);
+            (Names, _learningRateScales, _weightDecays, _groups) = Read(options, parameters.Length);
             GradientLayout = new BufferLayout(device, elementCounts, ReadGradientTypes(options, types));
         }
         catch
@@ -95,6 +96,7 @@ public sealed unsafe class ParameterSet : IDisposable
             {
                 SendLearningRateScales();
                 SendWeightDecays();
+                SendGroups();
             }
         }
         catch
@@ -372,6 +374,16 @@ public sealed unsafe class ParameterSet : IDisposable
         }
     }
 
+    /// <summary>The group of hyperparameters that a tensor belongs to.</summary>
+    /// <param name="tensor">The tensor's index.</param>
+    /// <returns>Its <see cref="TensorOptions.Group"/>.</returns>
+    /// <exception cref="ArgumentOutOfRangeException">There is no such tensor.</exception>
+    public int GetGroup(int tensor)
+    {
+        RequireIndex(tensor);
+        return _groups[tensor];
+    }
+
     /// <summary>Lets the tensors go; they are the host's and stay. Further calls do nothing.</summary>
     /// <remarks>An optimizer over the set cannot be used after this, but must still be disposed of.</remarks>
     public void Dispose() => Handle.Dispose();
@@ -382,6 +394,21 @@ public sealed unsafe class ParameterSet : IDisposable
     {
         ArgumentOutOfRangeException.ThrowIfNegative(tensor);
         ArgumentOutOfRangeException.ThrowIfGreaterThanOrEqual(tensor, Count);
+    }
+
+    /// <summary>Throws unless the groups of all tensors are among so many.</summary>
+    internal void RequireGroups(int count, string paramName)
+    {
+        int tensor = Array.FindIndex(_groups, group => group >= count);
+        if (tensor >= 0)
+        {
+            throw new ArgumentException(
+                $"Tensor {tensor} (\"{Names[tensor]}\") is in group {_groups[tensor]}, which has no options: there are those of "
+                + (count == 1 ? "group 0" : $"groups 0 to {count - 1}")
+                + $". Give the optimizer a list of options with an entry for each group, or the tensor another "
+                + $"{nameof(TensorOptions)}.{nameof(TensorOptions.Group)}.",
+                paramName);
+        }
     }
 
     private static Device DeviceOf(ReadOnlySpan<TensorRef> parameters) =>
@@ -426,7 +453,7 @@ public sealed unsafe class ParameterSet : IDisposable
         }
     }
 
-    private static (ReadOnlyCollection<string> Names, double[] Scales, double[] WeightDecays) Read(
+    private static (ReadOnlyCollection<string> Names, double[] Scales, double[] WeightDecays, int[] Groups) Read(
         ReadOnlySpan<TensorOptions> options, int count)
     {
         if (options.Length != 0 && options.Length != count)
@@ -438,6 +465,7 @@ public sealed unsafe class ParameterSet : IDisposable
         string[] names = new string[count];
         double[] scales = new double[count];
         double[] weightDecays = new double[count];
+        int[] groups = new int[count];
         HashSet<string> taken = [];
         TensorOptions defaults = new();
         for (int i = 0; i < count; i++)
@@ -450,6 +478,14 @@ public sealed unsafe class ParameterSet : IDisposable
             names[i] = own.Name ?? i.ToString(CultureInfo.InvariantCulture);
             scales[i] = own.LearningRateScale;
             weightDecays[i] = own.WeightDecay ?? NativeMethods.NOPT_INHERIT;
+            groups[i] = own.Group;
+            if (own.Group is < 0 or >= NativeMethods.NOPT_MAX_GROUPS)
+            {
+                throw new ArgumentOutOfRangeException(
+                    nameof(options), own.Group,
+                    $"options[{i}].Group is {own.Group}; it must be 0 to {NativeMethods.NOPT_MAX_GROUPS - 1}.");
+            }
+
             if (names[i].Length == 0)
             {
                 throw new ArgumentException($"options[{i}].Name is empty.", nameof(options));
@@ -463,7 +499,7 @@ public sealed unsafe class ParameterSet : IDisposable
             }
         }
 
-        return (Array.AsReadOnly(names), scales, weightDecays);
+        return (Array.AsReadOnly(names), scales, weightDecays, groups);
     }
 
     private static DType[] ReadGradientTypes(ReadOnlySpan<TensorOptions> options, DType[] types)
@@ -499,6 +535,16 @@ public sealed unsafe class ParameterSet : IDisposable
         {
             NativeError.ThrowIfFailed(
                 NativeMethods.nopt_param_set_set_lr_scale((nopt_param_set*)lease.Pointer, Count, values));
+        }
+    }
+
+    private void SendGroups()
+    {
+        using HandleLease lease = new(Handle, this);
+        fixed (int* values = _groups)
+        {
+            NativeError.ThrowIfFailed(
+                NativeMethods.nopt_param_set_set_groups((nopt_param_set*)lease.Pointer, Count, values));
         }
     }
 

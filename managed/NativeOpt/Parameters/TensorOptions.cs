@@ -13,6 +13,12 @@ public sealed record TensorOptions
     public double? WeightDecay { get; init; }
 
     /// <summary>
+    /// The group of hyperparameters that the tensor belongs to, 0 (the default) to 15: those of the optimizer's options at this
+    /// index. Tensors that differ in learning rate and weight decay alone need no groups.
+    /// </summary>
+    public int Group { get; init; }
+
+    /// <summary>
     /// The element type of this tensor's gradients, e.g. float32 for a bfloat16 parameter; null, the default, is the
     /// parameter's.
     /// </summary>

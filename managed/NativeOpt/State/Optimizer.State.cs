@@ -20,6 +20,10 @@ public abstract partial class Optimizer
     /// options are not in it.
     /// </para>
     /// <para>
+    /// With several groups of hyperparameters the metadata has group_count, too, and for each tensor "NAME.group"; step,
+    /// beta1_product and beta2_product are then a number for each group, with spaces between them.
+    /// </para>
+    /// <para>
     /// Master weights belong to the parameters of the same moment: a host that saves the parameters itself loads both.
     /// </para>
     /// </remarks>
@@ -74,8 +78,8 @@ public abstract partial class Optimizer
     /// <param name="cancellationToken">Ends it early, with nothing changed.</param>
     /// <exception cref="ArgumentNullException"><paramref name="path"/> is null.</exception>
     /// <exception cref="InvalidDataException">
-    /// The file is truncated, damaged or foreign, or of another rule, other options or another model; the message says what
-    /// differs.
+    /// The file is truncated, damaged or foreign, or of another rule, other options, other groups or another model; the message
+    /// says what differs.
     /// </exception>
     /// <exception cref="IOException">The file cannot be read.</exception>
     /// <exception cref="UnauthorizedAccessException">The file may not be read.</exception>

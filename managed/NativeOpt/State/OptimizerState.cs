@@ -13,6 +13,8 @@ internal static unsafe class OptimizerState
     private const string StepKey = "step";
     private const string Beta1ProductKey = "beta1_product";
     private const string Beta2ProductKey = "beta2_product";
+    private const string GroupCountKey = "group_count";
+    private const string GroupSuffix = ".group";
     private const string VersionKey = "library_version";
     private const string DimerScopeKey = "dimer_scope";
     private const string DimerSeedKey = "dimer_seed";
@@ -22,7 +24,8 @@ internal static unsafe class OptimizerState
     private const string ParameterSuffix = "param";
     private const string DirectionSuffix = "direction";
 
-    private static readonly string[] Keys = [FormatKey, RuleKey, StepKey, Beta1ProductKey, Beta2ProductKey, VersionKey];
+    private static readonly string[] Keys =
+        [FormatKey, RuleKey, StepKey, Beta1ProductKey, Beta2ProductKey, GroupCountKey, VersionKey];
 
     private static readonly string[] DimerKeys =
         [DimerScopeKey, DimerSeedKey, DimerStepKey, DimerGradientEvaluationsKey, DimerCurvatureKey];
@@ -39,7 +42,7 @@ internal static unsafe class OptimizerState
         optimizer.RequireNotDisplaced();
         // What the device counts and says must be that of the last step.
         order.Synchronize(optimizer.ParameterSet.Device);
-        nopt_step_state state = optimizer.StepState;
+        nopt_step_state[] states = [.. optimizer.Groups.Select(static group => group.StepState)];
         List<SafetensorsEntry> entries = [];
 
         // Wider types first, so that each lies at a multiple of its element: other readers cannot view it elsewhere.
@@ -60,11 +63,23 @@ internal static unsafe class OptimizerState
         {
             [FormatKey] = Format,
             [RuleKey] = optimizer.RuleName,
-            [StepKey] = state.step.ToString(CultureInfo.InvariantCulture),
-            [Beta1ProductKey] = state.beta1_product.ToString("R", CultureInfo.InvariantCulture),
-            [Beta2ProductKey] = state.beta2_product.ToString("R", CultureInfo.InvariantCulture),
+            [StepKey] = OfEach(states, static state => state.step.ToString(CultureInfo.InvariantCulture)),
+            [Beta1ProductKey] =
+                OfEach(states, static state => state.beta1_product.ToString("R", CultureInfo.InvariantCulture)),
+            [Beta2ProductKey] =
+                OfEach(states, static state => state.beta2_product.ToString("R", CultureInfo.InvariantCulture)),
             [VersionKey] = NativeRuntime.Version,
         };
+        if (states.Length > 1)
+        {
+            ParameterSet set = optimizer.ParameterSet;
+            metadata[GroupCountKey] = states.Length.ToString(CultureInfo.InvariantCulture);
+            for (int tensor = 0; tensor < set.Count; tensor++)
+            {
+                metadata[set.Names[tensor] + GroupSuffix] = set.GetGroup(tensor).ToString(CultureInfo.InvariantCulture);
+            }
+        }
+
         if (dimer is not null)
         {
             metadata[DimerScopeKey] = ScopeText(dimer);
@@ -80,7 +95,7 @@ internal static unsafe class OptimizerState
             StateTransfer.Write(stream, buffer.Tensor, order, cancellation);
         }
 
-        StateTransfer.RequireNoStepSince(optimizer, state.step);
+        StateTransfer.RequireNoStepSince(optimizer, states[0].step);
     }
 
     /// <summary>Loads an optimizer, and the dimer around it unless that is null.</summary>
@@ -91,7 +106,7 @@ internal static unsafe class OptimizerState
         SafetensorsHeader header = SafetensorsHeader.Read(stream);
         RequireKnownKeys(header.Metadata, dimer);
         DimerScalars dimerState = dimer is null ? default : ReadDimerScalars(dimer, header.Metadata);
-        nopt_step_state state = ReadScalars(optimizer, header.Metadata) with { struct_size = (uint)sizeof(nopt_step_state) };
+        nopt_step_state[] states = ReadScalars(optimizer, header.Metadata);
         bool hasParameters = header.Entries.Any(
             static entry => entry.Name.EndsWith('.' + ParameterSuffix, StringComparison.Ordinal));
         List<Buffer> buffers = Buffers(optimizer, dimer, hasParameters, order);
@@ -109,7 +124,11 @@ internal static unsafe class OptimizerState
             }
         }
 
-        optimizer.StepState = state;
+        for (int group = 0; group < states.Length; group++)
+        {
+            optimizer.Groups[group].StepState = states[group];
+        }
+
         dimer?.Resume(
             dimerState.Curvature, dimerState.Seed, dimerState.Step, dimerState.GradientEvaluations, order);
         foreach (Buffer buffer in buffers)
@@ -153,16 +172,75 @@ internal static unsafe class OptimizerState
         return buffers;
     }
 
-    private static nopt_step_state ReadScalars(Optimizer optimizer, IReadOnlyDictionary<string, string> metadata)
+    /// <summary>The step count and products of each group.</summary>
+    private static nopt_step_state[] ReadScalars(Optimizer optimizer, IReadOnlyDictionary<string, string> metadata)
     {
         RequireValue(metadata, FormatKey, Format);
         RequireValue(metadata, RuleKey, optimizer.RuleName);
-        return new nopt_step_state
+        RequireGroups(optimizer, metadata);
+        int count = optimizer.Groups.Count;
+        long[] steps = ReadOfEach(metadata, StepKey, count, ParseCount);
+        double[] beta1Products = ReadOfEach(metadata, Beta1ProductKey, count, ParseProduct);
+        double[] beta2Products = ReadOfEach(metadata, Beta2ProductKey, count, ParseProduct);
+        return
+        [
+            .. Enumerable.Range(0, count).Select(group => new nopt_step_state
+            {
+                struct_size = (uint)sizeof(nopt_step_state),
+                step = steps[group],
+                beta1_product = beta1Products[group],
+                beta2_product = beta2Products[group],
+            }),
+        ];
+    }
+
+    /// <summary>Throws unless the file's groups are the optimizer's. One that says nothing of groups has one.</summary>
+    private static void RequireGroups(Optimizer optimizer, IReadOnlyDictionary<string, string> metadata)
+    {
+        long count = metadata.ContainsKey(GroupCountKey) ? ParseCount(GroupCountKey, Value(metadata, GroupCountKey)) : 1;
+        if (count != optimizer.Groups.Count)
         {
-            step = ReadCount(metadata, StepKey),
-            beta1_product = ReadProduct(metadata, Beta1ProductKey),
-            beta2_product = ReadProduct(metadata, Beta2ProductKey),
-        };
+            throw new InvalidDataException(
+                $"The file has {count} groups of hyperparameters, the optimizer has {optimizer.Groups.Count}. Load it with one of "
+                + "the same groups; another optimizer can then take the states over (TakeOver).");
+        }
+
+        ParameterSet set = optimizer.ParameterSet;
+        HashSet<string> known = [];
+        for (int tensor = 0; tensor < set.Count && count > 1; tensor++)
+        {
+            string key = set.Names[tensor] + GroupSuffix;
+            known.Add(key);
+            long group = ParseCount(key, Value(metadata, key));
+            if (group != set.GetGroup(tensor))
+            {
+                throw new InvalidDataException(
+                    $"In the file, {StateTransfer.Describe(set, tensor)} is in group {group}; in the set it is in group "
+                    + $"{set.GetGroup(tensor)}.");
+            }
+        }
+
+        if (metadata.Keys.FirstOrDefault(key => IsOfGroup(key) && !known.Contains(key)) is { } unknown)
+        {
+            throw new InvalidDataException(
+                $"The file's metadata has \"{unknown}\", but the set has no such tensor in a group; it was saved by another "
+                + "model.");
+        }
+    }
+
+    private static bool IsOfGroup(string key) => key.EndsWith(GroupSuffix, StringComparison.Ordinal);
+
+    private static string OfEach(nopt_step_state[] states, Func<nopt_step_state, string> text) =>
+        string.Join(' ', states.Select(text));
+
+    private static T[] ReadOfEach<T>(
+        IReadOnlyDictionary<string, string> metadata, string key, int count, Func<string, string, T> parse)
+    {
+        string text = Value(metadata, key);
+        string[] numbers = count == 1 ? [text] : text.Split(' ');
+        return numbers.Length == count
+            ? [.. numbers.Select(number => parse(key, number))]
+            : throw new InvalidDataException($"The file's {key} is \"{text}\"; it must be {count} numbers, one for each group.");
     }
 
     private static DimerScalars ReadDimerScalars(DimerOptimizer dimer, IReadOnlyDictionary<string, string> metadata)
@@ -211,7 +289,8 @@ internal static unsafe class OptimizerState
                 + "optimizer itself.");
         }
 
-        if (metadata.Keys.FirstOrDefault(key => !Keys.Contains(key) && !DimerKeys.Contains(key)) is { } unknown)
+        if (metadata.Keys.FirstOrDefault(key => !Keys.Contains(key) && !DimerKeys.Contains(key) && !IsOfGroup(key)) is
+            { } unknown)
         {
             throw new InvalidDataException($"The metadata has \"{unknown}\", which {Format} does not know.");
         }
@@ -232,17 +311,16 @@ internal static unsafe class OptimizerState
     private static string ScopeText(DimerOptimizer dimer) =>
         dimer.Options.Scope == DimerScope.Global ? "global" : "per-tensor";
 
-    private static long ReadCount(IReadOnlyDictionary<string, string> metadata, string key)
-    {
-        string text = Value(metadata, key);
-        return long.TryParse(text, NumberStyles.None, CultureInfo.InvariantCulture, out long count)
+    private static long ReadCount(IReadOnlyDictionary<string, string> metadata, string key) =>
+        ParseCount(key, Value(metadata, key));
+
+    private static long ParseCount(string key, string text) =>
+        long.TryParse(text, NumberStyles.None, CultureInfo.InvariantCulture, out long count)
             ? count
             : throw new InvalidDataException($"The file's {key} is \"{text}\"; it must be a whole number from 0.");
-    }
 
-    private static double ReadProduct(IReadOnlyDictionary<string, string> metadata, string key)
+    private static double ParseProduct(string key, string text)
     {
-        string text = Value(metadata, key);
         const NumberStyles Styles = NumberStyles.AllowDecimalPoint | NumberStyles.AllowExponent;
         return double.TryParse(text, Styles, CultureInfo.InvariantCulture, out double product) && product is >= 0 and <= 1
             ? product

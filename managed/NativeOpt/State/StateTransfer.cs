@@ -63,13 +63,13 @@ internal static unsafe class StateTransfer
         }
     }
 
-    /// <summary>Throws if the optimizer took a step while it was saved, which would have mixed two states in the file.</summary>
+    /// <summary>Throws if the optimizer took a step while it was read, which would have mixed two states in the copy.</summary>
     /// <remarks>A step that runs now throws here by itself.</remarks>
     public static void RequireNoStepSince(Optimizer optimizer, long step)
     {
-        if (optimizer.StepState.step != step)
+        if (optimizer.StepCount != step)
         {
-            throw new ConcurrentUseException("The optimizer took a step on another thread while its state was saved.");
+            throw new ConcurrentUseException("The optimizer took a step on another thread while its state was read.");
         }
     }
 

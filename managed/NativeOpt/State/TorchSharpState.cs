@@ -54,7 +54,8 @@ public static unsafe class TorchSharpState
     /// <para>
     /// <c>load_state_dict</c> takes the options, too: the learning rate (as it is now, also for the initial one), the weight
     /// decay and so on are this optimizer's. TorchSharp has them by parameter group, and wants as many groups as it has:
-    /// written is one group for each run of tensors with the same learning-rate scale and weight decay.
+    /// written is one group for each run of tensors with the same <see cref="TensorOptions.Group"/>, learning-rate scale and
+    /// weight decay.
     /// </para>
     /// <para>
     /// TorchSharp keeps states in the parameters' own type, and so they are written: a float32 parameter's as float32, a
@@ -113,15 +114,15 @@ public static unsafe class TorchSharpState
         RequireShapes(set, shapes);
         StateRole[] roles = StateTransfer.RulesStates(optimizer);
         DType[] types = WrittenTypes(optimizer, roles, stream);
-        List<nopt_hyperparams> groups = Groups(optimizer);
+        List<Run> runs = Runs(optimizer);
         stream.Synchronize(set.Device);
-        long step = optimizer.StepState.step;
+        long[] steps = [.. optimizer.Groups.Select(static group => group.StepCount)];
         Write(destination, writer =>
         {
             writer.Write(name);
-            writer.Write7BitEncodedInt64(groups.Count);
+            writer.Write7BitEncodedInt64(runs.Count);
             writer.Write7BitEncodedInt64(set.Count);
-            groups.ForEach(group => WriteOptions(writer, name, group));
+            runs.ForEach(run => WriteOptions(writer, name, run.Hyperparameters));
         });
         for (int tensor = 0; tensor < set.Count; tensor++)
         {
@@ -131,6 +132,7 @@ public static unsafe class TorchSharpState
             }
             else
             {
+                long step = steps[set.GetGroup(tensor)];
                 Write(destination, writer => writer.Write(step));
                 WriteState(StateRole.ExpAvg);
                 WriteState(StateRole.ExpAvgSq);
@@ -162,7 +164,7 @@ public static unsafe class TorchSharpState
             }
         }
 
-        StateTransfer.RequireNoStepSince(optimizer, step);
+        StateTransfer.RequireNoStepSince(optimizer, steps[0]);
     }
 
     /// <summary>
@@ -184,9 +186,13 @@ public static unsafe class TorchSharpState
     /// <para>
     /// States may be float32, bfloat16 or float16, of any shape with as many elements as the parameter has. Float32 or float16
     /// into states of bfloat16 is refused, since it would have to be rounded. Refused, too, are files of another class, with
-    /// other numbers of parameters, with or without amsgrad unlike the optimizer, whose steps differ from parameter to
-    /// parameter, or whose groups have different betas: one count and one pair of products here are for all. Of SGD,
-    /// dampening and maximize are refused.
+    /// other numbers of parameters, with or without amsgrad unlike the optimizer, and those whose steps or betas differ within
+    /// one group here (<see cref="TensorOptions.Group"/>), which has one count and one pair of products. Of SGD, dampening and
+    /// maximize are refused.
+    /// </para>
+    /// <para>
+    /// The file does not say which parameters are in which of its groups. An optimizer of several groups therefore takes only
+    /// files with as many groups as <c>Save</c> would write, and takes them to be the same ones.
     /// </para>
     /// <para>
     /// Parameters and master weights stay as they are. Load the parameters yourself, and then call
@@ -240,15 +246,15 @@ public static unsafe class TorchSharpState
         List<Source> sources = [];
         try
         {
-            nopt_step_state? state = Read(optimizer, source, sources, stream, cancellation);
+            nopt_step_state?[] states = Read(optimizer, source, sources, stream, cancellation);
             if (mustEnd && source.ReadByte() != -1)
             {
                 throw new InvalidDataException("There is something after the end of the state; it is another file, or damaged.");
             }
 
-            if (state is { } counted)
+            foreach (OptimizerGroup group in optimizer.Groups)
             {
-                optimizer.StepState = counted;
+                group.StepState = states[group.Index] ?? group.StepState;
             }
 
             foreach (Source read in sources)
@@ -263,8 +269,8 @@ public static unsafe class TorchSharpState
     }
 
     /// <summary>Reads and checks everything, and changes nothing.</summary>
-    /// <returns>The step count and products; null if the optimizer has none.</returns>
-    private static nopt_step_state? Read(
+    /// <returns>The step count and products of each group; null if it has none.</returns>
+    private static nopt_step_state?[] Read(
         Optimizer optimizer, Stream stream, List<Source> sources, DeviceStream order, CancellationToken cancellation)
     {
         string name = NameOf(optimizer);
@@ -288,24 +294,37 @@ public static unsafe class TorchSharpState
                 throw new InvalidDataException($"The file has {groupCount} parameter groups; it must have at least 1.");
             }
 
-            (double Beta1, double Beta2)? betas = null;
+            // Of one group here all of the file's are parts; of several it has to have the same.
+            List<Run> runs = Runs(optimizer);
+            if (optimizer.Groups.Count > 1 && groupCount != runs.Count)
+            {
+                throw new InvalidDataException(
+                    $"The file has {groupCount} parameter groups, but the set has {runs.Count} runs of tensors with the same "
+                    + "group, learning-rate scale and weight decay, and the file does not say which parameters are in which "
+                    + "group. Load it with an optimizer of one group; another one can then take the states over (TakeOver).");
+            }
+
+            (long Group, double Beta1, double Beta2)?[] betas = new (long, double, double)?[optimizer.Groups.Count];
             for (long group = 0; group < groupCount; group++)
             {
                 cancellation.ThrowIfCancellationRequested();
                 where = $"the options of parameter group {group}";
-                (double Beta1, double Beta2) own = ReadOptions(reader, optimizer, name, group);
-                betas ??= own;
-                if (own != betas)
+                int here = betas.Length == 1 ? 0 : runs[(int)group].Group;
+                (double beta1, double beta2) = ReadOptions(reader, optimizer.Groups[here], name, group);
+                betas[here] ??= (group, beta1, beta2);
+                (long first, double firstBeta1, double firstBeta2) = betas[here]!.Value;
+                if ((beta1, beta2) != (firstBeta1, firstBeta2))
                 {
                     throw new InvalidDataException(
                         string.Create(
                             CultureInfo.InvariantCulture,
-                            $"Parameter group 0 has the betas {betas.Value.Beta1} and {betas.Value.Beta2} in the file, group "
-                            + $"{group} has {own.Beta1} and {own.Beta2}; an optimizer here has one pair for all."));
+                            $"Parameter group {first} has the betas {firstBeta1} and {firstBeta2} in the file, group "
+                            + $"{group} has {beta1} and {beta2}; both are of group {here} here, which has one pair. Give such "
+                            + $"parameters a {nameof(TensorOptions)}.{nameof(TensorOptions.Group)} of their own."));
                 }
             }
 
-            long? first = null;
+            (int Tensor, long Step)?[] counts = new (int, long)?[betas.Length];
             for (int tensor = 0; tensor < set.Count; tensor++)
             {
                 if (name == SgdName)
@@ -316,12 +335,17 @@ public static unsafe class TorchSharpState
 
                 where = $"the step of {StateTransfer.Describe(set, tensor)}";
                 long step = reader.ReadInt64();
-                first ??= step >= 0 ? step : throw new InvalidDataException($"In the file, {where} is {step}; it must be at least 0.");
-                if (step != first)
+                int here = set.GetGroup(tensor);
+                counts[here] ??= step >= 0
+                    ? (tensor, step)
+                    : throw new InvalidDataException($"In the file, {where} is {step}; it must be at least 0.");
+                (int first, long firstStep) = counts[here]!.Value;
+                if (step != firstStep)
                 {
                     throw new InvalidDataException(
-                        $"In the file, the step of {StateTransfer.Describe(set, 0)} is {first}, {where} is {step}; an optimizer "
-                        + "here has one step count for all parameters.");
+                        $"In the file, the step of {StateTransfer.Describe(set, first)} is {firstStep}, {where} is {step}; both are "
+                        + $"of group {here}, which has one step count. Give such parameters a {nameof(TensorOptions)}."
+                        + $"{nameof(TensorOptions.Group)} of their own.");
                 }
 
                 ReadState(StateRole.ExpAvg, tensor);
@@ -329,9 +353,12 @@ public static unsafe class TorchSharpState
                 ReadIfAny(StateRole.MaxExpAvgSq, tensor);
             }
 
-            return first is { } steps && betas is { } used
-                ? StateTransfer.StepState(steps, used.Beta1, used.Beta2, cancellation)
-                : null;
+            return
+            [
+                .. counts.Zip(betas, (count, used) => count is { } counted && used is { } own
+                    ? StateTransfer.StepState(counted.Step, own.Beta1, own.Beta2, cancellation)
+                    : (nopt_step_state?)null),
+            ];
         }
         catch (Exception exception) when (exception is EndOfStreamException or FormatException)
         {
@@ -391,11 +418,11 @@ public static unsafe class TorchSharpState
     }
 
     /// <summary>Reads a group's options, and compares those that say what the states are.</summary>
-    private static (double Beta1, double Beta2) ReadOptions(BinaryReader reader, Optimizer optimizer, string name, long group)
+    private static (double Beta1, double Beta2) ReadOptions(BinaryReader reader, OptimizerGroup here, string name, long group)
     {
         _ = reader.ReadDouble(); // the initial learning rate
         _ = reader.ReadDouble(); // the learning rate
-        nopt_flag flags = (nopt_flag)optimizer.Hyperparameters.flags;
+        nopt_flag flags = (nopt_flag)here.Hyperparameters.flags;
         string where = $"of parameter group {group}";
         if (name == SgdName)
         {
@@ -499,13 +526,14 @@ public static unsafe class TorchSharpState
     /// <summary>TorchSharp's name of the optimizer.</summary>
     private static string NameOf(Optimizer optimizer)
     {
-        nopt_hyperparams hyperparameters = optimizer.Hyperparameters;
-        nopt_flag flags = (nopt_flag)hyperparameters.flags;
-        bool isDecoupled = flags.HasFlag(nopt_flag.NOPT_FLAG_DECOUPLED_WEIGHT_DECAY);
+        bool isDecoupled = Have(nopt_flag.NOPT_FLAG_DECOUPLED_WEIGHT_DECAY) > 0;
         return optimizer switch
         {
+            Adam or AdamW when isDecoupled && Have(nopt_flag.NOPT_FLAG_DECOUPLED_WEIGHT_DECAY) < optimizer.Groups.Count =>
+                throw new NotSupportedException(
+                    "Some groups have decoupled weight decay and others have not; TorchSharp's optimizer is Adam or AdamW for all."),
             Adam or AdamW => isDecoupled ? "AdamW" : "Adam",
-            Sgd when flags.HasFlag(nopt_flag.NOPT_FLAG_MAXIMIZE) => throw new NotSupportedException(
+            Sgd when Have(nopt_flag.NOPT_FLAG_MAXIMIZE) > 0 => throw new NotSupportedException(
                 "TorchSharp's SGD with maximize keeps the momentum of the gradient, this library's that of its negative; one "
                 + "cannot go on with the other's state."),
             Sgd when isDecoupled => throw new NotSupportedException("TorchSharp's SGD has no decoupled weight decay."),
@@ -513,6 +541,8 @@ public static unsafe class TorchSharpState
             _ => throw new NotSupportedException(
                 $"TorchSharp has no optimizer of the rule \"{optimizer.RuleName}\", only Adam, AdamW and SGD of those here."),
         };
+
+        int Have(nopt_flag flag) => optimizer.Groups.Count(group => (group.Hyperparameters.flags & (uint)flag) != 0);
     }
 
     private static void RequireShapes(ParameterSet set, IReadOnlyList<long[]> shapes)
@@ -551,26 +581,28 @@ public static unsafe class TorchSharpState
     }
 
     /// <summary>The options of each run of tensors that have the same.</summary>
-    private static List<nopt_hyperparams> Groups(Optimizer optimizer)
+    private static List<Run> Runs(Optimizer optimizer)
     {
         ParameterSet set = optimizer.ParameterSet;
-        nopt_hyperparams all = optimizer.Hyperparameters;
-        List<nopt_hyperparams> groups = [];
+        List<Run> runs = [];
         for (int tensor = 0; tensor < set.Count; tensor++)
         {
+            int group = set.GetGroup(tensor);
+            nopt_hyperparams all = optimizer.Groups[group].Hyperparameters;
             nopt_hyperparams own = all with
             {
                 lr = all.lr * set.GetLearningRateScale(tensor),
                 weight_decay = set.GetWeightDecay(tensor) ?? all.weight_decay,
             };
-            if (groups.Count == 0 || own.lr != groups[^1].lr || own.weight_decay != groups[^1].weight_decay)
+            if (runs.Count == 0 || group != runs[^1].Group
+                || own.lr != runs[^1].Hyperparameters.lr || own.weight_decay != runs[^1].Hyperparameters.weight_decay)
             {
-                groups.Add(own);
+                runs.Add(new Run(group, own));
             }
         }
 
         // TorchSharp has a group even without parameters.
-        return groups.Count > 0 ? groups : [all];
+        return runs.Count > 0 ? runs : [new Run(0, optimizer.Groups[0].Hyperparameters)];
     }
 
     private static void WriteOptions(BinaryWriter writer, string name, nopt_hyperparams options)
@@ -620,6 +652,9 @@ public static unsafe class TorchSharpState
         write(writer);
         stream.Write(memory.GetBuffer().AsSpan(0, (int)memory.Length));
     }
+
+    /// <summary>Tensors that follow each other, with the same options, of one of the optimizer's groups.</summary>
+    private readonly record struct Run(int Group, nopt_hyperparams Hyperparameters);
 
     private sealed record Source(DeviceBuffer<byte> Data, DType Type, TensorRef Destination);
 }

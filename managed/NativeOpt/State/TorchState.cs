@@ -42,7 +42,7 @@ public static unsafe class TorchState
     /// <param name="cancellationToken">Ends it early, with the file as it was.</param>
     /// <remarks>
     /// States are of <see cref="OptimizerOptions.StateType"/> and of shape [elements]: a parameter's shape is not known here.
-    /// Steps are float32, as torch's are.
+    /// Steps are float32, as torch's are; a parameter's is that of its group.
     /// </remarks>
     /// <exception cref="ArgumentNullException"><paramref name="optimizer"/> or <paramref name="path"/> is null.</exception>
     /// <exception cref="InvalidOperationException">
@@ -79,13 +79,14 @@ public static unsafe class TorchState
         optimizer.RequireNotDisplaced();
         using HandleLease lease = new(optimizer.Handle, optimizer);
         stream.Synchronize(optimizer.ParameterSet.Device);
-        long step = optimizer.StepState.step;
+        long[] steps = [.. optimizer.Groups.Select(static group => group.StepCount)];
         StateRole[] roles = StateTransfer.RulesStates(optimizer);
         bool hasStep = HasStep(roles);
-        if (hasStep && (long)(float)step != step)
+        if (hasStep && Array.FindIndex(steps, static step => (long)(float)step != step) is >= 0 and int uncountable)
         {
             throw new InvalidOperationException(
-                $"The optimizer has taken {step} steps; torch counts them in float32, which cannot hold this number.");
+                $"The optimizer has taken {steps[uncountable]} steps; torch counts them in float32, which cannot hold this "
+                + "number.");
         }
 
         // Steps come first: after states of 16 bits, which may be odd in number, they would not lie at multiples of 4, and
@@ -99,7 +100,6 @@ public static unsafe class TorchState
             Append($"{set.Names[tensor]}.{StepName}", DType.Float32, [], StepBytes);
         }
 
-        long stepBytes = end;
         for (int tensor = 0; tensor < set.Count; tensor++)
         {
             foreach (StateRole role in roles)
@@ -113,9 +113,9 @@ public static unsafe class TorchState
         Dictionary<string, string> metadata = new() { [OptimizerState.FormatKey] = "pt" };
         destination.Write(new SafetensorsHeader(metadata, entries).ToBytes());
         Span<byte> stepValue = stackalloc byte[StepBytes];
-        BinaryPrimitives.WriteSingleLittleEndian(stepValue, step);
-        for (long done = 0; done < stepBytes; done += StepBytes)
+        for (int tensor = 0; hasStep && tensor < set.Count; tensor++)
         {
+            BinaryPrimitives.WriteSingleLittleEndian(stepValue, steps[set.GetGroup(tensor)]);
             destination.Write(stepValue);
         }
 
@@ -124,7 +124,7 @@ public static unsafe class TorchState
             StateTransfer.Write(destination, state, stream, cancellationToken);
         }
 
-        StateTransfer.RequireNoStepSince(optimizer, step);
+        StateTransfer.RequireNoStepSince(optimizer, steps[0]);
 
         void Append(string name, DType type, long[] shape, long bytes)
         {
@@ -149,7 +149,7 @@ public static unsafe class TorchState
     /// </para>
     /// <para>
     /// Refused, too, are files that lack a state of a parameter (torch has none of one that never had a gradient), that have
-    /// another tensor, or whose steps differ from parameter to parameter: one count here is for all.
+    /// another tensor, or whose steps differ within a group (<see cref="TensorOptions.Group"/>), which has one count here.
     /// </para>
     /// <para>
     /// Parameters and master weights stay as they are. Load the parameters yourself, and then call
@@ -219,14 +219,24 @@ public static unsafe class TorchState
         // All of the data is read before any of it is used: the file may end early.
         long total = StateTransfer.RequireTiling(header.Entries);
         using DeviceBuffer<byte> data = StateTransfer.ReadData(source, total, cancellationToken);
-        if (HasStep(roles) && set.Count > 0)
+        List<(OptimizerGroup Group, nopt_step_state State)> counted = [];
+        foreach (OptimizerGroup group in optimizer.Groups)
         {
-            long step = ReadSteps([.. names.Select(name => entries[$"{name}.{StepName}"])], data);
-            nopt_hyperparams hyperparameters = optimizer.Hyperparameters;
-            optimizer.StepState =
-                StateTransfer.StepState(step, hyperparameters.beta1, hyperparameters.beta2, cancellationToken);
+            SafetensorsEntry[] steps =
+            [
+                .. Enumerable.Range(0, HasStep(roles) ? set.Count : 0)
+                    .Where(tensor => set.GetGroup(tensor) == group.Index)
+                    .Select(tensor => entries[$"{names[tensor]}.{StepName}"]),
+            ];
+            if (steps.Length > 0)
+            {
+                nopt_hyperparams hyperparameters = group.Hyperparameters;
+                counted.Add((group, StateTransfer.StepState(
+                    ReadSteps(steps, data), hyperparameters.beta1, hyperparameters.beta2, cancellationToken)));
+            }
         }
 
+        counted.ForEach(static one => one.Group.StepState = one.State);
         foreach (Source state in sources)
         {
             StateTransfer.Copy((byte*)data.Pointer + state.Entry.Begin, state.Type, state.Destination, stream);
@@ -338,7 +348,7 @@ public static unsafe class TorchState
         }
     }
 
-    /// <summary>The step count of all parameters, at least one.</summary>
+    /// <summary>The step count of all parameters of a group, at least one.</summary>
     private static long ReadSteps(SafetensorsEntry[] entries, DeviceBuffer<byte> data)
     {
         long first = ReadStep(entries[0], data);
@@ -348,8 +358,9 @@ public static unsafe class TorchState
             if (step != first)
             {
                 throw new InvalidDataException(
-                    $"\"{entries[0].Name}\" is {first} and \"{entry.Name}\" is {step} in the file; an optimizer here has one "
-                    + "step count for all parameters.");
+                    $"\"{entries[0].Name}\" is {first} and \"{entry.Name}\" is {step} in the file; a group of "
+                    + $"hyperparameters here has one step count. Give such parameters a {nameof(TensorOptions)}."
+                    + $"{nameof(TensorOptions.Group)} of their own.");
             }
         }
 

@@ -45,6 +45,57 @@ public class AllocationTests
         Assert.Equal(0, GC.GetAllocatedBytesForCurrentThread() - before);
         Assert.Equal(2 * (WarmUp + Steps), optimizer.StepCount);
     }
+
+    [Theory]
+    [MemberData(nameof(Names))]
+    public void Steps_of_groups_allocate_nothing(string name)
+    {
+        using GroupedModel model = GroupedModel.Of(name);
+        Optimizer optimizer = model.Optimizer;
+        optimizer.GradientOptions = new GradientOptions { MaxNorm = 1 };
+        long before = 0;
+        for (int step = -WarmUp; step < Steps; step++)
+        {
+            if (step == 0)
+            {
+                before = GC.GetAllocatedBytesForCurrentThread();
+            }
+
+            optimizer.Groups[2].LearningRate = 1e-3 / (step + WarmUp + 1);
+            optimizer.Groups[1].WeightDecay = 1e-3 / (step + WarmUp + 1);
+            optimizer.Step();
+        }
+
+        Assert.Equal(0, GC.GetAllocatedBytesForCurrentThread() - before);
+        Assert.All(optimizer.Groups, static group => Assert.Equal(WarmUp + Steps, group.StepCount));
+    }
+
+    /// <summary>Capturable ones neither, nor dimers around them.</summary>
+    [Fact]
+    public void Dimer_steps_of_groups_allocate_nothing()
+    {
+        using Model model = new([7, 5], [new(), new() { Group = 1 }]);
+        using Adam optimizer = new(model.Set, [new(), new() { LearningRate = 0.01 }]);
+        optimizer.SetCapturable(true);
+        using DimerOptimizer dimer = new(
+            optimizer, new DimerOptions { Interval = 3, Angle = RotationAngle.Optimal, Displacement = 0.1 });
+        Func<float> closure = static () => 1;
+        long before = 0;
+        for (int step = -WarmUp; step < Steps; step++)
+        {
+            if (step == 0)
+            {
+                before = GC.GetAllocatedBytesForCurrentThread();
+            }
+
+            optimizer.Groups[1].SetLearningRate(1e-3 / (step + WarmUp + 1));
+            dimer.Step(closure);
+        }
+
+        Assert.Equal(0, GC.GetAllocatedBytesForCurrentThread() - before);
+        Assert.Equal(WarmUp + Steps, optimizer.Groups[1].StepCount);
+    }
+
     /// <summary>A dimer's neither, with a closure that is made once; in all of its calls, and whatever the angle.</summary>
     [Theory]
     [InlineData(RotationAngle.FixedRate, DimerScope.Global)]

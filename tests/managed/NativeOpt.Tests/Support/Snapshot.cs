@@ -11,9 +11,9 @@ internal static unsafe class Snapshot
         ParameterSet set = optimizer.ParameterSet;
         List<string> parts =
         [
-            optimizer.StepCount.ToString(CultureInfo.InvariantCulture),
-            Hex(optimizer.Beta1Product), Hex(optimizer.Beta2Product),
-            Hex(optimizer.LearningRate), Hex(optimizer.WeightDecay),
+            .. optimizer.Groups.Select(static group => string.Join(
+                ' ', group.StepCount.ToString(CultureInfo.InvariantCulture), Hex(group.Beta1Product), Hex(group.Beta2Product),
+                Hex(group.LearningRate), Hex(group.WeightDecay))),
         ];
         for (int tensor = 0; tensor < set.Count; tensor++)
         {
