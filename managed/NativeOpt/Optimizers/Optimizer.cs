@@ -25,7 +25,8 @@ namespace NativeOpt;
 /// <para>
 /// Tensors may be in groups (<see cref="TensorOptions.Group"/>) with hyperparameters, step counts and products of their own
 /// (<see cref="Groups"/>), which are still stepped together, in one native call. The optimizer's own properties are those of
-/// group 0.
+/// group 0. To add or to remove tensors or groups between steps, make another set and another optimizer, and call its
+/// <see cref="TakeOver"/>.
 /// </para>
 /// <para>Which exception a failure of the native library becomes: see <see cref="NativeOptException"/>.</para>
 /// </remarks>

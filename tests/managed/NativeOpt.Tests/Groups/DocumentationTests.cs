@@ -1,0 +1,84 @@
+using NativeOpt.Tests.Support;
+using Xunit;
+
+namespace NativeOpt.Tests.Groups;
+
+/// <summary>The examples of docs/groups.md, compiled and run.</summary>
+public class DocumentationTests
+{
+    [Fact]
+    public void Two_groups()
+    {
+        float[] body = [1, 2], head = [3], bodyGradient = new float[2], headGradient = new float[1];
+        TensorOptions[] tensors = [new() { Name = "body" }, new() { Name = "head", Group = 1 }];
+        using ParameterSet parameters = ParameterSet.FromArrays([body, head], [bodyGradient, headGradient], tensors);
+        using AdamW optimizer = new(
+            parameters, [new AdamWOptions { LearningRate = 1e-4 }, new AdamWOptions { Beta2 = 0.99, WeightDecay = 0 }]);
+        for (int step = 0; step < 100; step++)
+        {
+            Backward();
+            optimizer.Groups[1].LearningRate = 1e-3 * (1 - step / 100.0);
+            optimizer.Step(); // of both groups, in one native call
+        }
+
+        // Gradients that do not change: each step is the learning rate.
+        Assert.InRange(3 - head[0], 0.0500, 0.0510);
+        Assert.InRange(1 - body[0], 0.0100, 0.0102); // and some decay
+
+        void Backward()
+        {
+            Array.Fill(bodyGradient, 1);
+            Array.Fill(headGradient, 1);
+        }
+    }
+
+    [Fact]
+    public void Taking_over()
+    {
+        float[] body = [1, 2], head = [3], bodyGradient = [1, 1], headGradient = [1];
+        ParameterSet parameters = ParameterSet.FromArrays([body], [bodyGradient], [new() { Name = "body" }]);
+        AdamW optimizer = new(parameters, new AdamWOptions { LearningRate = 1e-4 });
+        Train(optimizer);
+
+        // From here on there is a head, too.
+        TensorOptions[] tensors = [new() { Name = "body" }, new() { Name = "head", Group = 1 }];
+        ParameterSet moreParameters = ParameterSet.FromArrays([body, head], [bodyGradient, headGradient], tensors);
+        AdamW next = new(moreParameters, [new AdamWOptions { LearningRate = 1e-4 }, new AdamWOptions()]);
+        next.TakeOver(optimizer);
+        optimizer.Dispose();
+        parameters.Dispose();
+        (parameters, optimizer) = (moreParameters, next);
+        Train(optimizer);
+
+        Assert.Equal([6, 3], optimizer.Groups.Select(static group => group.StepCount));
+        Assert.InRange(1 - body[0], 6e-4, 6.1e-4);
+        Assert.InRange(3 - head[0], 3e-3, 3.1e-3);
+        optimizer.Dispose();
+        parameters.Dispose();
+
+        static void Train(AdamW optimizer)
+        {
+            for (int step = 0; step < 3; step++)
+            {
+                optimizer.Step();
+            }
+        }
+    }
+
+    [Fact]
+    public void Are_what_the_page_shows()
+    {
+        HashSet<string> own =
+        [
+            .. File.ReadLines(Path.Combine(RepositoryRoot.Path, "tests/managed/NativeOpt.Tests/Groups/DocumentationTests.cs"))
+                .Select(static line => line.Trim()),
+        ];
+        string[] blocks = File.ReadAllText(Path.Combine(RepositoryRoot.Path, "docs/groups.md")).Split("```cs\n");
+        Assert.Equal(3, blocks.Length);
+        foreach (string block in blocks.Skip(1))
+        {
+            string[] lines = block[..block.IndexOf("```", StringComparison.Ordinal)].Split('\n');
+            Assert.All(lines.Select(static line => line.Trim()), line => Assert.Contains(line, own));
+        }
+    }
+}
