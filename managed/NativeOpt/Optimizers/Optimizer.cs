@@ -221,8 +221,11 @@ public abstract unsafe partial class Optimizer : IDisposable
     /// <param name="role">Which state.</param>
     /// <param name="buffers">
     /// The address of each parameter's buffer on the set's device: as many elements as the parameter has, of
-    /// <see cref="OptimizerOptions.StateType"/>. They hold the state, at first zeros; of <see cref="StateRole.MasterParam"/>
-    /// (float32) what the parameters are, which <see cref="ResetMasterWeights"/> writes there. 0 for a tensor that has none.
+    /// <see cref="OptimizerOptions.StateType"/>; of <see cref="DType.Dynamic8"/> as many bytes as
+    /// <see cref="DTypes.ByteCount(DType, long)"/> says, aligned to 4, and float32 for tensors of fewer than
+    /// <see cref="OptimizerOptions.MinDynamic8ElementCount"/> elements. They hold the state, at first zeros (bytes of 0); of
+    /// <see cref="StateRole.MasterParam"/> (float32) what the parameters are, which <see cref="ResetMasterWeights"/> writes
+    /// there. 0 for a tensor that has none.
     /// </param>
     /// <exception cref="ArgumentException">
     /// The rule with its options has no such state, there are fewer or more buffers than parameters, a pointer is null or
@@ -274,6 +277,28 @@ public abstract unsafe partial class Optimizer : IDisposable
         ParameterSet.RequireIndex(tensor);
         EnsureState(stream);
         return _states[role].At(tensor, _handle.Buffers.Pointers((nopt_role)role)[tensor]);
+    }
+
+    /// <summary>
+    /// Copies a state of a tensor to host memory as float32, in stream order, and waits for it; it is allocated if it was not
+    /// yet. Of bfloat16 and of <see cref="DType.Dynamic8"/> they are the numbers that the next step reads, exactly.
+    /// </summary>
+    /// <param name="role">Which state; a remainder is no number.</param>
+    /// <param name="tensor">The tensor's index.</param>
+    /// <param name="destination">As many elements as the tensor has, or none where it has no such state.</param>
+    /// <param name="stream">The stream of the last step; the default one if left out.</param>
+    /// <exception cref="ArgumentException">
+    /// The rule with its options has no such state, the lengths differ, or the stream does not fit the device.
+    /// </exception>
+    /// <exception cref="ArgumentOutOfRangeException">There is no such tensor.</exception>
+    /// <exception cref="NotSupportedException">The state is <see cref="StateRole.ParamRemainder"/>.</exception>
+    /// <exception cref="ObjectDisposedException">The optimizer, its set or the stream is disposed of.</exception>
+    /// <exception cref="NativeOptException">The device reported a fault.</exception>
+    public void CopyStateTo(StateRole role, int tensor, Span<float> destination, DeviceStream stream = default)
+    {
+        TensorRef state = GetState(role, tensor, stream);
+        using HandleLease lease = new(_handle, this);
+        state.CopyTo(destination, role, stream);
     }
 
     /// <summary>

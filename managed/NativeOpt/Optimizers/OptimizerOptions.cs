@@ -6,6 +6,8 @@ namespace NativeOpt;
 /// <remarks>Numbers are computed with in double and rounded to float once, where a step uses them.</remarks>
 public abstract record OptimizerOptions
 {
+    private const long DefaultMinDynamic8ElementCount = 4096;
+
     private protected OptimizerOptions()
     {
     }
@@ -20,10 +22,17 @@ public abstract record OptimizerOptions
     public bool Maximize { get; init; }
 
     /// <summary>
-    /// The element type of the states (moments, momentum buffer): float32, the default, or bfloat16, which takes half of the
-    /// memory.
+    /// The element type of the states (moments, momentum buffer): float32, the default; bfloat16, which takes half of the
+    /// memory; or <see cref="DType.Dynamic8"/>, which takes a quarter of it, but for small tensors
+    /// (<see cref="MinDynamic8ElementCount"/>). docs/precision.md tells what they cost in accuracy.
     /// </summary>
     public DType StateType { get; init; } = DType.Float32;
+
+    /// <summary>
+    /// With a <see cref="StateType"/> of <see cref="DType.Dynamic8"/>, tensors of fewer elements keep states of float32: biases
+    /// and gains are delicate, and take little memory. 0 or more; 4096 by default, as with bitsandbytes. 0: all have 8 bits.
+    /// </summary>
+    public long MinDynamic8ElementCount { get; init; } = DefaultMinDynamic8ElementCount;
 
     /// <summary>
     /// What is kept of parameters of 16 bits beyond their 16 bits; nothing by default. Float32 parameters need none and have
@@ -76,10 +85,28 @@ public abstract record OptimizerOptions
     /// </summary>
     internal void ValidateTypes(BufferLayout parameters, Func<int, string> nameOf, string paramName)
     {
-        if (StateType is not (DType.Float32 or DType.BFloat16))
+        if (StateType is not (DType.Float32 or DType.BFloat16 or DType.Dynamic8))
         {
             throw new ArgumentOutOfRangeException(
-                paramName, StateType, $"StateType is {StateType}; it must be {DType.Float32} or {DType.BFloat16}.");
+                paramName,
+                StateType,
+                $"StateType is {StateType}; it must be {DType.Float32}, {DType.BFloat16} or {DType.Dynamic8}.");
+        }
+
+        if (MinDynamic8ElementCount < 0)
+        {
+            throw new ArgumentOutOfRangeException(
+                paramName,
+                MinDynamic8ElementCount,
+                $"MinDynamic8ElementCount is {MinDynamic8ElementCount}; it must be 0 or more.");
+        }
+
+        if (MinDynamic8ElementCount != DefaultMinDynamic8ElementCount && StateType != DType.Dynamic8)
+        {
+            throw new ArgumentException(
+                $"MinDynamic8ElementCount is {MinDynamic8ElementCount}, but StateType is {StateType}; it is for "
+                + $"{DType.Dynamic8} alone.",
+                paramName);
         }
 
         Check.Defined(MasterWeights, nameof(MasterWeights), paramName);
@@ -120,6 +147,10 @@ public abstract record OptimizerOptions
                 $"RoundingSeed is {RoundingSeed}, but StochasticRounding is not set; nothing is random without it.", paramName);
         }
     }
+
+    /// <summary>The element type of the states of a tensor of so many elements.</summary>
+    internal DType StateTypeFor(long elementCount) =>
+        StateType == DType.Dynamic8 && elementCount < MinDynamic8ElementCount ? DType.Float32 : StateType;
 
     /// <summary>What the native step takes. Fields that the rule does not read stay 0.</summary>
     internal virtual nopt_hyperparams ToNative() => new()

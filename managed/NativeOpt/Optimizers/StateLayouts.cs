@@ -14,7 +14,7 @@ internal sealed class StateLayouts
     /// <param name="options">The optimizer's.</param>
     public StateLayouts(BufferLayout parameters, OptimizerOptions options)
     {
-        RuleStates = parameters.With(options.StateType);
+        RuleStates = parameters.With(options.StateTypeFor);
         MasterRole = options.MasterWeights switch
         {
             MasterWeights.Float32 => StateRole.MasterParam,

@@ -1,8 +1,9 @@
 namespace NativeOpt;
 
 /// <summary>
-/// A state buffer of an optimizer: one element for each of the parameter's, of <see cref="OptimizerOptions.StateType"/> and
-/// zero before the first step unless said otherwise.
+/// A state buffer of an optimizer: one element for each of the parameter's, of <see cref="OptimizerOptions.StateType"/> (or
+/// float32, see <see cref="OptimizerOptions.MinDynamic8ElementCount"/>) and zero before the first step unless said otherwise.
+/// Zeros of any type are bytes of 0.
 /// </summary>
 public enum StateRole
 {

@@ -39,6 +39,9 @@ internal sealed class BufferLayout
     /// <summary>As many elements, all of one type.</summary>
     public BufferLayout With(DType type) => new(_device, _elementCounts, [.. _types.Select(_ => type)]);
 
+    /// <summary>As many elements, of types that depend on the tensor's size.</summary>
+    public BufferLayout With(Func<long, DType> typeOf) => new(_device, _elementCounts, [.. _elementCounts.Select(typeOf)]);
+
     /// <summary>Elements of one type for the tensors that are of certain types here, none for the others.</summary>
     public BufferLayout With(DType type, Func<DType, bool> isFor) =>
         new(_device, [.. _elementCounts.Zip(_types, (count, own) => isFor(own) ? count : 0)], [.. _types.Select(_ => type)]);
@@ -88,7 +91,7 @@ internal sealed class BufferLayout
 
         if (tensor.DType != _types[index])
         {
-            throw tensor.DType.IsNumber() || tensor.DType == DType.UInt16
+            throw Enum.IsDefined(tensor.DType)
                 ? new ArgumentException(
                     $"{paramName}[{index}] is {tensor.DType}; it must be {_types[index]}.", paramName)
                 : NotANumber(tensor.DType, $"{paramName}[{index}]");
@@ -107,5 +110,6 @@ internal sealed class BufferLayout
     }
 
     public static NotSupportedException NotANumber(DType type, string what) =>
-        new($"{what} has element type {type}; it must be {DType.Float32}, {DType.BFloat16} or {DType.Float16}.");
+        new($"{what} has element type {type}; it must be {DType.Float32}, {DType.BFloat16} or {DType.Float16}."
+            + (type == DType.Dynamic8 ? $" {type} is of states alone: {nameof(OptimizerOptions.StateType)}." : ""));
 }

@@ -12,7 +12,7 @@ namespace NativeOpt;
 /// <param name="Device">Where the memory is.</param>
 public readonly record struct TensorRef(nint Pointer, long ElementCount, DType DType, Device Device)
 {
-    // Elements that are converted at a time: little memory, and few waits for the device.
+    // Elements that are converted at a time: little memory, and few waits for the device. Whole blocks of Dynamic8.
     internal const int MaxPieceLength = 1 << 20;
 
     /// <summary>A float32 tensor at an address.</summary>
@@ -85,11 +85,21 @@ public readonly record struct TensorRef(nint Pointer, long ElementCount, DType D
     /// <param name="destination">As many elements as the tensor has.</param>
     /// <param name="stream">The stream of the work that writes the tensor; the default one if left out.</param>
     /// <exception cref="ArgumentException">The lengths differ, or the stream does not fit the device.</exception>
-    /// <exception cref="NotSupportedException">The elements are no numbers.</exception>
+    /// <exception cref="NotSupportedException">
+    /// The elements are no numbers by themselves: remainders, or <see cref="DType.Dynamic8"/>, whose numbers depend on the
+    /// state (<see cref="Optimizer.CopyStateTo"/>).
+    /// </exception>
     /// <exception cref="ObjectDisposedException">The stream is disposed of.</exception>
     /// <exception cref="NativeOptException">The device reported a fault.</exception>
     public unsafe void CopyTo(Span<float> destination, DeviceStream stream = default)
     {
+        if (DType == DType.Dynamic8)
+        {
+            throw new NotSupportedException(
+                $"The tensor has element type {DType}, whose numbers depend on the state; use Optimizer.CopyStateTo, or "
+                + "CopyBytesTo for the bytes.");
+        }
+
         if (!DType.IsNumber())
         {
             throw BufferLayout.NotANumber(DType, "The tensor");
@@ -144,12 +154,60 @@ public readonly record struct TensorRef(nint Pointer, long ElementCount, DType D
         }
     }
 
+    /// <summary>Copies the bytes of a tensor of any type to host memory, in stream order, and waits for it.</summary>
+    /// <param name="destination">As many bytes as the tensor has: <see cref="DTypes.ByteCount(DType, long)"/>.</param>
+    /// <param name="stream">The stream of the work that writes the tensor; the default one if left out.</param>
+    /// <exception cref="ArgumentException">The lengths differ, or the stream does not fit the device.</exception>
+    /// <exception cref="ObjectDisposedException">The stream is disposed of.</exception>
+    /// <exception cref="NativeOptException">The device reported a fault.</exception>
+    public unsafe void CopyBytesTo(Span<byte> destination, DeviceStream stream = default)
+    {
+        if (destination.Length != ByteCount)
+        {
+            throw new ArgumentException(
+                $"{nameof(destination)} has {destination.Length} bytes, but the tensor has {ByteCount}.", nameof(destination));
+        }
+
+        fixed (byte* host = destination)
+        {
+            DeviceMemory.CopyAndWait(Device, host, (void*)Pointer, ByteCount, stream);
+        }
+    }
+
     /// <summary>The bytes of all elements.</summary>
     internal long ByteCount => DType.ByteCount(ElementCount);
 
-    /// <summary>A part of the elements.</summary>
+    /// <summary>A part of the elements; of Dynamic8 it must begin where a block does.</summary>
     internal TensorRef Slice(long start, long count) =>
-        this with { Pointer = Pointer + (nint)(start * DType.ByteCount()), ElementCount = count };
+        this with { Pointer = Pointer + (nint)DType.ByteCount(start), ElementCount = count };
+
+    /// <summary>As <see cref="CopyTo(Span{float}, DeviceStream)"/>, of a state, which also may be of Dynamic8.</summary>
+    internal void CopyTo(Span<float> destination, StateRole role, DeviceStream stream)
+    {
+        if (DType != DType.Dynamic8)
+        {
+            CopyTo(destination, stream);
+            return;
+        }
+
+        RequireLength(destination.Length, nameof(destination));
+        int pieceLength = Math.Min(destination.Length, MaxPieceLength);
+        byte[] piece = ArrayPool<byte>.Shared.Rent((int)DType.ByteCount(pieceLength));
+        try
+        {
+            for (int done = 0; done < destination.Length; done += pieceLength)
+            {
+                Span<float> part = destination.Slice(done, Math.Min(pieceLength, destination.Length - done));
+                Span<byte> blocks = piece.AsSpan(0, (int)DType.ByteCount(part.Length));
+                Slice(done, part.Length).CopyBytesTo(blocks, stream);
+                Dynamic8.ToSingle(role, blocks, part);
+            }
+        }
+        finally
+        {
+            ArrayPool<byte>.Shared.Return(piece);
+        }
+    }
 
     private void RequireLength(int length, string paramName)
     {

@@ -24,6 +24,10 @@ public abstract partial class Optimizer
     /// beta1_product and beta2_product are then a number for each group, with spaces between them.
     /// </para>
     /// <para>
+    /// States of <see cref="DType.Dynamic8"/> are there byte by byte, as U8 of shape [bytes], and the metadata has u8_dtype
+    /// "dynamic8": blocks of a float32, little-endian, and a byte for each of up to 256 elements.
+    /// </para>
+    /// <para>
     /// Master weights belong to the parameters of the same moment: a host that saves the parameters itself loads both.
     /// </para>
     /// </remarks>

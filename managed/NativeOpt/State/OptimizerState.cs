@@ -21,11 +21,19 @@ internal static unsafe class OptimizerState
     private const string DimerStepKey = "dimer_step";
     private const string DimerGradientEvaluationsKey = "dimer_gradient_evaluations";
     private const string DimerCurvatureKey = "dimer_curvature";
+
+    // What tensors of U8 are: the states of Dynamic8, block by block, as the C header defines it.
+    private const string BytesTypeKey = "u8_dtype";
+    private const string Dynamic8Name = "dynamic8";
     private const string ParameterSuffix = "param";
     private const string DirectionSuffix = "direction";
 
+    private const string Dynamic8Remedy =
+        " U8 is a state of Dynamic8: make the optimizer with the StateType and the MinDynamic8ElementCount of the one that was "
+        + "saved.";
+
     private static readonly string[] Keys =
-        [FormatKey, RuleKey, StepKey, Beta1ProductKey, Beta2ProductKey, GroupCountKey, VersionKey];
+        [FormatKey, RuleKey, StepKey, Beta1ProductKey, Beta2ProductKey, GroupCountKey, VersionKey, BytesTypeKey];
 
     private static readonly string[] DimerKeys =
         [DimerScopeKey, DimerSeedKey, DimerStepKey, DimerGradientEvaluationsKey, DimerCurvatureKey];
@@ -49,14 +57,14 @@ internal static unsafe class OptimizerState
         List<Buffer> buffers =
         [
             .. Buffers(optimizer, dimer, includeParameters, order)
-                .OrderByDescending(static buffer => buffer.Tensor.DType.ByteCount()),
+                .OrderByDescending(static buffer => buffer.Tensor.DType.ElementByteCount()),
         ];
         long end = 0;
         foreach (Buffer buffer in buffers)
         {
             long begin = end;
             end += buffer.Bytes;
-            entries.Add(new SafetensorsEntry(buffer.Key, buffer.DType, [buffer.Tensor.ElementCount], begin, end));
+            entries.Add(new SafetensorsEntry(buffer.Key, buffer.DType, [buffer.Count], begin, end));
         }
 
         Dictionary<string, string> metadata = new()
@@ -78,6 +86,11 @@ internal static unsafe class OptimizerState
             {
                 metadata[set.Names[tensor] + GroupSuffix] = set.GetGroup(tensor).ToString(CultureInfo.InvariantCulture);
             }
+        }
+
+        if (buffers.Exists(static buffer => buffer.IsDynamic8))
+        {
+            metadata[BytesTypeKey] = Dynamic8Name;
         }
 
         if (dimer is not null)
@@ -111,6 +124,11 @@ internal static unsafe class OptimizerState
             static entry => entry.Name.EndsWith('.' + ParameterSuffix, StringComparison.Ordinal));
         List<Buffer> buffers = Buffers(optimizer, dimer, hasParameters, order);
         Dictionary<string, SafetensorsEntry> entries = RequireEntries(header, buffers);
+        if (buffers.Exists(static buffer => buffer.IsDynamic8))
+        {
+            RequireValue(header.Metadata, BytesTypeKey, Dynamic8Name);
+        }
+
         long total = StateTransfer.RequireTiling(header.Entries);
 
         // All of the data is read before any of it is used: the file may end early.
@@ -353,12 +371,13 @@ internal static unsafe class OptimizerState
                     $"The file has no \"{buffer.Key}\"; it was saved with other options or by another model.");
             }
 
-            long count = buffer.Tensor.ElementCount;
+            long count = buffer.Count;
             if (entry.DType != buffer.DType || entry.Shape is not [long elements] || elements != count)
             {
                 throw new InvalidDataException(
                     $"\"{buffer.Key}\" is {entry.DType} [{string.Join(", ", entry.Shape)}] in the file; "
-                    + $"the optimizer has {buffer.DType} [{count}].");
+                    + $"the optimizer has {buffer.DType} [{count}]."
+                    + (buffer.IsDynamic8 != (entry.DType == DType.Dynamic8.SafetensorsName()) ? Dynamic8Remedy : ""));
             }
 
             if (entry.End - entry.Begin != buffer.Bytes)
@@ -385,6 +404,11 @@ internal static unsafe class OptimizerState
     private sealed record Buffer(string Key, TensorRef Tensor)
     {
         public long Bytes => Tensor.ByteCount;
+
+        public bool IsDynamic8 => Tensor.DType == NativeOpt.DType.Dynamic8;
+
+        /// <summary>Elements of the file's type: of Dynamic8 bytes, the scales among them.</summary>
+        public long Count => IsDynamic8 ? Bytes : Tensor.ElementCount;
 
         public string DType => Tensor.DType.SafetensorsName();
     }

@@ -50,15 +50,16 @@ internal static unsafe class StateTransfer
         }
     }
 
-    /// <summary>Writes a tensor's elements as float32.</summary>
-    public static void WriteSingles(Stream stream, TensorRef tensor, DeviceStream order, CancellationToken cancellation)
+    /// <summary>Writes a state's elements as float32, which holds those of any type exactly.</summary>
+    public static void WriteSingles(
+        Stream stream, TensorRef tensor, StateRole role, DeviceStream order, CancellationToken cancellation)
     {
         float[] piece = new float[Math.Min(TensorRef.MaxPieceLength, tensor.ElementCount)];
         for (long done = 0; done < tensor.ElementCount; done += piece.Length)
         {
             cancellation.ThrowIfCancellationRequested();
             Span<float> part = piece.AsSpan(0, (int)Math.Min(piece.Length, tensor.ElementCount - done));
-            tensor.Slice(done, part.Length).CopyTo(part, order);
+            tensor.Slice(done, part.Length).CopyTo(part, role, order);
             stream.Write(MemoryMarshal.AsBytes(part));
         }
     }
@@ -138,14 +139,15 @@ internal static unsafe class StateTransfer
     /// <summary>Throws unless elements of one type can be held by another exactly.</summary>
     /// <param name="what">The tensor, for the message.</param>
     /// <param name="type">The type in the file.</param>
-    /// <param name="stateType">The type of the optimizer's states, float32 or bfloat16.</param>
+    /// <param name="stateType">The type of the state, float32, bfloat16 or Dynamic8.</param>
     public static void RequireExact(string what, DType type, DType stateType)
     {
         if (type != stateType && stateType != DType.Float32)
         {
             throw new InvalidDataException(
                 $"{what} is {type} in the file; the optimizer's StateType is {stateType}, to which it would have to be rounded. "
-                + $"Make the optimizer with StateType {DType.Float32}, or convert the file.");
+                + $"Make the optimizer with StateType {DType.Float32}"
+                + (stateType == DType.Dynamic8 ? "." : ", or convert the file."));
         }
     }
 

@@ -58,8 +58,9 @@ public static unsafe class TorchSharpState
     /// weight decay.
     /// </para>
     /// <para>
-    /// TorchSharp keeps states in the parameters' own type, and so they are written: a float32 parameter's as float32, a
-    /// bfloat16 one's as bfloat16, which needs a <see cref="OptimizerOptions.StateType"/> of bfloat16, as nothing is rounded.
+    /// TorchSharp keeps states in the parameters' own type, and so they are written: a float32 parameter's as float32 (those
+    /// of <see cref="DType.Dynamic8"/> as the numbers that they stand for, exactly), a bfloat16 one's as bfloat16, which needs a
+    /// <see cref="OptimizerOptions.StateType"/> of bfloat16, as nothing is rounded.
     /// </para>
     /// </remarks>
     /// <exception cref="ArgumentNullException">An argument is null.</exception>
@@ -159,7 +160,7 @@ public static unsafe class TorchSharpState
                 }
                 else
                 {
-                    StateTransfer.WriteSingles(destination, state, stream, cancellationToken);
+                    StateTransfer.WriteSingles(destination, state, role, stream, cancellationToken);
                 }
             }
         }
@@ -185,10 +186,11 @@ public static unsafe class TorchSharpState
     /// </para>
     /// <para>
     /// States may be float32, bfloat16 or float16, of any shape with as many elements as the parameter has. Float32 or float16
-    /// into states of bfloat16 is refused, since it would have to be rounded. Refused, too, are files of another class, with
-    /// other numbers of parameters, with or without amsgrad unlike the optimizer, and those whose steps or betas differ within
-    /// one group here (<see cref="TensorOptions.Group"/>), which has one count and one pair of products. Of SGD, dampening and
-    /// maximize are refused.
+    /// into states of bfloat16 is refused, since it would have to be rounded, and so is any into those of
+    /// <see cref="DType.Dynamic8"/>. Refused, too, are files of another class, with other numbers of parameters, with or
+    /// without amsgrad unlike the optimizer, and those whose steps or betas differ within one group here
+    /// (<see cref="TensorOptions.Group"/>), which has one count and one pair of products. Of SGD, dampening and maximize are
+    /// refused.
     /// </para>
     /// <para>
     /// The file does not say which parameters are in which of its groups. An optimizer of several groups therefore takes only
@@ -509,7 +511,7 @@ public static unsafe class TorchSharpState
         }
 
         StateTransfer.RequireExact(what, type, destination.DType);
-        DeviceBuffer<byte> data = new(Device.Cpu, destination.ElementCount * type.ByteCount());
+        DeviceBuffer<byte> data = new(Device.Cpu, type.ByteCount(destination.ElementCount));
         try
         {
             return StateTransfer.TryRead(reader.BaseStream, data, cancellation)

@@ -42,7 +42,8 @@ public static unsafe class TorchState
     /// <param name="cancellationToken">Ends it early, with the file as it was.</param>
     /// <remarks>
     /// States are of <see cref="OptimizerOptions.StateType"/> and of shape [elements]: a parameter's shape is not known here.
-    /// Steps are float32, as torch's are; a parameter's is that of its group.
+    /// Those of <see cref="DType.Dynamic8"/> are written as the float32 numbers that they stand for, exactly. Steps are
+    /// float32, as torch's are; a parameter's is that of its group.
     /// </remarks>
     /// <exception cref="ArgumentNullException"><paramref name="optimizer"/> or <paramref name="path"/> is null.</exception>
     /// <exception cref="InvalidOperationException">
@@ -93,7 +94,7 @@ public static unsafe class TorchState
         // torch cannot view them there.
         ParameterSet set = optimizer.ParameterSet;
         List<SafetensorsEntry> entries = [];
-        List<TensorRef> states = [];
+        List<(StateRole Role, TensorRef Tensor)> states = [];
         long end = 0;
         for (int tensor = 0; hasStep && tensor < set.Count; tensor++)
         {
@@ -105,8 +106,11 @@ public static unsafe class TorchState
             foreach (StateRole role in roles)
             {
                 TensorRef state = optimizer.GetState(role, tensor, stream);
-                states.Add(state);
-                Append($"{set.Names[tensor]}.{StateTransfer.NameOf(role)}", state.DType, [state.ElementCount], state.ByteCount);
+                states.Add((role, state));
+                DType written = WrittenType(state);
+                Append(
+                    $"{set.Names[tensor]}.{StateTransfer.NameOf(role)}", written, [state.ElementCount],
+                    written.ByteCount(state.ElementCount));
             }
         }
 
@@ -119,9 +123,16 @@ public static unsafe class TorchState
             destination.Write(stepValue);
         }
 
-        foreach (TensorRef state in states)
+        foreach ((StateRole role, TensorRef state) in states)
         {
-            StateTransfer.Write(destination, state, stream, cancellationToken);
+            if (WrittenType(state) == state.DType)
+            {
+                StateTransfer.Write(destination, state, stream, cancellationToken);
+            }
+            else
+            {
+                StateTransfer.WriteSingles(destination, state, role, stream, cancellationToken);
+            }
         }
 
         StateTransfer.RequireNoStepSince(optimizer, steps[0]);
@@ -144,8 +155,9 @@ public static unsafe class TorchState
     /// <remarks>
     /// <para>
     /// States may be F32, BF16 or F16, of any shape with as many elements as the parameter has, in the order that these have
-    /// in memory. F32 or F16 into states of bfloat16 is refused, since it would have to be rounded. Steps may be F32, F64 or
-    /// I64. SGD has none, and <see cref="Optimizer.StepCount"/> stays what it is.
+    /// in memory. F32 or F16 into states of bfloat16 is refused, since it would have to be rounded, and so is everything into
+    /// those of <see cref="DType.Dynamic8"/>. Steps may be F32, F64 or I64. SGD has none, and
+    /// <see cref="Optimizer.StepCount"/> stays what it is.
     /// </para>
     /// <para>
     /// Refused, too, are files that lack a state of a parameter (torch has none of one that never had a gradient), that have
@@ -243,6 +255,9 @@ public static unsafe class TorchState
         }
     }
 
+    // torch has nothing like Dynamic8; float32 holds each of its numbers.
+    private static DType WrittenType(TensorRef state) => state.DType == DType.Dynamic8 ? DType.Float32 : state.DType;
+
     private static bool HasStep(StateRole[] roles) => roles.Contains(StateRole.ExpAvg);
 
     /// <summary>What the file calls the set's tensors: their names, or their indices if it has none of these.</summary>
@@ -316,7 +331,7 @@ public static unsafe class TorchState
         }
 
         StateTransfer.RequireExact($"\"{entry.Name}\"", type, destination.DType);
-        RequireBytes(entry, destination.ElementCount * type.ByteCount());
+        RequireBytes(entry, type.ByteCount(destination.ElementCount));
         return new Source(entry, type, destination);
     }
 

@@ -78,6 +78,7 @@ public partial class HeaderTests
         Assert.Equal((int)nopt_dtype.NOPT_DTYPE_FLOAT32, (int)DType.Float32);
         Assert.Equal((int)nopt_dtype.NOPT_DTYPE_BFLOAT16, (int)DType.BFloat16);
         Assert.Equal((int)nopt_dtype.NOPT_DTYPE_FLOAT16, (int)DType.Float16);
+        Assert.Equal((int)nopt_dtype.NOPT_DTYPE_DYNAMIC8, (int)DType.Dynamic8);
 
         // The type of remainders alone is not a native one, nor will a native one be taken for it.
         Assert.Equal(Enum.GetValues<nopt_dtype>().Length + 1, Enum.GetValues<DType>().Length);

@@ -187,7 +187,7 @@ public class MasterWeightsTests
 
     public static TheoryData<string, MixedTensorKind, OptimizerOptions> OptionsThatDoNotFit => new()
     {
-        { "StateType is Float16; it must be Float32 or BFloat16", MixedTensorKind.All, new AdamOptions { StateType = DType.Float16 } },
+        { "StateType is Float16; it must be Float32, BFloat16 or Dynamic8", MixedTensorKind.All, new AdamOptions { StateType = DType.Float16 } },
         { "StateType is UInt16", MixedTensorKind.All, new SgdOptions { StateType = DType.UInt16 } },
         { "MasterWeights is 7; it must be None or Float32 or Remainder", MixedTensorKind.All, new AdamOptions { MasterWeights = (MasterWeights)7 } },
         {
@@ -201,6 +201,14 @@ public class MasterWeightsTests
         {
             "StochasticRounding is for BFloat16 parameters without master weights, but MasterWeights is Float32", MixedTensorKind.All,
             new DualAdamOptions { StochasticRounding = true, MasterWeights = MasterWeights.Float32 }
+        },
+        {
+            "MinDynamic8ElementCount is -1; it must be 0 or more", MixedTensorKind.All,
+            new AdamOptions { StateType = DType.Dynamic8, MinDynamic8ElementCount = -1 }
+        },
+        {
+            "MinDynamic8ElementCount is 0, but StateType is BFloat16", MixedTensorKind.All,
+            new SgdOptions { StateType = DType.BFloat16, MinDynamic8ElementCount = 0 }
         },
         { "RoundingSeed is 4, but StochasticRounding is not set", MixedTensorKind.All, new AdamOptions { RoundingSeed = 4 } },
     };

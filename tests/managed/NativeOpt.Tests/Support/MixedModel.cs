@@ -31,7 +31,7 @@ internal sealed unsafe class MixedModel : IDisposable
     /// <summary>Memory that lives as long as the model.</summary>
     public TensorRef Allocate(int size, DType type)
     {
-        DeviceBuffer<byte> buffer = new(Device.Cpu, size * (type == DType.Float32 ? 4 : 2));
+        DeviceBuffer<byte> buffer = new(Device.Cpu, type.ByteCount(size));
         _memory.Add(buffer);
         return TensorRef.FromPointer(buffer.Pointer, size, type);
     }

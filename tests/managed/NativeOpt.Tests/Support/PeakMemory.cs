@@ -15,6 +15,7 @@ internal static class PeakMemory
         ["remainders"] = new(
             DType.BFloat16, new AdamWOptions { MasterWeights = MasterWeights.Remainder, StateType = DType.BFloat16, Amsgrad = true }),
         ["masters"] = new(DType.BFloat16, new SgdOptions { MasterWeights = MasterWeights.Float32, Momentum = 0.9 }),
+        ["dynamic8"] = new(DType.Float32, new AdamOptions { StateType = DType.Dynamic8, Amsgrad = true }),
         ["dimer"] = new(DType.Float32, new AdamOptions(), DimerOptions.Recommended),
     };
 

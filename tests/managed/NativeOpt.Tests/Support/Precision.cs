@@ -8,21 +8,19 @@ internal sealed record Precision(
     MasterWeights MasterWeights = MasterWeights.None,
     bool Stochastic = false)
 {
+    /// <summary>Smaller tensors have no states of 8 bits.</summary>
+    public const int MinDynamic8ElementCount = 17;
+
     private const ulong Seed = 0x0123456789ABCDEF;
 
     private static readonly DType[] Numbers = [DType.Float32, DType.BFloat16, DType.Float16];
 
-    /// <summary>Every mix that is possible, by name.</summary>
-    public static IReadOnlyDictionary<string, Precision> All { get; } = (
-        from parameter in Numbers
-        from gradient in Numbers
-        from state in new[] { DType.Float32, DType.BFloat16 }
-        from master in Enum.GetValues<MasterWeights>()
-        from stochastic in new[] { false, true }
-        where master == MasterWeights.None || parameter != DType.Float32
-        where master != MasterWeights.Remainder || parameter == DType.BFloat16
-        where !stochastic || (parameter == DType.BFloat16 && master == MasterWeights.None)
-        select new Precision(parameter, gradient, state, master, stochastic)).ToDictionary(static mix => mix.ToString());
+    /// <summary>Every mix that is possible, by name, with states that are rounded one by one.</summary>
+    public static IReadOnlyDictionary<string, Precision> All { get; } = Mixes(DType.Float32, DType.BFloat16);
+
+    /// <summary>These, and those with states of 8 bits.</summary>
+    public static IReadOnlyDictionary<string, Precision> WithDynamic8 { get; } =
+        Mixes(DType.Float32, DType.BFloat16, DType.Dynamic8);
 
     public MixedTensor[] Tensors(params int[] sizes) =>
         [.. sizes.Select(size => new MixedTensor(size, Parameter, Gradient))];
@@ -73,5 +71,17 @@ internal sealed record Precision(
         MasterWeights = MasterWeights,
         StochasticRounding = Stochastic,
         RoundingSeed = Stochastic ? Seed : 0,
+        MinDynamic8ElementCount = State == DType.Dynamic8 ? MinDynamic8ElementCount : options.MinDynamic8ElementCount,
     };
+
+    private static Dictionary<string, Precision> Mixes(params DType[] states) => (
+        from parameter in Numbers
+        from gradient in Numbers
+        from state in states
+        from master in Enum.GetValues<MasterWeights>()
+        from stochastic in new[] { false, true }
+        where master == MasterWeights.None || parameter != DType.Float32
+        where master != MasterWeights.Remainder || parameter == DType.BFloat16
+        where !stochastic || (parameter == DType.BFloat16 && master == MasterWeights.None)
+        select new Precision(parameter, gradient, state, master, stochastic)).ToDictionary(static mix => mix.ToString());
 }

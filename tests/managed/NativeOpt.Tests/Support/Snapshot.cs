@@ -29,12 +29,20 @@ internal static unsafe class Snapshot
     }
 
     public static string Bits(TensorRef tensor) =>
-        Convert.ToHexString(new ReadOnlySpan<byte>((void*)tensor.Pointer, (int)tensor.ElementCount * (tensor.DType == DType.Float32 ? 4 : 2)));
+        Convert.ToHexString(new ReadOnlySpan<byte>((void*)tensor.Pointer, (int)tensor.DType.ByteCount(tensor.ElementCount)));
 
     public static float[] Values(TensorRef tensor)
     {
         float[] values = new float[tensor.ElementCount];
         tensor.CopyTo(values);
+        return values;
+    }
+
+    /// <summary>Of a state, whatever its type.</summary>
+    public static float[] Values(Optimizer optimizer, StateRole role, int tensor)
+    {
+        float[] values = new float[optimizer.GetState(role, tensor).ElementCount];
+        optimizer.CopyStateTo(role, tensor, values);
         return values;
     }
 
