@@ -7,6 +7,8 @@ namespace NativeOpt.Cli.Commands;
 /// <summary>Options that several commands have, and how their values are read.</summary>
 internal static class CommonOptions
 {
+    private const string MinDynamic8ElementsName = "--min-dynamic8-elements";
+
     public static Option<bool> Json(string what) => new("--json") { Description = $"Print {what} as JSON, and nothing else." };
 
     public static Option<Device> Device() => new("--device")
@@ -66,6 +68,36 @@ internal static class CommonOptions
     /// <summary>The element type of something, one of those that a command offers.</summary>
     public static Option<DType?> DType(string name, string description, params DType[] types) =>
         Choice<DType?>(name, description, [.. types.Select(static type => (Name(type), type))]);
+
+    /// <summary>The element type of an optimizer's states.</summary>
+    public static Option<DType?> StateType(string prefix = "") => DType(
+        "--state-dtype",
+        $"{prefix}{(prefix == "" ? 'T' : 't')}he element type of the states (moments, momentum). dynamic8: 8 bits in blocks that "
+        + "share a scale. Default: float32.",
+        NativeOpt.DType.Float32,
+        NativeOpt.DType.BFloat16,
+        NativeOpt.DType.Dynamic8);
+
+    /// <summary>Which tensors are too small for states of 8 bits.</summary>
+    public static Option<int?> MinDynamic8ElementCount(string prefix = "") => Integer(
+        MinDynamic8ElementsName,
+        $"{prefix}{(prefix == "" ? 'W' : 'w')}ith --state-dtype dynamic8, tensors of fewer elements keep float32 states; 0: none "
+        + $"do. Default: {new AdamOptions().MinDynamic8ElementCount}.",
+        0);
+
+    /// <summary>Reads the two, the second of which needs the first.</summary>
+    /// <exception cref="UsageException">The second is there without it.</exception>
+    public static (DType Type, long? MinDynamic8ElementCount) States(
+        ParseResult parsed, Option<DType?> stateType, Option<int?> minDynamic8ElementCount)
+    {
+        DType type = parsed.GetValue(stateType) ?? NativeOpt.DType.Float32;
+        int? minimum = parsed.GetValue(minDynamic8ElementCount);
+        return minimum is null || type == NativeOpt.DType.Dynamic8
+            ? (type, minimum)
+            : throw new UsageException(
+                $"{MinDynamic8ElementsName}: only states of dynamic8 have such a bound; use --state-dtype dynamic8, or leave the "
+                + "option out.");
+    }
 
     /// <summary>What an optimizer keeps of parameters of 16 bits.</summary>
     public static Option<MasterWeights?> Master(string description) => Choice<MasterWeights?>(

@@ -47,8 +47,9 @@ internal sealed class InfoCommand : Command, IHaveExamples
     private readonly Option<MasterWeights?> _master = CommonOptions.Master(
         "Of --memory: what is kept of parameters of 16 bits beyond these. Default: none.");
 
-    private readonly Option<DType?> _stateType = CommonOptions.DType(
-        "--state-dtype", "Of --memory: the element type of the states. Default: float32.", DType.Float32, DType.BFloat16);
+    private readonly Option<DType?> _stateType = CommonOptions.StateType("Of --memory: ");
+
+    private readonly Option<int?> _minDynamic8ElementCount = CommonOptions.MinDynamic8ElementCount("Of --memory: ");
 
     private readonly Option<bool> _json = CommonOptions.Json("everything");
 
@@ -57,7 +58,7 @@ internal sealed class InfoCommand : Command, IHaveExamples
             "info",
             "Show versions, the native library, its instruction sets and devices; or the memory that optimizers take.")
     {
-        Option[] configuration = [_rule, _amsgrad, _momentum, _dimer, _dtype, _master, _stateType];
+        Option[] configuration = [_rule, _amsgrad, _momentum, _dimer, _dtype, _master, _stateType, _minDynamic8ElementCount];
         Option[] options = [_memory, .. configuration, _json];
         foreach (Option option in options)
         {
@@ -101,12 +102,15 @@ internal sealed class InfoCommand : Command, IHaveExamples
           nativeopt info --json
           nativeopt info --memory gpt2
           nativeopt info --memory resnet50 --rule adamw --dtype bfloat16 --master remainder --state-dtype bfloat16
+          nativeopt info --memory gpt2 --state-dtype dynamic8
           nativeopt info --memory 100x4096,1x1000000 --rule sgd --momentum --dimer recommended
 
         """;
 
     private MemoryConfiguration Configuration(ParseResult parsed)
     {
+        (DType stateType, long? minDynamic8ElementCount) =
+            CommonOptions.States(parsed, _stateType, _minDynamic8ElementCount);
         var configuration = new MemoryConfiguration(parsed.GetValue(_rule) ?? MemoryConfiguration.Rules[0])
         {
             Amsgrad = parsed.GetValue(_amsgrad),
@@ -114,7 +118,8 @@ internal sealed class InfoCommand : Command, IHaveExamples
             Dimer = parsed.GetValue(_dimer),
             DType = parsed.GetValue(_dtype) ?? DType.Float32,
             MasterWeights = parsed.GetValue(_master) ?? MasterWeights.None,
-            StateType = parsed.GetValue(_stateType) ?? DType.Float32,
+            StateType = stateType,
+            MinDynamic8ElementCount = minDynamic8ElementCount,
         };
         string? problem = configuration switch
         {

@@ -89,6 +89,10 @@ internal sealed class TrainCommand : Command, IHaveExamples
         Description = "With --master none: round parameters up or down at random, right on average, and not to nearest.",
     };
 
+    private readonly Option<DType?> _stateType = CommonOptions.StateType();
+
+    private readonly Option<int?> _minDynamic8ElementCount = CommonOptions.MinDynamic8ElementCount();
+
     private readonly Option<string> _model = new("--model")
     {
         Description = "small (0.4 million parameters) or tiny (for a quick look).",
@@ -120,7 +124,7 @@ internal sealed class TrainCommand : Command, IHaveExamples
         Option[] options =
         [
             _text, _optimizer, _compare, _steps, _seed, _learningRate, _switchingRate, _dimer, _dimerInterval, _dtype, _master,
-            _stochasticRounding, _model, _device, _threads, _out, _json,
+            _stochasticRounding, _stateType, _minDynamic8ElementCount, _model, _device, _threads, _out, _json,
         ];
         foreach (Option option in options)
         {
@@ -138,6 +142,7 @@ internal sealed class TrainCommand : Command, IHaveExamples
           nativeopt train --text book.txt --optimizer dualadam --switching-rate 0.002 --out book
           nativeopt train --compare adam,deo-adam --steps 300 --dimer-interval 20
           nativeopt train --compare adam,sgd --dtype bfloat16 --master none --stochastic-rounding
+          nativeopt train --compare adam,invadam --state-dtype dynamic8 --min-dynamic8-elements 0
           nativeopt train --model tiny --steps 100 --json
 
         """;
@@ -222,6 +227,12 @@ internal sealed class TrainCommand : Command, IHaveExamples
     }
 
     private TrainingPrecision Precision(ParseResult parsed, ulong seed)
+    {
+        (DType stateType, long? minimum) = CommonOptions.States(parsed, _stateType, _minDynamic8ElementCount);
+        return ParameterPrecision(parsed, seed) with { StateType = stateType, MinDynamic8ElementCount = minimum };
+    }
+
+    private TrainingPrecision ParameterPrecision(ParseResult parsed, ulong seed)
     {
         MasterWeights? master = parsed.GetValue(_master);
         bool isStochastic = parsed.GetValue(_stochasticRounding);
@@ -327,6 +338,8 @@ internal sealed class TrainCommand : Command, IHaveExamples
         CommonOptions.Name(plan.Precision.DType),
         CommonOptions.Name(plan.Precision.MasterWeights),
         plan.Precision.RoundingSeed is not null,
+        CommonOptions.Name(plan.Precision.StateType),
+        plan.Precision.MinDynamic8ElementCount,
         plan.Device.ToString(),
         NativeRuntime.CpuThreads,
         plan.Seed,
@@ -345,6 +358,7 @@ internal sealed class TrainCommand : Command, IHaveExamples
             run.Points[0].ValidationLoss,
             run.TrainLoss,
             run.ValidationLoss,
+            run.OptimizerBytes,
             run.OptimizerMilliseconds,
             run.OptimizerShare,
             run.TokensPerSecond,
@@ -359,6 +373,8 @@ internal sealed class TrainCommand : Command, IHaveExamples
         string Dtype,
         string Master,
         bool StochasticRounding,
+        string StateDtype,
+        long? MinDynamic8Elements,
         string Device,
         int Threads,
         ulong Seed,
@@ -384,6 +400,7 @@ internal sealed class TrainCommand : Command, IHaveExamples
         double? FirstValidationLoss,
         double? TrainLoss,
         double? ValidationLoss,
+        long OptimizerBytes,
         double OptimizerMsPerStep,
         double OptimizerShare,
         double TokensPerSecond,

@@ -27,7 +27,8 @@ internal sealed class TrainingView(Terminal terminal)
         bool isFloat32 = plan.Precision.DType == DType.Float32;
         Row(
             "parameters",
-            isFloat32 ? "float32" : $"{plan.Precision}; gradients in bfloat16; the model computes in float32 with what they are");
+            isFloat32 ? "float32" : $"{plan.Precision.Parameters}; gradients in bfloat16; the model computes in float32 with what they are");
+        Row("states", plan.Precision.States);
         Row(
             "optimizer on",
             plan.Device.Backend != Backend.Cpu

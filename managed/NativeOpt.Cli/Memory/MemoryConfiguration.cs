@@ -17,10 +17,13 @@ internal sealed record MemoryConfiguration(string Rule)
         new(Sgd),
         new(Sgd) { Momentum = true },
         new("adam"),
+        new("adam") { StateType = DType.BFloat16 },
+        new("adam") { StateType = DType.Dynamic8 },
         new("adam") { Amsgrad = true },
         new("adam") { DType = DType.BFloat16, MasterWeights = MasterWeights.Float32 },
         new("adam") { DType = DType.BFloat16, MasterWeights = MasterWeights.Remainder },
         new("adam") { DType = DType.BFloat16, MasterWeights = MasterWeights.Remainder, StateType = DType.BFloat16 },
+        new("adam") { DType = DType.BFloat16, MasterWeights = MasterWeights.Remainder, StateType = DType.Dynamic8 },
         new("adam") { DType = DType.BFloat16 },
         new("adam") { DType = DType.BFloat16, StateType = DType.BFloat16 },
         new("adam") { Dimer = new DimerOptions() },
@@ -34,6 +37,9 @@ internal sealed record MemoryConfiguration(string Rule)
     public MasterWeights MasterWeights { get; init; }
 
     public DType StateType { get; init; } = DType.Float32;
+
+    /// <summary>Of states of 8 bits; null: as usual.</summary>
+    public long? MinDynamic8ElementCount { get; init; }
 
     public bool Amsgrad { get; init; }
 
@@ -70,6 +76,11 @@ internal sealed record MemoryConfiguration(string Rule)
             "dualadam" => new DualAdamOptions { Amsgrad = Amsgrad },
             _ => new SgdOptions { Momentum = Momentum ? 0.9 : 0 },
         };
-        return ofRule with { MasterWeights = MasterWeights, StateType = StateType };
+        return ofRule with
+        {
+            MasterWeights = MasterWeights,
+            StateType = StateType,
+            MinDynamic8ElementCount = MinDynamic8ElementCount ?? ofRule.MinDynamic8ElementCount,
+        };
     }
 }

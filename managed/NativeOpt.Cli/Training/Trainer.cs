@@ -132,6 +132,7 @@ internal sealed class Trainer
             end.Value,
             stepTime.Elapsed,
             optimizerTime.Elapsed,
+            optimizer.AllocatedBytes + (dimer?.AllocatedBytes ?? 0),
             _inputs.Length,
             end == TrainingEnd.Diverged ? "" : Sample(model));
 

@@ -36,6 +36,7 @@ internal readonly record struct TrainingPoint(
 /// <param name="End">How it ended.</param>
 /// <param name="StepTime">All steps together, without validation.</param>
 /// <param name="OptimizerTime">What of that the optimizer took; on a GPU or in bfloat16 with the copies to and fro.</param>
+/// <param name="OptimizerBytes">The memory of its states, and of the dimer.</param>
 /// <param name="TokensPerStep">Tokens in a batch.</param>
 /// <param name="Sample">Text by the trained model.</param>
 internal sealed record TrainingRun(
@@ -46,6 +47,7 @@ internal sealed record TrainingRun(
     TrainingEnd End,
     TimeSpan StepTime,
     TimeSpan OptimizerTime,
+    long OptimizerBytes,
     int TokensPerStep,
     string Sample)
 {
