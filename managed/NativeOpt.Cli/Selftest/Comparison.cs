@@ -1,4 +1,5 @@
 using System.Globalization;
+using System.Runtime.InteropServices;
 
 namespace NativeOpt.Cli.Selftest;
 
@@ -43,6 +44,9 @@ internal sealed class Comparison
     /// <summary>The differences that are kept, and as many canaries.</summary>
     public const int Kept = 4;
 
+    // Of elements that share a scale.
+    private const int BlockLength = 256;
+
     private readonly List<Difference> _differences = [];
     private readonly List<Difference> _damage = [];
 
@@ -62,7 +66,7 @@ internal sealed class Comparison
     public (string On, int Step, string After) Place { get; set; }
 
     /// <summary>Compares a block with another one, canaries included.</summary>
-    public void Block(string name, GuardedLayout layout, ReadOnlySpan<uint> expected, ReadOnlySpan<uint> actual)
+    public void Block(string name, GuardedLayout layout, ReadOnlySpan<byte> expected, ReadOnlySpan<byte> actual)
     {
         Compared += layout.ElementCount;
         if (expected.SequenceEqual(actual))
@@ -73,28 +77,47 @@ internal sealed class Comparison
         Canaries(name, layout, actual);
         for (int tensor = 0; tensor < layout.TensorCount; tensor++)
         {
-            ReadOnlySpan<uint> e = layout.Tensor(expected, tensor);
-            ReadOnlySpan<uint> a = layout.Tensor(actual, tensor);
-            for (int i = e.CommonPrefixLength(a); i < e.Length; i++)
-            {
-                if (e[i] != a[i] && !(IsNaN(e[i]) && IsNaN(a[i])))
-                {
-                    Different++;
-                    Keep(name, tensor, i, false, e[i], a[i]);
-                }
-            }
+            Tensor(name, layout, tensor, expected, actual);
+        }
+    }
+
+    /// <summary>Compares a tensor of a block.</summary>
+    public void Tensor(string name, GuardedLayout layout, int tensor, ReadOnlySpan<byte> expected, ReadOnlySpan<byte> actual)
+    {
+        ReadOnlySpan<byte> e = layout.Tensor(expected, tensor);
+        ReadOnlySpan<byte> a = layout.Tensor(actual, tensor);
+        switch (layout.TypeOf(tensor))
+        {
+            case DType.Float32:
+                Words(name, tensor, MemoryMarshal.Cast<byte, uint>(e), MemoryMarshal.Cast<byte, uint>(a));
+                break;
+            case DType.Dynamic8:
+                Blocks(name, tensor, e, a);
+                break;
+            case DType type:
+                Halves(name, tensor, type, MemoryMarshal.Cast<byte, ushort>(e), MemoryMarshal.Cast<byte, ushort>(a));
+                break;
         }
     }
 
     /// <summary>Looks for canaries that were overwritten.</summary>
-    public void Canaries(string name, GuardedLayout layout, ReadOnlySpan<uint> actual)
+    public void Canaries(string name, GuardedLayout layout, ReadOnlySpan<byte> actual)
     {
-        foreach (int word in layout.FindDamage(actual))
+        foreach (Damage damage in layout.FindDamage(actual))
         {
             DamagedCanaries++;
-            (int? tensor, int index) = layout.Near(word);
-            Keep(name, tensor, index, true, GuardedLayout.Canary, actual[word]);
+            (double e, string expectedBits) = Read(GuardedLayout.CanaryAt(damage.Begin, damage.Size));
+            (double a, string actualBits) = Read(actual.Slice(damage.Begin, damage.Size));
+            Keep(name, damage.Tensor, damage.Index, true, e, expectedBits, a, actualBits);
         }
+
+        // A float, or the bits of a shorter element as a whole number.
+        static (double Value, string Bits) Read(ReadOnlySpan<byte> bytes) => bytes.Length switch
+        {
+            sizeof(float) => (Shown(MemoryMarshal.Read<float>(bytes)), $"0x{MemoryMarshal.Read<uint>(bytes):x8}"),
+            sizeof(ushort) => (MemoryMarshal.Read<ushort>(bytes), $"0x{MemoryMarshal.Read<ushort>(bytes):x4}"),
+            _ => (bytes[0], $"0x{bytes[0]:x2}"),
+        };
     }
 
     /// <summary>Compares a scalar of a scope, or of all.</summary>
@@ -109,19 +132,74 @@ internal sealed class Comparison
         }
     }
 
-    private static bool IsNaN(uint bits) => float.IsNaN(BitConverter.UInt32BitsToSingle(bits));
-
-    private void Keep(string name, int? tensor, int index, bool isCanary, uint expected, uint actual)
+    private void Words(string name, int tensor, ReadOnlySpan<uint> expected, ReadOnlySpan<uint> actual)
     {
-        if ((isCanary ? _damage : _differences).Count < Kept)
+        for (int i = expected.CommonPrefixLength(actual); i < expected.Length; i++)
         {
-            Keep(name, tensor, index, isCanary, Value(expected), $"0x{expected:x8}", Value(actual), $"0x{actual:x8}");
+            Word(name, tensor, i, expected[i], actual[i]);
+        }
+    }
+
+    private void Word(string name, int tensor, int index, uint expected, uint actual)
+    {
+        (float e, float a) = (BitConverter.UInt32BitsToSingle(expected), BitConverter.UInt32BitsToSingle(actual));
+        if (expected != actual && !(float.IsNaN(e) && float.IsNaN(a)))
+        {
+            Different++;
+            Keep(name, tensor, index, false, Shown(e), $"0x{expected:x8}", Shown(a), $"0x{actual:x8}");
+        }
+    }
+
+    private void Halves(string name, int tensor, DType type, ReadOnlySpan<ushort> expected, ReadOnlySpan<ushort> actual)
+    {
+        for (int i = expected.CommonPrefixLength(actual); i < expected.Length; i++)
+        {
+            (float e, float a) = (Value(expected[i]), Value(actual[i]));
+            if (expected[i] != actual[i] && !(float.IsNaN(e) && float.IsNaN(a)))
+            {
+                Different++;
+                Keep(name, tensor, i, false, Shown(e), $"0x{expected[i]:x4}", Shown(a), $"0x{actual[i]:x4}");
+            }
         }
 
-        // The shortest decimal number of a float, not the long one of the same double.
-        static double Value(uint bits) => double.Parse(
-            BitConverter.UInt32BitsToSingle(bits).ToString("R", CultureInfo.InvariantCulture), CultureInfo.InvariantCulture);
+        float Value(ushort bits) => type switch
+        {
+            DType.BFloat16 => BitConverter.UInt32BitsToSingle((uint)bits << 16),
+            DType.Float16 => (float)BitConverter.UInt16BitsToHalf(bits),
+            _ => bits,
+        };
     }
+
+    // Scales are named by the first element of their block, elements by the byte that stands for them.
+    private void Blocks(string name, int tensor, ReadOnlySpan<byte> expected, ReadOnlySpan<byte> actual)
+    {
+        const int BlockBytes = sizeof(float) + BlockLength;
+        for (int block = 0; block * BlockBytes < expected.Length; block++)
+        {
+            ReadOnlySpan<byte> e = expected[(block * BlockBytes)..Math.Min((block + 1) * BlockBytes, expected.Length)];
+            ReadOnlySpan<byte> a = actual.Slice(block * BlockBytes, e.Length);
+            int same = e.CommonPrefixLength(a);
+            if (same < sizeof(float))
+            {
+                Word($"{name} (scale)", tensor, block * BlockLength, MemoryMarshal.Read<uint>(e), MemoryMarshal.Read<uint>(a));
+            }
+
+            for (int i = Math.Max(same, sizeof(float)); i < e.Length; i++)
+            {
+                if (e[i] != a[i])
+                {
+                    Different++;
+                    Keep(
+                        $"{name} (code)", tensor, (block * BlockLength) + i - sizeof(float), false, e[i], $"0x{e[i]:x2}", a[i],
+                        $"0x{a[i]:x2}");
+                }
+            }
+        }
+    }
+
+    // The shortest decimal number of a float, not the long one of the same double.
+    private static double Shown(float value) =>
+        double.Parse(value.ToString("R", CultureInfo.InvariantCulture), CultureInfo.InvariantCulture);
 
     private void Keep(
         string name, int? tensor, int? index, bool isCanary, double expected, string expectedBits, double actual,

@@ -3,22 +3,22 @@ namespace NativeOpt.Cli.Selftest;
 /// <summary>One role of all tensors in one piece of device memory, laid out with canaries.</summary>
 internal sealed class GuardedBlock : IDisposable
 {
-    private readonly DeviceBuffer<uint> _memory;
+    private readonly DeviceBuffer<byte> _memory;
     private readonly DeviceStream _stream;
-    private readonly uint[] _copy = [];
+    private readonly byte[] _copy = [];
 
     /// <param name="name">What differences call it.</param>
     /// <param name="device">Where.</param>
     /// <param name="layout">Where the tensors are in it.</param>
     /// <param name="image">What it holds at first.</param>
     /// <param name="stream">The stream of all work on it.</param>
-    public GuardedBlock(string name, Device device, GuardedLayout layout, uint[] image, DeviceStream stream)
+    public GuardedBlock(string name, Device device, GuardedLayout layout, byte[] image, DeviceStream stream)
     {
         (Name, Layout, _stream) = (name, layout, stream);
-        _memory = new DeviceBuffer<uint>(device, layout.Length);
+        _memory = new DeviceBuffer<byte>(device, layout.Length);
         if (device.Backend != Backend.Cpu)
         {
-            _copy = new uint[layout.Length];
+            _copy = new byte[layout.Length];
         }
 
         Write(image);
@@ -28,15 +28,18 @@ internal sealed class GuardedBlock : IDisposable
 
     public GuardedLayout Layout { get; }
 
-    /// <summary>The address of each tensor.</summary>
+    /// <summary>The address of each tensor, 0 for those that have no such buffer.</summary>
     public nint[] Pointers =>
-        [.. Enumerable.Range(0, Layout.TensorCount).Select(i => _memory.Pointer + (Layout.WordOf(i, 0) * sizeof(uint)))];
+    [
+        .. Enumerable.Range(0, Layout.TensorCount).Select(
+            tensor => Layout.TypeOf(tensor) is null ? 0 : _memory.Pointer + Layout.ByteOf(tensor, 0)),
+    ];
 
     /// <summary>Overwrites everything.</summary>
-    public void Write(uint[] image) => _memory.CopyFrom(image, _stream);
+    public void Write(byte[] image) => _memory.CopyFrom(image, _stream);
 
-    /// <summary>All words, after the work that is queued; valid until the next call.</summary>
-    public ReadOnlySpan<uint> Read()
+    /// <summary>All bytes, after the work that is queued; valid until the next call.</summary>
+    public ReadOnlySpan<byte> Read()
     {
         if (_copy.Length == 0)
         {

@@ -1,61 +1,86 @@
+using System.Runtime.InteropServices;
+
 namespace NativeOpt.Cli.Selftest;
 
+/// <summary>A part of a canary that was overwritten, of the size of an element of the tensor that is nearest to it.</summary>
+/// <param name="Tensor">The tensor; null if there is none.</param>
+/// <param name="Index">The place as an index from there: below 0, or not below the tensor's count.</param>
+/// <param name="Begin">The first byte in the block.</param>
+/// <param name="Size">The number of bytes.</param>
+internal readonly record struct Damage(int? Tensor, int Index, int Begin, int Size);
+
 /// <summary>
-/// Where the tensors of one role lie in one block of memory, with canaries before, between and after them. A block's words
-/// are the bits of floats.
+/// Where the tensors of one role lie in one block of memory, with canaries before, between and after them: the bits of
+/// -12345.679 again and again, which a step that takes them for elements would change.
 /// </summary>
 internal sealed class GuardedLayout
 {
-    /// <summary>A canary: -12345.679, which a step that takes it for an element would change.</summary>
+    /// <summary>The bits at each multiple of 4 bytes.</summary>
     public const uint Canary = 0xC640E6B7;
 
-    // In words. Some kernels move 16 bytes at a time, and 256 threads do so side by side.
-    private const int Between = 16;
-    private const int AtEnds = 1024;
-    private const int Boundary = 4;
+    // In bytes. Some kernels move 16 bytes at a time, and 256 threads do so side by side.
+    private const int Between = 64;
+    private const int AtEnds = 4096;
+    private const int Boundary = 16;
+
+    // From any byte on, as long as any piece that is looked at.
+    private static readonly byte[] Pattern = NewPattern(AtEnds + sizeof(uint));
 
     private readonly int[] _counts;
+    private readonly DType?[] _types;
     private readonly int[] _begins;
+    private readonly int[] _ends;
 
     /// <param name="counts">The elements of each tensor.</param>
-    /// <param name="offset">How many elements after a 16-byte boundary a tensor begins, by its index.</param>
-    public GuardedLayout(int[] counts, Func<int, int> offset)
+    /// <param name="offset">
+    /// How many elements after a 16-byte boundary a tensor begins, by its index; of Dynamic8 how many scales.
+    /// </param>
+    /// <param name="typeOf">The element type of a tensor, by its index; null: it has no buffer. Left out: all float32.</param>
+    public GuardedLayout(int[] counts, Func<int, int> offset, Func<int, DType?>? typeOf = null)
     {
-        _counts = counts;
+        _types = [.. counts.Select((_, tensor) => typeOf is null ? DType.Float32 : typeOf(tensor))];
+        _counts = [.. counts.Zip(_types, static (count, type) => type is null ? 0 : count)];
         _begins = new int[counts.Length];
+        _ends = new int[counts.Length];
         int at = AtEnds;
         for (int i = 0; i < counts.Length; i++)
         {
-            _begins[i] = ((at + Boundary - 1) / Boundary * Boundary) + offset(i);
-            at = _begins[i] + counts[i] + Between;
+            int step = _types[i] == DType.Dynamic8 ? sizeof(float) : SizeOf(i);
+            _begins[i] = ((at + Boundary - 1) / Boundary * Boundary) + (step * offset(i));
+            _ends[i] = _begins[i] + (int)(_types[i] ?? DType.Float32).ByteCount(_counts[i]);
+            at = _ends[i] + Between;
         }
 
-        Length = at + AtEnds;
-        ElementCount = counts.Sum(static count => (long)count);
+        Length = (at + AtEnds + sizeof(uint) - 1) / sizeof(uint) * sizeof(uint);
+        ElementCount = _counts.Sum(static count => (long)count);
     }
 
-    /// <summary>The words of the block, canaries included.</summary>
+    /// <summary>The bytes of the block, canaries included; a multiple of 4.</summary>
     public int Length { get; }
 
     public long ElementCount { get; }
 
     public int TensorCount => _counts.Length;
 
-    /// <summary>The word of a tensor's element.</summary>
-    public int WordOf(int tensor, int index) => _begins[tensor] + index;
+    /// <summary>A tensor's elements; 0 if it has no buffer.</summary>
+    public int CountOf(int tensor) => _counts[tensor];
 
-    /// <summary>A tensor's words.</summary>
-    public Span<uint> Tensor(Span<uint> image, int tensor) => image.Slice(_begins[tensor], _counts[tensor]);
+    /// <summary>A tensor's element type; null if it has no buffer.</summary>
+    public DType? TypeOf(int tensor) => _types[tensor];
 
-    /// <summary>A tensor's words.</summary>
-    public ReadOnlySpan<uint> Tensor(ReadOnlySpan<uint> image, int tensor) =>
-        image.Slice(_begins[tensor], _counts[tensor]);
+    /// <summary>The byte of a tensor's element, or of a canary as an index from there; of Dynamic8 that of any byte.</summary>
+    public int ByteOf(int tensor, int index) => _begins[tensor] + (index * SizeOf(tensor));
+
+    /// <summary>A tensor's bytes.</summary>
+    public Span<byte> Tensor(Span<byte> image, int tensor) => image[_begins[tensor].._ends[tensor]];
+
+    /// <summary>A tensor's bytes.</summary>
+    public ReadOnlySpan<byte> Tensor(ReadOnlySpan<byte> image, int tensor) => image[_begins[tensor].._ends[tensor]];
 
     /// <summary>What a block holds at first: canaries, and tensors of zeros.</summary>
-    public uint[] NewImage()
+    public byte[] NewImage()
     {
-        uint[] image = new uint[Length];
-        image.AsSpan().Fill(Canary);
+        byte[] image = NewPattern(Length);
         for (int i = 0; i < TensorCount; i++)
         {
             Tensor(image.AsSpan(), i).Clear();
@@ -64,43 +89,66 @@ internal sealed class GuardedLayout
         return image;
     }
 
-    /// <summary>The words outside of all tensors that are no canaries any more.</summary>
-    public List<int> FindDamage(ReadOnlySpan<uint> image)
+    /// <summary>The bytes that should be somewhere outside of the tensors.</summary>
+    public static ReadOnlySpan<byte> CanaryAt(int begin, int size) => Pattern.AsSpan(begin % sizeof(uint), size);
+
+    /// <summary>What lies outside of all tensors and is no canary any more.</summary>
+    public List<Damage> FindDamage(ReadOnlySpan<byte> image)
     {
-        List<int> damaged = [];
+        List<Damage> damaged = [];
         int at = 0;
         for (int i = 0; i <= TensorCount; i++)
         {
             int end = i < TensorCount ? _begins[i] : Length;
-            while (image[at..end].IndexOfAnyExcept(Canary) is int next and >= 0)
+            while (at < end)
             {
-                damaged.Add(at + next);
-                at += next + 1;
+                ReadOnlySpan<byte> piece = image[at..Math.Min(end, at + AtEnds)];
+                int same = piece.CommonPrefixLength(CanaryAt(at, piece.Length));
+                at += same;
+                if (same < piece.Length)
+                {
+                    damaged.Add(Near(at));
+                    at = damaged[^1].Begin + damaged[^1].Size;
+                }
             }
 
-            at = i < TensorCount ? end + _counts[i] : end;
+            at = i < TensorCount ? _ends[i] : end;
         }
 
         return damaged;
     }
 
-    /// <summary>
-    /// The tensor that a word outside of all tensors is nearest to, and its place as an index from there: below 0, or not
-    /// below the tensor's count.
-    /// </summary>
-    public (int? Tensor, int Index) Near(int word)
+    /// <summary>What a byte outside of all tensors belongs to, from the view of the tensor nearest to it.</summary>
+    public Damage Near(int place)
     {
         if (TensorCount == 0)
         {
-            return (null, word);
+            return new Damage(null, place / sizeof(uint), place / sizeof(uint) * sizeof(uint), sizeof(uint));
         }
 
-        int after = Array.BinarySearch(_begins, word);
+        int after = Array.BinarySearch(_begins, place);
         after = after < 0 ? ~after : after;
         int before = after - 1;
-        bool isBefore = before < 0
-            || (after < TensorCount && _begins[after] - word < word - (_begins[before] + _counts[before]) + 1);
+        bool isBefore = before < 0 || (after < TensorCount && _begins[after] - place <= place - _ends[before]);
         int tensor = isBefore ? after : before;
-        return (tensor, word - _begins[tensor]);
+        int size = SizeOf(tensor);
+        int origin = isBefore ? _begins[tensor] : _ends[tensor];
+        int distance = (int)Math.Floor((place - origin) / (double)size);
+        return new Damage(tensor, (isBefore ? 0 : _counts[tensor]) + distance, origin + (distance * size), size);
     }
+
+    private static byte[] NewPattern(int length)
+    {
+        byte[] pattern = new byte[(length + sizeof(uint) - 1) / sizeof(uint) * sizeof(uint)];
+        MemoryMarshal.Cast<byte, uint>(pattern.AsSpan()).Fill(Canary);
+        return pattern;
+    }
+
+    // Of an element; of Dynamic8 its bytes are counted one by one.
+    private int SizeOf(int tensor) => _types[tensor] switch
+    {
+        DType.Dynamic8 => sizeof(byte),
+        DType.Float32 or null => sizeof(float),
+        _ => sizeof(ushort),
+    };
 }

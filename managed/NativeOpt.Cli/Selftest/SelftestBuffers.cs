@@ -1,3 +1,4 @@
+using System.Runtime.InteropServices;
 using NativeOpt.Cli.Training;
 using NativeOpt.Interop;
 
@@ -8,55 +9,91 @@ internal sealed class SelftestBuffers
 {
     private readonly SelftestCase _case;
     private readonly DeterministicRandom _random;
-    private readonly uint[] _parameters;
 
     public SelftestBuffers(SelftestCase one, DeterministicRandom random)
     {
         (_case, _random) = (one, random);
-        _parameters = LayoutOf((int)nopt_role.NOPT_ROLE_PARAM).NewImage();
+        GuardedLayout layout = LayoutOf(nopt_role.NOPT_ROLE_PARAM);
+        Parameters = (layout, layout.NewImage());
         Gradients = [Place(0), Place(1)];
-        Fill(LayoutOf((int)nopt_role.NOPT_ROLE_PARAM), _parameters, hasStrange: false);
+        Fill(layout, Parameters.Image, hasStrange: false);
 
-        (GuardedLayout Layout, uint[] Image) Place(int place)
+        (GuardedLayout Layout, byte[] Image) Place(int place)
         {
             // The first place is where a framework's gradients are most often; the second is at another alignment.
             bool isElsewhere = place == 1 && one.Arrangement.Alignment != SelftestAlignment.Aligned;
-            GuardedLayout layout = LayoutOf((int)nopt_role.NOPT_ROLE_GRAD, isElsewhere ? 1 : 0);
+            GuardedLayout layout = LayoutOf(nopt_role.NOPT_ROLE_GRAD, isElsewhere ? 1 : 0);
             return (layout, layout.NewImage());
         }
     }
 
-    /// <summary>Two places that gradients are put to in turn: frameworks give them new addresses.</summary>
-    public (GuardedLayout Layout, uint[] Image)[] Gradients { get; }
+    /// <summary>The parameters before the first step.</summary>
+    public (GuardedLayout Layout, byte[] Image) Parameters { get; }
 
-    /// <summary>Any role but the gradients: random parameters, all else zero.</summary>
-    public (GuardedLayout Layout, uint[] Image) Of(nopt_role role)
+    /// <summary>Two places that gradients are put to in turn: frameworks give them new addresses.</summary>
+    public (GuardedLayout Layout, byte[] Image)[] Gradients { get; }
+
+    /// <summary>Any role but the gradients: random parameters, masters that are these, all else zero.</summary>
+    public (GuardedLayout Layout, byte[] Image) Of(nopt_role role)
     {
-        GuardedLayout layout = LayoutOf((int)role);
-        return (layout, role == nopt_role.NOPT_ROLE_PARAM ? _parameters : layout.NewImage());
+        if (role == nopt_role.NOPT_ROLE_PARAM)
+        {
+            return Parameters;
+        }
+
+        GuardedLayout layout = LayoutOf(role);
+        byte[] image = layout.NewImage();
+        for (int tensor = 0; role == nopt_role.NOPT_ROLE_MASTER_PARAM && tensor < layout.TensorCount; tensor++)
+        {
+            if (layout.TypeOf(tensor) is not null)
+            {
+                Widen(
+                    Parameters.Layout.TypeOf(tensor)!.Value, Parameters.Layout.Tensor(Parameters.Image, tensor),
+                    layout.Tensor(image.AsSpan(), tensor));
+            }
+        }
+
+        return (layout, image);
     }
 
     /// <summary>Draws new gradients for a place.</summary>
-    public uint[] DrawGradient(int place, bool hasStrange)
+    public byte[] DrawGradient(int place, bool hasStrange)
     {
-        (GuardedLayout layout, uint[] image) = Gradients[place];
+        (GuardedLayout layout, byte[] image) = Gradients[place];
         Fill(layout, image, hasStrange);
         return image;
     }
 
-    private void Fill(GuardedLayout layout, uint[] image, bool hasStrange)
+    private static void Widen(DType type, ReadOnlySpan<byte> from, Span<byte> to)
     {
-        for (int tensor = 0; tensor < layout.TensorCount; tensor++)
+        ReadOnlySpan<ushort> halves = MemoryMarshal.Cast<byte, ushort>(from);
+        Span<float> singles = MemoryMarshal.Cast<byte, float>(to);
+        for (int i = 0; i < halves.Length; i++)
         {
-            SelftestNumbers.Fill(_random, layout.Tensor(image.AsSpan(), tensor), hasStrange);
+            singles[i] = type == DType.Float16
+                ? (float)BitConverter.UInt16BitsToHalf(halves[i])
+                : BitConverter.UInt32BitsToSingle((uint)halves[i] << 16);
         }
     }
 
-    private GuardedLayout LayoutOf(int role, int further = 0) => new(_case.Counts, tensor =>
-        _case.Arrangement.Alignment switch
+    private void Fill(GuardedLayout layout, byte[] image, bool hasStrange)
+    {
+        for (int tensor = 0; tensor < layout.TensorCount; tensor++)
+        {
+            if (layout.TypeOf(tensor) is DType type)
+            {
+                SelftestNumbers.Fill(_random, type, layout.Tensor(image.AsSpan(), tensor), hasStrange);
+            }
+        }
+    }
+
+    private GuardedLayout LayoutOf(nopt_role role, int further = 0) => new(
+        _case.Counts,
+        tensor => _case.Arrangement.Alignment switch
         {
             SelftestAlignment.Aligned => 0,
             SelftestAlignment.Alike => (tensor + 1 + further) % 4,
-            _ => (tensor + role + further) % 4,
-        });
+            _ => (tensor + (int)role + further) % 4,
+        },
+        tensor => _case.TypeOf(role, tensor));
 }

@@ -6,11 +6,21 @@ namespace NativeOpt.Cli.Selftest;
 /// <summary>A case's tensors with an optimizer, and perhaps a dimer, in one setting. All roles lie between canaries.</summary>
 internal unsafe class SelftestModel : IDisposable
 {
+    // Whose types the host chooses, beside the parameters', and those that only some tensors have.
+    private static readonly nopt_role[] TypedRoles =
+    [
+        nopt_role.NOPT_ROLE_GRAD, nopt_role.NOPT_ROLE_EXP_AVG, nopt_role.NOPT_ROLE_EXP_AVG_SQ,
+        nopt_role.NOPT_ROLE_MAX_EXP_AVG_SQ, nopt_role.NOPT_ROLE_MOMENTUM_BUFFER,
+    ];
+
+    private static readonly nopt_role[] MasterRoles = [nopt_role.NOPT_ROLE_MASTER_PARAM, nopt_role.NOPT_ROLE_PARAM_REMAINDER];
+
     private readonly Dictionary<nopt_role, GuardedBlock> _blocks = [];
     private readonly GuardedBlock[] _gradients;
     private readonly DeviceStream _stream;
     private readonly long _tensorCount;
     private readonly bool _isCapturable;
+    private readonly bool _hasGradientOptions;
     private nopt_param_set* _set;
     private nopt_optimizer* _optimizer;
     private nopt_dimer* _dimer;
@@ -23,7 +33,8 @@ internal unsafe class SelftestModel : IDisposable
     {
         Setting = setting;
         _tensorCount = one.Counts.Length;
-        _isCapturable = one.Arrangement.IsCapturable;
+        _isCapturable = one.IsCapturable;
+        _hasGradientOptions = one.Gradients is not null;
         if (one.Arrangement.HasOwnStream)
         {
             _stream = DeviceStream.Create(setting.Device);
@@ -34,7 +45,7 @@ internal unsafe class SelftestModel : IDisposable
         {
             for (int place = 0; place < _gradients.Length; place++)
             {
-                (GuardedLayout layout, uint[] image) = buffers.Gradients[place];
+                (GuardedLayout layout, byte[] image) = buffers.Gradients[place];
                 _gradients[place] = new GuardedBlock($"grad (place {place})", setting.Device, layout, image, _stream);
             }
 
@@ -52,18 +63,33 @@ internal unsafe class SelftestModel : IDisposable
     /// <summary>Everything that is compared, the gradients first.</summary>
     public IEnumerable<GuardedBlock> Blocks => _gradients.Concat(_blocks.Values);
 
-    /// <summary>The optimizer's scalars, by name.</summary>
+    /// <summary>The optimizer's scalars, and what became of the gradients, by name.</summary>
     public virtual IReadOnlyList<(string Name, double Value)> StepState
     {
         get
         {
             nopt_step_state state = new() { struct_size = (uint)sizeof(nopt_step_state) };
             Require(NativeMethods.nopt_optimizer_get_state(_optimizer, &state), "nopt_optimizer_get_state");
-            return
+            (string, double)[] counted =
             [
                 ("step count", state.step),
                 ("beta1_product", state.beta1_product),
                 ("beta2_product", state.beta2_product),
+            ];
+            if (!_hasGradientOptions)
+            {
+                return counted;
+            }
+
+            nopt_grad_status status = new() { struct_size = (uint)sizeof(nopt_grad_status) };
+            Require(NativeMethods.nopt_optimizer_get_grad_status(_optimizer, &status), "nopt_optimizer_get_grad_status");
+            return
+            [
+                .. counted,
+                ("skipped", status.skipped),
+                ("skipped steps", status.skipped_steps),
+                ("norm", status.norm),
+                ("clip coefficient", status.clip_coefficient),
             ];
         }
     }
@@ -92,7 +118,7 @@ internal unsafe class SelftestModel : IDisposable
     }
 
     /// <summary>Binds a place of the gradients with new ones in it.</summary>
-    public void SetGradient(nopt_role role, int place, uint[] image)
+    public void SetGradient(nopt_role role, int place, byte[] image)
     {
         _gradients[place].Write(image);
         Bind(role, _gradients[place].Pointers);
@@ -183,14 +209,25 @@ internal unsafe class SelftestModel : IDisposable
         Device device = Setting.Device;
         nopt_param_set* set = null;
         fixed (long* counts = Array.ConvertAll(one.Counts, static count => (long)count))
+        fixed (nopt_dtype* types = TypesOf(nopt_role.NOPT_ROLE_PARAM))
         {
             Require(
                 NativeMethods.nopt_param_set_create(
-                    (nopt_backend)device.Backend, device.Index, _tensorCount, counts, null, &set),
+                    (nopt_backend)device.Backend, device.Index, _tensorCount, counts, types, &set),
                 "nopt_param_set_create");
         }
 
         _set = set;
+        foreach (nopt_role role in TypedRoles)
+        {
+            fixed (nopt_dtype* types = TypesOf(role))
+            {
+                Require(
+                    NativeMethods.nopt_param_set_set_dtypes(_set, role, _tensorCount, types),
+                    $"nopt_param_set_set_dtypes({role})");
+            }
+        }
+
         if (one.Arrangement.HasTensorOptions)
         {
             SetTensorOptions();
@@ -212,6 +249,12 @@ internal unsafe class SelftestModel : IDisposable
                 "nopt_optimizer_set_capturable");
         }
 
+        if (one.Gradients is not null)
+        {
+            nopt_grad_options options = one.Gradients.ToNative();
+            Require(NativeMethods.nopt_optimizer_set_grad_options(_optimizer, &options), "nopt_optimizer_set_grad_options");
+        }
+
         uint roles;
         nopt_hyperparams hyperparameters = one.Options.Hyperparameters;
         Require(
@@ -221,16 +264,25 @@ internal unsafe class SelftestModel : IDisposable
             roles |= CreateDimer(one.Dimer);
         }
 
+        foreach (nopt_role role in MasterRoles)
+        {
+            bool isThere = Enumerable.Range(0, one.Counts.Length).Any(tensor => one.TypeOf(role, tensor) is not null);
+            roles |= isThere ? 1u << (int)role : 0;
+        }
+
         foreach (nopt_role role in Enum.GetValues<nopt_role>())
         {
             if ((roles & (1u << (int)role)) != 0 && role != nopt_role.NOPT_ROLE_GRAD)
             {
-                (GuardedLayout layout, uint[] image) = buffers.Of(role);
+                (GuardedLayout layout, byte[] image) = buffers.Of(role);
                 string name = NativeCall.NameOf(role, "NOPT_ROLE_");
                 _blocks.Add(role, new GuardedBlock(name, device, layout, image, _stream));
                 Bind(role, _blocks[role].Pointers);
             }
         }
+
+        nopt_dtype[] TypesOf(nopt_role role) =>
+            [.. Enumerable.Range(0, one.Counts.Length).Select(tensor => (nopt_dtype)one.Storage[tensor].TypeOf(role)!.Value)];
     }
 
     private uint CreateDimer(DimerSetting setting)

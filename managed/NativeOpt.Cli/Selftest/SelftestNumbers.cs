@@ -1,3 +1,4 @@
+using System.Runtime.InteropServices;
 using NativeOpt.Cli.Training;
 
 namespace NativeOpt.Cli.Selftest;
@@ -10,6 +11,32 @@ internal static class SelftestNumbers
     private const uint One = 127u << ExponentBits;
     private const uint Infinity = 255u << ExponentBits;
     private const uint MaxFinite = Infinity - 1;
+    private const ushort BFloat16NaN = 0x7FC0;
+
+    /// <summary>Draws such numbers for a tensor of any type that has them.</summary>
+    /// <param name="random">The source.</param>
+    /// <param name="type">The element type; those of 16 bits are rounded.</param>
+    /// <param name="bytes">The elements.</param>
+    /// <param name="hasStrange">As below.</param>
+    public static void Fill(DeterministicRandom random, DType type, Span<byte> bytes, bool hasStrange)
+    {
+        if (type == DType.Float32)
+        {
+            Fill(random, MemoryMarshal.Cast<byte, uint>(bytes), hasStrange);
+            return;
+        }
+
+        Span<ushort> halves = MemoryMarshal.Cast<byte, ushort>(bytes);
+        uint[] words = new uint[halves.Length];
+        Fill(random, words, hasStrange);
+        for (int i = 0; i < words.Length; i++)
+        {
+            float value = BitConverter.UInt32BitsToSingle(words[i]);
+            halves[i] = type == DType.Float16 ? BitConverter.HalfToUInt16Bits((Half)value)
+                : float.IsNaN(value) ? BFloat16NaN
+                : (ushort)(words[i] >> 16);
+        }
+    }
 
     /// <summary>Draws numbers of many magnitudes, among them both zeros and denormal ones.</summary>
     /// <param name="random">The source.</param>

@@ -109,9 +109,33 @@ internal sealed class SelftestPlan
             Add(all[5 * i % Math.Max(last, 1)], dimer, InTurn(rule + i + 1));
         }
 
+        // Numbers of fewer bits, and dimers over them.
+        for (int i = 0; i < SelftestStorage.Others.Count; i++)
+        {
+            SelftestStorage storage = SelftestStorage.Others[i];
+            Add(all[last], null, _isQuick ? InTurn(rule + i) : Everything(hasLarge: true), storage);
+            DimerSetting dimer = DimerSetting.All[(rule + i) % DimerSetting.All.Count];
+            Add(all[last], dimer, InTurn(rule + i + 1).Take(_isQuick ? 1 : 2), storage);
+        }
+
+        // Options of the gradients, which dimers do not know. Skipping needs something to skip for.
+        for (int i = 0; i < SelftestGradients.All.Count; i++)
+        {
+            SelftestGradients gradients = SelftestGradients.All[i];
+            IEnumerable<SelftestArrangement> arrangements = _isQuick
+                ? [.. InTurn(rule + i), SelftestArrangement.Awkward[^1]] : Everything(hasLarge: true);
+            Add(all[last], null, arrangements.Distinct(), SelftestStorage.Float32, gradients);
+            Add(all[3 * i % all.Length], null, [SelftestArrangement.Awkward[^1]], SelftestStorage.Others[^1], gradients);
+        }
+
         return cases;
 
-        void Add(RuleOptions options, DimerSetting? dimer, IEnumerable<SelftestArrangement> arrangements)
+        void Add(
+            RuleOptions options,
+            DimerSetting? dimer,
+            IEnumerable<SelftestArrangement> arrangements,
+            SelftestStorage? storage = null,
+            SelftestGradients? gradients = null)
         {
             foreach (SelftestArrangement arrangement in arrangements)
             {
@@ -121,6 +145,8 @@ internal sealed class SelftestPlan
                     Number = number,
                     Options = options,
                     Dimer = dimer,
+                    Storage = storage ?? SelftestStorage.Float32,
+                    Gradients = gradients,
                     Arrangement = arrangement,
                     Counts = arrangement.Shape.Counts(_isQuick, RandomOf(number)),
                     Steps = _isQuick || arrangement == SelftestArrangement.Large ? QuickSteps : FullSteps,

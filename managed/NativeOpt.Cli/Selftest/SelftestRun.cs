@@ -1,3 +1,4 @@
+using System.Runtime.InteropServices;
 using NativeOpt.Interop;
 
 namespace NativeOpt.Cli.Selftest;
@@ -13,6 +14,8 @@ internal sealed record SelftestResult(SelftestCase Case, Comparison Comparison)
 /// </summary>
 internal sealed class SelftestRun : IDisposable
 {
+    private const string Remainders = "param_remainder";
+
     private readonly SelftestCase _case;
     private readonly SelftestBuffers _buffers;
     private readonly List<SelftestModel> _models = [];
@@ -122,14 +125,14 @@ internal sealed class SelftestRun : IDisposable
 
     private nopt_hyperparams Hyperparameters()
     {
-        nopt_hyperparams hyperparameters = _case.Options.Hyperparameters;
+        nopt_hyperparams hyperparameters = _case.Hyperparameters;
         hyperparameters.lr /= _step;
         return hyperparameters;
     }
 
     private void SetGradient(nopt_role role, int place)
     {
-        uint[] image = _buffers.DrawGradient(place, _case.Arrangement.HasStrange && _step == 2);
+        byte[] image = _buffers.DrawGradient(place, _case.Arrangement.HasStrange && _step == 2);
         OnEach(model => model.SetGradient(role, place, image));
     }
 
@@ -163,6 +166,8 @@ internal sealed class SelftestRun : IDisposable
             }
         }
 
+        RequireFrozen(reference);
+
         foreach (SelftestModel model in _models.Skip(1))
         {
             _stop.ThrowIfCancellationRequested();
@@ -170,7 +175,15 @@ internal sealed class SelftestRun : IDisposable
             int i = 0;
             foreach (GuardedBlock actual in model.Blocks)
             {
-                _comparison.Block(actual.Name, actual.Layout, expected[i++].Read(), actual.Read());
+                GuardedBlock same = expected[i++];
+                if (actual.Name == Remainders)
+                {
+                    _comparison.Block(actual.Name, actual.Layout, ReadRemainders(reference, same), ReadRemainders(model, actual));
+                }
+                else
+                {
+                    _comparison.Block(actual.Name, actual.Layout, same.Read(), actual.Read());
+                }
             }
 
             CompareScalars(reference, model);
@@ -178,6 +191,49 @@ internal sealed class SelftestRun : IDisposable
 
         void At(SelftestModel model) => _comparison.Place = (model.Setting.Name, _step, call);
     }
+
+    // What has no gradient is only read, so it is known what must be there, whoever computed it.
+    private void RequireFrozen(SelftestModel model)
+    {
+        if (_case.Gradients is not { HasFrozen: true })
+        {
+            return;
+        }
+
+        GuardedBlock parameters = ParametersOf(model);
+        ReadOnlySpan<byte> actual = parameters.Read();
+        for (int tensor = 0; tensor < parameters.Layout.TensorCount; tensor++)
+        {
+            if (_case.IsFrozen(tensor))
+            {
+                _comparison.Tensor(parameters.Name, parameters.Layout, tensor, _buffers.Parameters.Image, actual);
+            }
+        }
+    }
+
+    /// <summary>
+    /// The remainders, with 0 beside every parameter that is NaN: they are bits of its payload, of which nothing is promised.
+    /// </summary>
+    private static byte[] ReadRemainders(SelftestModel model, GuardedBlock remainders)
+    {
+        byte[] image = remainders.Read().ToArray();
+        GuardedBlock parameters = ParametersOf(model);
+        ReadOnlySpan<byte> all = parameters.Read();
+        for (int tensor = 0; tensor < remainders.Layout.TensorCount; tensor++)
+        {
+            Span<ushort> own = MemoryMarshal.Cast<byte, ushort>(remainders.Layout.Tensor(image.AsSpan(), tensor));
+            ReadOnlySpan<byte> parameter = parameters.Layout.Tensor(all, tensor);
+            for (int i = 0; i < own.Length; i++)
+            {
+                uint bits = (uint)MemoryMarshal.Cast<byte, ushort>(parameter)[i] << 16;
+                own[i] = float.IsNaN(BitConverter.UInt32BitsToSingle(bits)) ? (ushort)0 : own[i];
+            }
+        }
+
+        return image;
+    }
+
+    private static GuardedBlock ParametersOf(SelftestModel model) => model.Blocks.Single(static block => block.Name == "param");
 
     private void CompareScalars(SelftestModel expected, SelftestModel actual)
     {

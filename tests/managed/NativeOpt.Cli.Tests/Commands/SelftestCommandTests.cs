@@ -26,7 +26,7 @@ public sealed class SelftestCommandTests
         string[] expected =
         [
             "baseline, 1 thread", "adam: done", "no decay", "l2 decay", "decoupled decay", "dimer global", "dimer per_tensor",
-            "passed", "different", "canaries", " cases passed, 0 failed\n", .. NativeRuntime.Rules,
+            "16-bit params", "16-bit states", "8-bit states", "mixed types", "grad options", "passed", "different", "canaries", " cases passed, 0 failed\n", .. NativeRuntime.Rules,
         ];
         foreach (string text in expected)
         {
@@ -58,6 +58,8 @@ public sealed class SelftestCommandTests
         Assert.Contains(results, static one => one.GetProperty("options").GetString() == "momentum nesterov");
         Assert.Contains(
             results, static one => one.GetProperty("dimer").GetString() == "dimer per_tensor optimal escape");
+        Assert.Contains(results, static one => one.GetProperty("storage").GetString() == "dynamic8 states");
+        Assert.Contains(results, static one => one.GetProperty("gradients").GetString() == "skip");
         Assert.All(results, static one =>
         {
             Assert.Equal("sgd", one.GetProperty("rule").GetString());

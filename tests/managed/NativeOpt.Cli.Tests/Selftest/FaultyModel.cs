@@ -14,7 +14,7 @@ internal sealed class FaultyModel(SelftestSetting setting, SelftestCase one, Sel
     public override IReadOnlyList<(string Name, double Value)> StepState =>
     [
         .. base.StepState.Select(scalar =>
-            (scalar.Name, scalar.Name == fault.Block && IsFaulty ? scalar.Value + fault.Word : scalar.Value)),
+            (scalar.Name, scalar.Name == fault.Block && IsFaulty ? scalar.Value + fault.Element : scalar.Value)),
     ];
 
     private bool IsFaulty => _steps == FaultyStep;
@@ -42,9 +42,9 @@ internal sealed class FaultyModel(SelftestSetting setting, SelftestCase one, Sel
         if (IsFaulty && Blocks.SingleOrDefault(block => block.Name == fault.Block) is { } hit
             && fault.Tensor < hit.Layout.TensorCount)
         {
-            // The last bit of one word.
-            uint[] image = hit.Read().ToArray();
-            image[hit.Layout.WordOf(fault.Tensor, fault.Word)] ^= 1;
+            // The last bit of one element; all machines that .NET runs on have it in the first byte.
+            byte[] image = hit.Read().ToArray();
+            image[hit.Layout.ByteOf(fault.Tensor, fault.Element)] ^= 1;
             hit.Write(image);
         }
     }
@@ -59,5 +59,7 @@ internal sealed class FaultyModel(SelftestSetting setting, SelftestCase one, Sel
 /// <summary>What goes wrong.</summary>
 /// <param name="Block">The role or scalar; "device" for a fault of the device.</param>
 /// <param name="Tensor">The tensor, or a status's scope.</param>
-/// <param name="Word">The element, or a canary as an index from the tensor's begin; how much is added to a scalar.</param>
-internal sealed record Fault(string Block, int Tensor = 0, int Word = 1);
+/// <param name="Element">
+/// The element, or a canary as an index from the tensor's begin; of Dynamic8 the byte; how much is added to a scalar.
+/// </param>
+internal sealed record Fault(string Block, int Tensor = 0, int Element = 1);

@@ -42,6 +42,28 @@ public sealed class SelftestPlanTests
             }
         }
 
+        // Every kind of storage is there with and without a dimer, and everything that can become of gradients.
+        foreach (IGrouping<string, SelftestCase> rule in plan.Cases.GroupBy(static one => one.Options.Rule))
+        {
+            foreach (bool hasDimer in new[] { false, true })
+            {
+                Assert.Equal(
+                    [SelftestStorage.Float32, .. SelftestStorage.Others],
+                    rule.Where(one => one.Dimer is null != hasDimer && one.Gradients is null).Select(static one => one.Storage)
+                        .Distinct());
+            }
+
+            SelftestCase[] withGradients = [.. rule.Where(static one => one.Gradients is not null)];
+            Assert.Equal(SelftestGradients.All, withGradients.Select(static one => one.Gradients).Distinct());
+            Assert.All(withGradients, static one => Assert.Null(one.Dimer));
+            foreach (IGrouping<string, SelftestCase> kind in withGradients.GroupBy(static one => one.Gradients!.Name))
+            {
+                Assert.Contains(kind, static one => one.Arrangement.HasStrange && one.Storage == SelftestStorage.Float32);
+                Assert.Contains(kind, static one => one.Arrangement.HasStrange && one.Storage == SelftestStorage.Others[^1]);
+                Assert.All(kind, static one => Assert.True(one.IsCapturable || !one.Gradients!.Options.SkipNonFinite));
+            }
+        }
+
         Assert.Equal(8, DimerSetting.All.Count);
         Assert.Equal(plan.Cases.Count, plan.Cases.Select(static one => one.Number).Distinct().Count());
         Assert.Equal(plan.Cases.Count, plan.Cases.Select(static one => one.ToString()).Distinct().Count());
@@ -52,9 +74,26 @@ public sealed class SelftestPlanTests
     public void Quick_is_quick_even_on_a_slow_device()
     {
         IReadOnlyList<SelftestCase> cases = Plan(isQuick: true).Cases;
-        Assert.InRange(cases.Count, 100, 400);
+        Assert.InRange(cases.Count, 100, 500);
         Assert.All(cases, static one => Assert.InRange(one.ElementCount, 0, 60_000));
         Assert.InRange(cases.Sum(static one => one.ElementCount * one.Steps), 5_000_000, 25_000_000);
+    }
+
+    /// <summary>All types that the library knows of parameters, gradients and states, and what goes with them.</summary>
+    [Fact]
+    public void Storages_have_every_type()
+    {
+        TensorStorage[] all = [.. SelftestStorage.Others.SelectMany(static storage => storage.Tensors)];
+        DType[] numbers = [DType.Float32, DType.BFloat16, DType.Float16];
+        Assert.Equal(numbers, all.Select(static tensor => tensor.Parameter).Distinct().Order());
+        Assert.Equal(numbers, all.Select(static tensor => tensor.Gradient).Distinct().Order());
+        Assert.Equal(
+            [DType.Float32, DType.BFloat16, DType.Dynamic8], all.Select(static tensor => tensor.State).Distinct().Order());
+        Assert.Equal(Enum.GetValues<MasterWeights>(), all.Select(static tensor => tensor.Master).Distinct().Order());
+        Assert.Contains(all, static tensor => tensor is { Parameter: DType.Float16, Master: MasterWeights.Float32 });
+        Assert.Contains(SelftestStorage.Others, static storage => storage.IsStochasticFor(1));
+        Assert.Contains(SelftestStorage.Others, static storage => storage.IsStochastic && !storage.IsStochasticFor(1));
+        Assert.All(SelftestStorage.Others, static storage => Assert.False(storage.IsStochasticFor(0)));
     }
 
     [Fact]

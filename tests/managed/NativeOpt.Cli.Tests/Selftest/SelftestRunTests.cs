@@ -1,3 +1,4 @@
+using System.Runtime.InteropServices;
 using NativeOpt.Cli.Selftest;
 using NativeOpt.Interop;
 using Xunit;
@@ -23,9 +24,11 @@ public sealed class SelftestRunTests
         {
             Assert.True(result.Passed, $"{result.Case}: {string.Join('\n', result.Comparison.Differences)}");
 
-            // Both places of the gradients and the parameters, in each setting after each step, are the least of it.
+            // Both places of the gradients (a third of which may be frozen) and the parameters, in each setting after each step,
+            // are the least of it.
+            int blocks = result.Case.Gradients is { HasFrozen: true } ? 1 : 3;
             Assert.True(
-                result.Comparison.Compared >= 3 * result.Case.ElementCount * result.Case.Steps * (plan.Settings.Count - 1));
+                result.Comparison.Compared >= blocks * result.Case.ElementCount * result.Case.Steps * (plan.Settings.Count - 1));
         }
     }
 
@@ -52,6 +55,63 @@ public sealed class SelftestRunTests
         Assert.All(
             Find(new Fault(block, 8, 100), hasDimer: true),
             result => AssertNames(result, block, 8, 100, isCanary: false, "nopt_dimer_step"));
+
+    /// <summary>Also in what is stored in fewer bits.</summary>
+    [Theory]
+    [InlineData("bfloat16", "param", 8, 100, "param", 100)]
+    [InlineData("halves", "param", 6, 512, "param", 512)]
+    [InlineData("masters", "master_param", 6, 500, "master_param", 500)]
+    [InlineData("remainders", "param_remainder", 4, 54, "param_remainder", 54)]
+    [InlineData("bfloat16 states", "exp_avg_sq", 5, 510, "exp_avg_sq", 510)]
+    [InlineData("dynamic8 states", "exp_avg", 5, 260, "exp_avg (scale)", 256)]
+    [InlineData("dynamic8 states", "exp_avg_sq", 8, 268, "exp_avg_sq (code)", 260)]
+    [InlineData("everything", "exp_avg_sq", 8, 4, "exp_avg_sq (code)", 0)]
+    public void One_bit_of_other_types_is_found(string storage, string block, int tensor, int at, string what, int index) =>
+        Assert.All(
+            FindIn(new Fault(block, tensor, at), one => one.Storage.Name == storage && one.Dimer is null),
+            result =>
+            {
+                AssertNames(result, what, tensor, index, isCanary: false, "nopt_optimizer_step");
+                Assert.Equal(0, result.Comparison.DamagedCanaries);
+            });
+
+    [Theory]
+    [InlineData("dynamic8 states", "exp_avg", 1, 5, 1)]
+    [InlineData("dynamic8 states", "exp_avg_sq", 1, -1, -1)]
+    [InlineData("bfloat16", "param", 4, 55, 55)]
+    public void One_bit_outside_of_tensors_of_other_types_is_found(string storage, string block, int tensor, int at, int index) =>
+        Assert.All(
+            FindIn(new Fault(block, tensor, at), one => one.Storage.Name == storage && one.Dimer is null),
+            result => AssertNames(result, block, tensor, index, isCanary: true, "nopt_optimizer_step"));
+
+    /// <summary>What became of the gradients is compared, too.</summary>
+    [Theory]
+    [InlineData("clip norm", "norm")]
+    [InlineData("clip norm", "clip coefficient")]
+    [InlineData("skip", "skipped")]
+    [InlineData("skip", "skipped steps")]
+    public void A_status_of_the_gradients_that_differs_is_found(string gradients, string scalar) =>
+        Assert.All(FindIn(new Fault(scalar), one => one.Gradients?.Name == gradients), result =>
+        {
+            Difference first = result.Comparison.Differences[0];
+            Assert.Equal((scalar, FaultyModel.FaultyStep), (first.What, first.Step));
+        });
+
+    /// <summary>A frozen tensor that moves is found even where all settings agree on it.</summary>
+    [Fact]
+    public void A_frozen_tensor_that_moves_is_found()
+    {
+        var fault = new Fault("param", 4, 7); // every third tensor, from the second on
+        var plan = new SelftestPlan(
+            Device.Cpu, ["adam"], [SelftestShape.Awkward], isQuick: true,
+            createModel: (setting, one, buffers) => new FaultyModel(setting, one, buffers, fault));
+        SelftestCase frozen = plan.Cases.First(static one => one.IsFrozen(4) && !one.Arrangement.HasStrange);
+        SelftestResult result = SelftestRun.Run(plan, frozen, default);
+        Assert.Equal(plan.Settings[0].Name, result.Comparison.Differences[0].On);
+        AssertNames(result, "param", 4, 7, isCanary: false, "nopt_optimizer_step");
+        SelftestCase moving = plan.Cases.First(static one => one.Gradients is { HasFrozen: false } && !one.Arrangement.HasStrange);
+        Assert.True(SelftestRun.Run(plan, moving, default).Passed);
+    }
 
     [Theory]
     [InlineData("param", 0, -1)]
@@ -122,10 +182,12 @@ public sealed class SelftestRunTests
             Device.Cpu, ["adam"], [SelftestShape.Awkward], seed: 1, isQuick: true,
             (setting, one, buffers) => new WatchedModel(setting, one, buffers, statuses, words =>
             {
-                all += words.Length;
-                finite += words.ToArray().Count(static word => float.IsFinite(BitConverter.UInt32BitsToSingle(word)));
+                float[] values = MemoryMarshal.Cast<byte, float>(words).ToArray();
+                all += values.Length;
+                finite += values.Count(float.IsFinite);
             }));
-        foreach (SelftestCase one in plan.Cases.Where(static one => one.Dimer is not null))
+        foreach (SelftestCase one in plan.Cases.Where(
+            static one => one.Dimer is not null && one.Storage == SelftestStorage.Float32))
         {
             Assert.True(SelftestRun.Run(plan, one, default).Passed);
         }
@@ -139,14 +201,37 @@ public sealed class SelftestRunTests
         Assert.InRange(finite / all, 0.95, 1);
     }
 
-    // The case in all settings but the first, each with the fault.
-    private static List<SelftestResult> Find(Fault fault, bool hasDimer)
+    /// <summary>Steps are skipped and others not, norms are clipped, 8 bits hold many different numbers and few NaNs.</summary>
+    [Fact]
+    public void Cases_exercise_what_their_options_do()
+    {
+        List<IReadOnlyList<(string Name, double Value)>> states = [];
+        HashSet<byte> codes = [];
+        SelftestPlan plan = new(
+            Device.Cpu, ["adam"], [SelftestShape.Awkward], seed: 1, isQuick: true,
+            (setting, one, buffers) => new ObservedModel(setting, one, buffers, states, codes));
+        foreach (SelftestCase one in plan.Cases.Where(
+            static one => one.Gradients is not null || one.Storage.Name == "dynamic8 states"))
+        {
+            Assert.True(SelftestRun.Run(plan, one, default).Passed);
+        }
+
+        double[] Values(string name) => [.. states.SelectMany(static state => state).Where(one => one.Name == name).Select(
+            static one => one.Value)];
+        Assert.Equal([0, 1], Values("skipped").Distinct().Order());
+        Assert.Contains(Values("clip coefficient"), static value => value is > 0 and < 1);
+        Assert.Contains(Values("norm"), static value => value > 1 && double.IsFinite(value));
+        Assert.Equal(256, codes.Count);
+    }
+
+    private static List<SelftestResult> FindIn(Fault fault, Func<SelftestCase, bool> isIt)
     {
         List<SelftestResult> results = [];
         for (int setting = 1; setting < Plan().Settings.Count; setting++)
         {
             SelftestPlan plan = Faulty(fault, setting);
-            SelftestResult result = SelftestRun.Run(plan, Choose(plan, hasDimer), default);
+            SelftestCase one = plan.Cases.First(isIt);
+            SelftestResult result = SelftestRun.Run(plan, one, default);
             Assert.False(result.Passed);
             Assert.Equal(plan.Settings[setting].Name, result.Comparison.Differences[0].On);
             results.Add(result);
@@ -155,6 +240,9 @@ public sealed class SelftestRunTests
         Assert.NotEmpty(results);
         return results;
     }
+
+    // The case in all settings but the first, each with the fault.
+    private static List<SelftestResult> Find(Fault fault, bool hasDimer) => FindIn(fault, IsChosen(hasDimer));
 
     private static void AssertNames(
         SelftestResult result, string block, int tensor, int index, bool isCanary, string call)
@@ -172,15 +260,51 @@ public sealed class SelftestRunTests
     private static SelftestPlan Plan() => new(Device.Cpu, NativeRuntime.Rules, SelftestShape.All, isQuick: true);
 
     // With all of the rule's states, or all of the dimer's.
-    private static SelftestCase Choose(SelftestPlan plan, bool hasDimer) => plan.Cases.First(
-        one => hasDimer ? one.Dimer is { IsOptimal: true } : one.Options.Name == "amsgrad");
+    private static Func<SelftestCase, bool> IsChosen(bool hasDimer) =>
+        one => hasDimer ? one.Dimer is { IsOptimal: true } : one.Options.Name == "amsgrad";
+
+    private static SelftestCase Choose(SelftestPlan plan, bool hasDimer) => plan.Cases.First(IsChosen(hasDimer));
+
+    private sealed class ObservedModel(
+        SelftestSetting setting,
+        SelftestCase one,
+        SelftestBuffers buffers,
+        List<IReadOnlyList<(string Name, double Value)>> states,
+        HashSet<byte> codes)
+        : SelftestModel(setting, one, buffers)
+    {
+        public override IReadOnlyList<(string Name, double Value)> StepState
+        {
+            get
+            {
+                states.Add(base.StepState);
+                foreach (GuardedBlock block in Blocks.Where(
+                    static block => block.Name == "exp_avg" && block.Layout.TypeOf(0) == DType.Dynamic8))
+                {
+                    for (int tensor = 0; tensor < block.Layout.TensorCount; tensor++)
+                    {
+                        ReadOnlySpan<byte> bytes = block.Layout.Tensor(block.Read(), tensor);
+                        for (int i = 0; i < bytes.Length; i++)
+                        {
+                            if (i % 260 >= 4)
+                            {
+                                codes.Add(bytes[i]);
+                            }
+                        }
+                    }
+                }
+
+                return states[^1];
+            }
+        }
+    }
 
     private sealed class WatchedModel(
         SelftestSetting setting,
         SelftestCase one,
         SelftestBuffers buffers,
         List<nopt_dimer_status> statuses,
-        Action<ReadOnlySpan<uint>> watch)
+        Action<ReadOnlySpan<byte>> watch)
         : SelftestModel(setting, one, buffers)
     {
         public override nopt_dimer_status StatusOf(int scope)

@@ -1,0 +1,68 @@
+using NativeOpt.Interop;
+
+namespace NativeOpt.Cli.Selftest;
+
+/// <summary>How the numbers of a tensor are stored.</summary>
+/// <param name="Parameter">The element type of the parameter.</param>
+/// <param name="Gradient">That of the gradient.</param>
+/// <param name="State">That of the rule's states.</param>
+/// <param name="Master">What there is of the parameter beyond its 16 bits.</param>
+internal sealed record TensorStorage(
+    DType Parameter, DType Gradient, DType State = DType.Float32, MasterWeights Master = MasterWeights.None)
+{
+    /// <summary>The element type of a role; null: the tensor has no such buffer.</summary>
+    public DType? TypeOf(nopt_role role) => role switch
+    {
+        nopt_role.NOPT_ROLE_PARAM or nopt_role.NOPT_ROLE_PARAM_BACKUP => Parameter,
+        nopt_role.NOPT_ROLE_GRAD or nopt_role.NOPT_ROLE_GRAD_DISPLACED or nopt_role.NOPT_ROLE_GRAD_BACKUP => Gradient,
+        nopt_role.NOPT_ROLE_EXP_AVG or nopt_role.NOPT_ROLE_EXP_AVG_SQ or nopt_role.NOPT_ROLE_MAX_EXP_AVG_SQ
+            or nopt_role.NOPT_ROLE_MOMENTUM_BUFFER => State,
+        nopt_role.NOPT_ROLE_MASTER_PARAM => Master == MasterWeights.Float32 ? DType.Float32 : null,
+        nopt_role.NOPT_ROLE_PARAM_REMAINDER => Master == MasterWeights.Remainder ? DType.UInt16 : null,
+        _ => DType.Float32,
+    };
+}
+
+/// <summary>How the numbers of a case are stored: what each tensor has, by its index.</summary>
+/// <param name="Name">What cases call it.</param>
+/// <param name="Group">What the results are summed up under.</param>
+/// <param name="Tensors">Of the tensors in turn.</param>
+/// <param name="IsStochastic">Whether bfloat16 parameters without anything beyond them are rounded at random.</param>
+internal sealed record SelftestStorage(string Name, string Group, TensorStorage[] Tensors, bool IsStochastic = false)
+{
+    private const DType F = DType.Float32, B = DType.BFloat16, H = DType.Float16, D = DType.Dynamic8;
+    private const string Parameters16 = "16-bit params";
+
+    public static SelftestStorage Float32 { get; } = new("float32", "", [new(F, F)]);
+
+    /// <summary>All others: each alone as far as that is possible, and at last all of them in one set.</summary>
+    public static IReadOnlyList<SelftestStorage> Others { get; } =
+    [
+        new("bfloat16", Parameters16, [new(B, B)]),
+        new("halves", Parameters16, [new(H, H), new(B, F), new(F, H), new(H, B), new(F, B)]),
+        new("masters", Parameters16, [new(B, B, F, MasterWeights.Float32), new(H, F, B, MasterWeights.Float32), new(F, F)]),
+        new(
+            "remainders", Parameters16,
+            [new(B, B, F, MasterWeights.Remainder), new(B, F, B, MasterWeights.Remainder), new(F, B)]),
+        new("stochastic rounding", Parameters16, [new(B, F), new(B, B, B)], IsStochastic: true),
+        new("bfloat16 states", "16-bit states", [new(F, F, B)]),
+        new("dynamic8 states", "8-bit states", [new(F, F, D)]),
+        new(
+            "everything",
+            "mixed types",
+            [
+                new(B, B, D, MasterWeights.Remainder), new(F, F, D), new(B, F, D), new(H, H, B),
+                new(H, B, D, MasterWeights.Float32), new(F, H), new(B, H, B, MasterWeights.Float32),
+            ],
+            IsStochastic: true),
+    ];
+
+    /// <summary>What a tensor has.</summary>
+    public TensorStorage this[int tensor] => Tensors[tensor % Tensors.Length];
+
+    /// <summary>Whether any of the first tensors is rounded at random; the library refuses the option where none could be.
+    /// </summary>
+    public bool IsStochasticFor(int tensorCount) =>
+        IsStochastic && Tensors.Take(tensorCount).Any(
+            static tensor => tensor is { Parameter: DType.BFloat16, Master: MasterWeights.None });
+}
