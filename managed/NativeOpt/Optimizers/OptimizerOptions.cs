@@ -64,6 +64,8 @@ public abstract record OptimizerOptions
     internal virtual void RequireLike(OptimizerOptions first, int group, string paramName)
     {
         RequireSame(nameof(StateType), StateType, first.StateType, group, paramName);
+        RequireSame(
+            nameof(MinDynamic8ElementCount), MinDynamic8ElementCount, first.MinDynamic8ElementCount, group, paramName);
         RequireSame(nameof(MasterWeights), MasterWeights, first.MasterWeights, group, paramName);
         RequireSame(nameof(StochasticRounding), StochasticRounding, first.StochasticRounding, group, paramName);
         RequireSame(nameof(RoundingSeed), RoundingSeed, first.RoundingSeed, group, paramName);

@@ -99,6 +99,8 @@ public abstract unsafe partial class Optimizer
             : Difference("rule", previous.RuleName, RuleName)
                 ?? Difference("device", previous.ParameterSet.Device, ParameterSet.Device)
                 ?? Difference("StateType", previous._common.StateType, _common.StateType)
+                ?? Difference(
+                    "MinDynamic8ElementCount", previous._common.MinDynamic8ElementCount, _common.MinDynamic8ElementCount)
                 ?? Difference("MasterWeights", previous._common.MasterWeights, _common.MasterWeights)
                 ?? Difference("set of states", string.Join(", ", previous.StateRoles), string.Join(", ", StateRoles));
         if (difference is not null)

@@ -103,6 +103,10 @@ public class GroupTests
     public void What_all_groups_share_must_be_the_same()
     {
         Refuses("StateType is BFloat16, but options[0].StateType is Float32", new AdamOptions(), new AdamOptions { StateType = DType.BFloat16 });
+        Refuses(
+            "MinDynamic8ElementCount is 0, but options[0].MinDynamic8ElementCount is 4096",
+            new AdamOptions { StateType = DType.Dynamic8 },
+            new AdamOptions { StateType = DType.Dynamic8, MinDynamic8ElementCount = 0 });
         Refuses("Amsgrad is True, but options[0].Amsgrad is False", new AdamOptions(), new AdamOptions { Amsgrad = true });
         Refuses("Amsgrad is False", new DualAdamOptions { Amsgrad = true }, new DualAdamOptions());
         Refuses("MasterWeights is Float32", new AdamWOptions(), new AdamWOptions { MasterWeights = MasterWeights.Float32 });

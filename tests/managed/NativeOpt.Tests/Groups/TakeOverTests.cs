@@ -114,10 +114,16 @@ public class TakeOverTests
     [InlineData(MasterWeights.None, DType.BFloat16)]
     [InlineData(MasterWeights.Float32, DType.Float32)]
     [InlineData(MasterWeights.Remainder, DType.BFloat16)]
+    [InlineData(MasterWeights.Remainder, DType.Dynamic8)]
     public void Master_weights_and_short_states_come_along(MasterWeights masters, DType states)
     {
         AdamOptions options = new() { MasterWeights = masters, StateType = states };
-        MixedTensor[] tensors = [new(30, DType.BFloat16, DType.BFloat16), new(9, DType.Float32, DType.Float32), new(17, DType.BFloat16, DType.BFloat16)];
+        if (states == DType.Dynamic8)
+        {
+            options = options with { MinDynamic8ElementCount = 100 };
+        }
+
+        MixedTensor[] tensors = [new(300, DType.BFloat16, DType.BFloat16), new(9, DType.Float32, DType.Float32), new(17, DType.BFloat16, DType.BFloat16)];
         using MixedModel model = new(tensors);
         using MixedModel whole = new(tensors);
         using Adam uninterrupted = new(whole.Set, options);
@@ -142,6 +148,19 @@ public class TakeOverTests
                 Assert.Equal(Snapshot.Bits(uninterrupted.GetState(role, there)), Snapshot.Bits(next.GetState(role, here)));
             }
         }
+    }
+
+    [Fact]
+    public void Another_threshold_of_8_bits_is_refused()
+    {
+        AdamOptions options = new() { StateType = DType.Dynamic8 };
+        using Model model = new(Sizes);
+        using ParameterSet set = Set(model, (0, 0), (1, 0));
+        using ParameterSet same = Set(model, (0, 0), (1, 0));
+        using Adam previous = new(set, options);
+        previous.Step();
+        using Adam next = new(same, options with { MinDynamic8ElementCount = 0 });
+        RefusesArgument("its MinDynamic8ElementCount is 4096, this one's is 0", next, previous);
     }
 
     /// <summary>A host that keeps the states itself may give the same buffers to both.</summary>
