@@ -21,6 +21,7 @@ internal sealed class CommandLine
         Option<bool> version = new("--version") { Description = "Show the version.", Action = new VersionAction() };
         _root = new Command("nativeopt", "Fused optimizer steps (Adam, AdamW, InvAdam, DualAdam, SGD) for .NET trainers.")
         {
+            new BenchCommand(output, error),
             new InfoCommand(output, error),
             new ReplayCommand(output, error),
             new SaddleCommand(output, error),

@@ -14,14 +14,6 @@ internal sealed class Terminal
     // Of a file or a pipe: wide enough that tables do not wrap.
     private const int WidthOfFile = 160;
 
-    private static readonly JsonSerializerOptions JsonOptions = new()
-    {
-        PropertyNamingPolicy = JsonNamingPolicy.SnakeCaseLower,
-        WriteIndented = true,
-        Encoder = JavaScriptEncoder.UnsafeRelaxedJsonEscaping,
-        Converters = { new FiniteConverter() },
-    };
-
     private readonly TextWriter _output;
 
     public Terminal(TextWriter output, TextWriter error, bool json)
@@ -34,6 +26,17 @@ internal sealed class Terminal
         People = CreateConsole(people, IsInteractive);
     }
 
+    /// <summary>How JSON documents are written, and read again: then nothing may be missing.</summary>
+    public static JsonSerializerOptions JsonOptions { get; } = new()
+    {
+        PropertyNamingPolicy = JsonNamingPolicy.SnakeCaseLower,
+        WriteIndented = true,
+        Encoder = JavaScriptEncoder.UnsafeRelaxedJsonEscaping,
+        Converters = { new FiniteConverter() },
+        RespectRequiredConstructorParameters = true,
+        RespectNullableAnnotations = true,
+    };
+
     /// <summary>Whether the result is a JSON document rather than text for people.</summary>
     public bool IsJson { get; }
 
@@ -44,7 +47,10 @@ internal sealed class Terminal
     public IAnsiConsole People { get; }
 
     /// <summary>Writes the JSON document. Numbers that JSON does not have (NaN and infinities) become null.</summary>
-    public void WriteJson<T>(T value) => _output.WriteLine(JsonSerializer.Serialize(value, JsonOptions));
+    public void WriteJson<T>(T value) => _output.WriteLine(ToJson(value));
+
+    /// <summary>The JSON document itself, as <see cref="WriteJson"/> writes it.</summary>
+    public static string ToJson<T>(T value) => JsonSerializer.Serialize(value, JsonOptions);
 
     private static IAnsiConsole CreateConsole(TextWriter writer, bool isInteractive)
     {

@@ -1,0 +1,52 @@
+using NativeOpt.Cli.Shapes;
+
+namespace NativeOpt.Cli.Benchmarks;
+
+/// <summary>A row of the table: a rule over the tensors of a shape, in some precision, somewhere.</summary>
+internal sealed record BenchCase(BenchRule Rule, ModelShape Shape)
+{
+    public Device Device { get; init; } = Device.Cpu;
+
+    /// <summary>The threads of a step on the CPU, the calling one included; so many has the floor.</summary>
+    public int Threads { get; init; } = 1;
+
+    /// <summary>The element type of parameters and gradients.</summary>
+    public DType DType { get; init; } = DType.Float32;
+
+    public DType StateType { get; init; } = DType.Float32;
+
+    public MasterWeights MasterWeights { get; init; }
+
+    /// <summary>Whether the loops of a .NET developer are timed beside it, where there are any.</summary>
+    public bool WithPeers { get; init; } = true;
+
+    public OptimizerOptions Options => Rule.Options with { StateType = StateType, MasterWeights = MasterWeights };
+
+    /// <summary>The bytes of an element in each buffer.</summary>
+    public IReadOnlyDictionary<string, double> ElementBytes => StepTraffic.ElementBytes(Options, DType, Rule.Dimer);
+
+    public StepTraffic Traffic => StepTraffic.Of(Rule.Work, ElementBytes);
+
+    /// <summary>
+    /// Whether the peers can do the same: they are written for float32 on the CPU, without a dimer, and a tensor must fit a
+    /// span.
+    /// </summary>
+    public bool HasPeers =>
+        WithPeers && Rule.Work == BenchWork.Step && Device == Device.Cpu && DType == DType.Float32
+        && StateType == DType.Float32 && Shape.ElementCounts.All(static count => count <= Array.MaxLength);
+
+    /// <summary>The bytes that it takes: buffers, those that a dimer has of its own, and what the check of the peers keeps.</summary>
+    public long MemoryBytes
+    {
+        get
+        {
+            double ofElement = ElementBytes.Sum(static role => role.Value * (IsOfDimer(role.Key) ? 2 : 1));
+            ofElement += HasPeers || Rule.Work == BenchWork.Update || MasterWeights == MasterWeights.Float32 ? 2 * sizeof(float) : 0;
+            return (long)(ofElement * Shape.ElementCount);
+        }
+    }
+
+    /// <summary>Whether the dimer allocates it, so that the floor needs one that is like it.</summary>
+    public static bool IsOfDimer(string role) =>
+        role is StepTraffic.Direction or StepTraffic.ParamBackup or StepTraffic.GradBackup;
+}
