@@ -17,6 +17,7 @@ public sealed class CommandLineTests
     }
 
     [Theory]
+    [InlineData("bench")]
     [InlineData("info")]
     [InlineData("replay")]
     [InlineData("selftest")]

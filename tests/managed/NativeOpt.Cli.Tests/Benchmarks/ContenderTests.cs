@@ -1,0 +1,160 @@
+using System.Runtime.InteropServices;
+using NativeOpt.Cli.Benchmarks;
+using NativeOpt.Cli.Shapes;
+using Xunit;
+
+namespace NativeOpt.Cli.Tests.Benchmarks;
+
+/// <summary>What is timed: each does the work that it stands for.</summary>
+[Collection("settings of the process")]
+public sealed class ContenderTests
+{
+    private const int Steps = 7;
+
+    // Tails of every vector, ranges of several threads, and tensors that leave gaps.
+    private static readonly ModelShape _shape = ModelShape.TryParse("1x1,3x17,1x40000")!;
+
+    public static TheoryData<string> PlainRules =>
+        [.. BenchRule.All.Where(static rule => rule.Work == BenchWork.Step).Select(static rule => rule.Name)];
+
+    public static TheoryData<string> AllRules => [.. BenchRule.All.Select(static rule => rule.Name)];
+
+    [Theory]
+    [MemberData(nameof(PlainRules))]
+    public void A_loop_gives_the_bits_of_nativeopt(string rule)
+    {
+        float[] expected = Steps_of(rule, static (row, buffers) => new OptimizerContender(row, buffers));
+        float[] actual = Steps_of(rule, static (row, buffers) => new LoopPeer(row.Rule, buffers));
+        Assert.Equal(Bits(expected), Bits(actual));
+    }
+
+    [Theory]
+    [MemberData(nameof(PlainRules))]
+    public void Operations_on_whole_arrays_give_the_same_but_for_rounding(string rule)
+    {
+        float[] expected = Steps_of(rule, static (row, buffers) => new OptimizerContender(row, buffers));
+        float[] actual = Steps_of(rule, static (row, buffers) => new UnfusedPeer(row.Rule, buffers));
+        if (rule is not ("adamw" or "dualadam"))
+        {
+            Assert.Equal(Bits(expected), Bits(actual));
+        }
+
+        for (int i = 0; i < expected.Length; i++)
+        {
+            Assert.Equal(expected[i], actual[i], 1e-6f);
+        }
+    }
+
+    [Fact]
+    public void A_peer_that_makes_another_step_is_found()
+    {
+        BenchCase row = Case("adam");
+        using var buffers = new BenchBuffers(row);
+        using var optimizer = new OptimizerContender(row, buffers);
+        var other = new LoopPeer(row.Rule with { Options = new AdamOptions { Beta2 = 0.99 } }, buffers);
+        BenchFault fault = Assert.Throws<BenchFault>(() => BenchContenders.Check(buffers, optimizer, [other]));
+        Assert.Contains("loop is not the same step: parameter 0 of tensor 0 is", fault.Message, StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public void Peers_are_of_float32_steps_on_the_cpu()
+    {
+        Assert.True(Case("adam").HasPeers);
+        Assert.False((Case("adam") with { WithPeers = false }).HasPeers);
+        Assert.False((Case("adam") with { DType = DType.BFloat16 }).HasPeers);
+        Assert.False((Case("adam") with { StateType = DType.BFloat16 }).HasPeers);
+        Assert.False(Case("deo-adam-cached").HasPeers);
+    }
+
+    [Theory]
+    [MemberData(nameof(AllRules))]
+    public void The_floor_leaves_every_buffer_as_it_was(string rule)
+    {
+        foreach ((DType type, MasterWeights master) in new[]
+        {
+            (DType.Float32, MasterWeights.None), (DType.BFloat16, MasterWeights.Float32),
+            (DType.BFloat16, MasterWeights.Remainder), (DType.Float16, MasterWeights.None),
+        })
+        {
+            BenchCase row = Case(rule) with { DType = type, MasterWeights = master };
+            foreach (FloorForm form in FloorForm.All)
+            {
+                using var buffers = new BenchBuffers(row);
+                using var optimizer = new OptimizerContender(row, buffers);
+                optimizer.Run(2);
+                byte[][] before = Snapshot(row, buffers);
+                Assert.True(new MemoryFloor(row, buffers, form).Run(3) > 0);
+                Assert.Equal(before, Snapshot(row, buffers));
+            }
+        }
+    }
+
+    [Fact]
+    public void The_floor_takes_one_of_its_forms()
+    {
+        BenchCase row = Case("adam");
+        using var buffers = new BenchBuffers(row);
+        var floor = new MemoryFloor(row, buffers);
+        floor.ChooseForm(2);
+        Assert.Contains(floor.Form, FloorForm.All);
+    }
+
+    [Theory]
+    [MemberData(nameof(AllRules))]
+    public void Numbers_stay_normal_in_many_steps(string rule)
+    {
+        BenchCase row = Case(rule) with { Shape = ModelShape.TryParse("2x300")! };
+        using var buffers = new BenchBuffers(row);
+        using var optimizer = new OptimizerContender(row, buffers);
+        optimizer.Run(20_000);
+        foreach (string role in row.ElementBytes.Keys.Where(static role => !BenchCase.IsOfDimer(role)))
+        {
+            for (int tensor = 0; tensor < buffers.Count; tensor++)
+            {
+                Assert.All(buffers.Tensor(role, tensor).ToArray(), static x => Assert.True(float.IsNormal(x), $"{x}"));
+            }
+        }
+    }
+
+    [Fact]
+    public void A_row_is_what_its_case_says()
+    {
+        BenchCase row = Case("deo-adam-update") with { DType = DType.BFloat16, Threads = 1 };
+        int threads = NativeRuntime.CpuThreads;
+        BenchResult result = BenchRun.Measure(row, new BenchSettings(2, 0), static _ => { }, CancellationToken.None)!;
+        Assert.Equal(threads, NativeRuntime.CpuThreads);
+        Assert.Equal(("deo-adam-update", "cpu", 1), (result.Rule, result.Backend, result.Threads));
+        Assert.Equal(("bfloat16", "float32", "none"), (result.Dtype, result.StateDtype, result.Master));
+        Assert.Equal((_shape.ElementCount, 5), (result.Elements, result.Tensors));
+        Assert.Equal(1, result.Rounds); // the limit, though two were asked for
+        Assert.Equal(NativeRuntime.CpuInstructionSet, result.Isa);
+        Assert.Empty(result.Peers);
+    }
+
+    private static BenchCase Case(string rule) =>
+        new(BenchRule.All.Single(one => one.Name == rule), _shape) { Threads = 2 };
+
+    /// <summary>All parameters after some steps.</summary>
+    private static float[] Steps_of(string rule, Func<BenchCase, BenchBuffers, IContender> create)
+    {
+        BenchCase row = Case(rule);
+        using var buffers = new BenchBuffers(row);
+        IContender contender = create(row, buffers);
+        contender.Run(Steps);
+        (contender as IDisposable)?.Dispose();
+        return [.. Enumerable.Range(0, buffers.Count).SelectMany(i => buffers.Tensor(StepTraffic.Param, i).ToArray())];
+    }
+
+    private static int[] Bits(float[] values) => MemoryMarshal.Cast<float, int>(values).ToArray();
+
+    /// <summary>All bytes that steps and the dimer's host read; the dimer's own buffers are other ones.</summary>
+    private static unsafe byte[][] Snapshot(BenchCase row, BenchBuffers buffers) =>
+    [
+        .. row.ElementBytes.Where(static role => !BenchCase.IsOfDimer(role.Key)).Select(role =>
+        {
+            nint begin = buffers.Pointers(role.Key)[0];
+            int length = (int)(buffers.Pointers(role.Key)[^1] - begin + (40000 * role.Value));
+            return new ReadOnlySpan<byte>((void*)begin, length).ToArray();
+        }),
+    ];
+}
