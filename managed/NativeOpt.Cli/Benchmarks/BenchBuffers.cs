@@ -34,8 +34,8 @@ internal sealed unsafe class BenchBuffers : IDisposable
                 _roles.Add(role, new Role(row.Device, _counts, bytes));
             }
 
-            Fill(StepTraffic.Param, 0.25f, 0.75f, seed: 1);
-            Fill(StepTraffic.Grad, 0.01f, 0.09f, seed: 2);
+            FillParameters();
+            FillGradients(0);
         }
         catch
         {
@@ -90,16 +90,20 @@ internal sealed unsafe class BenchBuffers : IDisposable
     public Span<float> Tensor(string role, int tensor) =>
         new((void*)_roles[role].Pointers[tensor], (int)_counts[tensor]);
 
-    /// <summary>Makes parameters what they were at first, and states zero.</summary>
+    /// <summary>Makes everything what it was at first: states zero.</summary>
     public void Reset()
     {
-        foreach (string role in _roles.Keys.Except([StepTraffic.Param, StepTraffic.Grad]))
+        foreach (Role role in _roles.Values)
         {
-            _roles[role].Memory.Fill(0);
+            role.Memory.Fill(0);
         }
 
-        Fill(StepTraffic.Param, 0.25f, 0.75f, seed: 1);
+        FillParameters();
+        FillGradients(0);
     }
+
+    /// <summary>Writes gradients, other ones for each seed; 0: those of the beginning.</summary>
+    public void FillGradients(int seed) => Fill(StepTraffic.Grad, 0.01f, 0.09f, seed);
 
     public void Dispose()
     {
@@ -109,10 +113,12 @@ internal sealed unsafe class BenchBuffers : IDisposable
         }
     }
 
+    private void FillParameters() => Fill(StepTraffic.Param, 0.25f, 0.75f, -1);
+
     /// <summary>Magnitudes from a number up, of either sign, that repeat: drawing each would take longer than measuring.</summary>
-    private void Fill(string role, float smallest, float range, ulong seed)
+    private void Fill(string role, float smallest, float range, int seed)
     {
-        var random = new DeterministicRandom(seed);
+        var random = new DeterministicRandom((ulong)seed);
         float[] pattern = new float[PatternLength];
         for (int i = 0; i < PatternLength; i++)
         {

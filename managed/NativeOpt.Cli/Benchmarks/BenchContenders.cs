@@ -46,18 +46,32 @@ internal sealed class BenchContenders : IDisposable
     /// <summary>... for any peers. None of them has taken a step.</summary>
     public static void Check(BenchBuffers buffers, IContender optimizer, IReadOnlyList<Peer> peers)
     {
-        optimizer.Run(StepsOfCheck);
+        TakeSteps(buffers, optimizer, StepsOfCheck);
         float[][] expected =
             [.. Enumerable.Range(0, buffers.Count).Select(i => buffers.Tensor(StepTraffic.Param, i).ToArray())];
         foreach (Peer peer in peers)
         {
             buffers.Reset();
-            peer.Run(StepsOfCheck);
+            TakeSteps(buffers, peer, StepsOfCheck);
             for (int tensor = 0; tensor < expected.Length; tensor++)
             {
                 Require(peer, tensor, buffers.Tensor(StepTraffic.Param, tensor), expected[tensor]);
             }
         }
+    }
+
+    /// <summary>
+    /// Takes steps with other gradients each time: with the same ones a step of Adam's family would not depend on the betas.
+    /// </summary>
+    public static void TakeSteps(BenchBuffers buffers, IContender contender, int steps)
+    {
+        for (int step = 0; step < steps; step++)
+        {
+            buffers.FillGradients(step + 1);
+            contender.Run(1);
+        }
+
+        buffers.FillGradients(0);
     }
 
     /// <summary>Has everything compiled as well as it will be, on a row of a few elements.</summary>

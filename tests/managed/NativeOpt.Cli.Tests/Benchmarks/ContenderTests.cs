@@ -23,8 +23,8 @@ public sealed class ContenderTests
     [MemberData(nameof(PlainRules))]
     public void A_loop_gives_the_bits_of_nativeopt(string rule)
     {
-        float[] expected = Steps_of(rule, static (row, buffers) => new OptimizerContender(row, buffers));
-        float[] actual = Steps_of(rule, static (row, buffers) => new LoopPeer(row.Rule, buffers));
+        float[] expected = ParametersAfterSteps(rule, static (row, buffers) => new OptimizerContender(row, buffers));
+        float[] actual = ParametersAfterSteps(rule, static (row, buffers) => new LoopPeer(row.Rule, buffers));
         Assert.Equal(Bits(expected), Bits(actual));
     }
 
@@ -32,8 +32,8 @@ public sealed class ContenderTests
     [MemberData(nameof(PlainRules))]
     public void Operations_on_whole_arrays_give_the_same_but_for_rounding(string rule)
     {
-        float[] expected = Steps_of(rule, static (row, buffers) => new OptimizerContender(row, buffers));
-        float[] actual = Steps_of(rule, static (row, buffers) => new UnfusedPeer(row.Rule, buffers));
+        float[] expected = ParametersAfterSteps(rule, static (row, buffers) => new OptimizerContender(row, buffers));
+        float[] actual = ParametersAfterSteps(rule, static (row, buffers) => new UnfusedPeer(row.Rule, buffers));
         if (rule is not ("adamw" or "dualadam"))
         {
             Assert.Equal(Bits(expected), Bits(actual));
@@ -135,12 +135,12 @@ public sealed class ContenderTests
         new(BenchRule.All.Single(one => one.Name == rule), _shape) { Threads = 2 };
 
     /// <summary>All parameters after some steps.</summary>
-    private static float[] Steps_of(string rule, Func<BenchCase, BenchBuffers, IContender> create)
+    private static float[] ParametersAfterSteps(string rule, Func<BenchCase, BenchBuffers, IContender> create)
     {
         BenchCase row = Case(rule);
         using var buffers = new BenchBuffers(row);
         IContender contender = create(row, buffers);
-        contender.Run(Steps);
+        BenchContenders.TakeSteps(buffers, contender, Steps);
         (contender as IDisposable)?.Dispose();
         return [.. Enumerable.Range(0, buffers.Count).SelectMany(i => buffers.Tensor(StepTraffic.Param, i).ToArray())];
     }

@@ -23,7 +23,7 @@ public sealed class StepTrafficTests
     [InlineData("deo-dualadam-update", 12 + 40)]
     [InlineData("deo-adam-amsgrad-update", 12 + 48)]
     [InlineData("deo-displace", 24)]
-    public void Float32(string rule, double bytes) => Assert.Equal(bytes, Case(rule).Traffic.BytesPerElement);
+    public void Of_float32(string rule, double bytes) => Assert.Equal(bytes, Case(rule).Traffic.BytesPerElement);
 
     // Parameter, gradient, states; what a master has in place of the parameter's read.
     [Theory]
@@ -36,7 +36,7 @@ public sealed class StepTrafficTests
     [InlineData("adam", DType.Float32, MasterWeights.None, DType.BFloat16, 12 + 8)]
     [InlineData("deo-adam-cached", DType.BFloat16, MasterWeights.None, DType.Float32, 2 + 4 + 4 + 2 + 4 + 16)]
     [InlineData("deo-displace", DType.BFloat16, MasterWeights.None, DType.Float32, 5 * 2 + 4)]
-    public void Other_types(string rule, DType type, MasterWeights master, DType states, double bytes)
+    public void Of_other_types(string rule, DType type, MasterWeights master, DType states, double bytes)
     {
         BenchCase row = Case(rule) with { DType = type, MasterWeights = master, StateType = states };
         Assert.Equal(bytes, row.Traffic.BytesPerElement);
