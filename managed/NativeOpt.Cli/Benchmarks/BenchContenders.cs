@@ -1,3 +1,5 @@
+using System.Runtime;
+
 namespace NativeOpt.Cli.Benchmarks;
 
 /// <summary>What takes turns in a row: NativeOpt, the floor and the peers, on the same buffers.</summary>
@@ -74,21 +76,36 @@ internal sealed class BenchContenders : IDisposable
         buffers.FillGradients(0);
     }
 
-    /// <summary>Has everything compiled as well as it will be, on a row of a few elements.</summary>
+    /// <summary>Has the runtime compile everything as well as it can; for a row of a few elements.</summary>
+    /// <remarks>
+    /// The runtime compiles anew what was called 30 times, and once more with what it learned then, each time in the
+    /// background when nothing new came for 0.1 s. It is over when it compiles nothing any more.
+    /// </remarks>
     public void Warm(CancellationToken stop)
     {
-        // The runtime compiles anew what was called 30 times, in the background, once nothing new came for 0.1 s.
-        for (int pass = 0; pass < 3 && !stop.WaitHandle.WaitOne(pass == 0 ? 0 : 150); pass++)
+        const int Calls = 40;
+        const int FewestPasses = 5;
+        const int MostPasses = 50;
+        const int Quiet = 2;
+        int quiet = 0;
+        for (int pass = 0; pass < MostPasses && (pass < FewestPasses || quiet < Quiet); pass++)
         {
+            long compiled = JitInfo.GetCompiledMethodCount();
             foreach (IContender contender in All)
             {
-                for (int i = 0; i < 40; i++)
+                for (int i = 0; i < Calls; i++)
                 {
                     contender.Run(1);
                 }
             }
 
-            (_floor as MemoryFloor)?.ChooseForm(40);
+            (_floor as MemoryFloor)?.ChooseForm(Calls);
+            if (stop.WaitHandle.WaitOne(150))
+            {
+                return;
+            }
+
+            quiet = JitInfo.GetCompiledMethodCount() == compiled ? quiet + 1 : 0;
         }
     }
 

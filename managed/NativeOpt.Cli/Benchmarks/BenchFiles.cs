@@ -77,8 +77,8 @@ internal static class BenchFiles
                 string[] cells =
                 [
                     row.Rule, Types(row), Milliseconds(row.Seconds), Percent(row.Spread, row.Seconds),
-                    row.BytesPerElement.ToString("0.###", CultureInfo.InvariantCulture), Digits(row.GbPerS),
-                    Digits(row.FloorGbPerS), row.FloorRatio.ToString("0.00", CultureInfo.InvariantCulture),
+                    BytesPerElement(row), Digits(row.GbPerS),
+                    Digits(row.FloorGbPerS), Ratio(row.FloorRatio),
                     row.Rounds.ToString(CultureInfo.InvariantCulture),
                     .. peers.Select(peer => PeerCell(row, peer)),
                 ];
@@ -89,9 +89,18 @@ internal static class BenchFiles
         return text.ToString();
     }
 
+    public static string BytesPerElement(BenchResult row) => row.BytesPerElement.ToString("0.###", CultureInfo.InvariantCulture);
+
+    public static string Ratio(double ratio) => ratio.ToString("0.00", CultureInfo.InvariantCulture);
+
+    /// <summary>How many times as long as NativeOpt's step a peer's takes.</summary>
+    public static string PeerFactor(BenchResult row, string peer) => row.Peers.TryGetValue(peer, out double seconds)
+        ? (seconds / row.Seconds).ToString("0.0×", CultureInfo.InvariantCulture)
+        : "";
+
     /// <summary>A peer's time and how many times as long as NativeOpt's it is.</summary>
     public static string PeerCell(BenchResult row, string peer) => row.Peers.TryGetValue(peer, out double seconds)
-        ? $"{Milliseconds(seconds)} ({(seconds / row.Seconds).ToString("0.0", CultureInfo.InvariantCulture)}×)"
+        ? $"{Milliseconds(seconds)} ({PeerFactor(row, peer)})"
         : "";
 
     /// <summary>The element types, as far as they are unusual.</summary>

@@ -4,28 +4,31 @@ using NativeOpt.Cli.Shapes;
 namespace NativeOpt.Cli.Benchmarks;
 
 /// <summary>Measures rows, one after the other.</summary>
-internal static class BenchRun
+/// <param name="settings">How long each.</param>
+internal sealed class BenchRun(BenchSettings settings)
 {
     // Enough for every path of the code; nothing for memory.
     private static readonly ModelShape _small = ModelShape.TryParse("3x1000")!;
 
+    // A row of the same rule over other tensors is compiled already.
+    private readonly HashSet<BenchCase> _warm = [];
+
     /// <summary>Measures a row. On the CPU the number of threads of the process is the row's meanwhile.</summary>
     /// <param name="row">The row.</param>
-    /// <param name="settings">How long.</param>
     /// <param name="progress">Told what part of it is over.</param>
     /// <param name="stop">Ends it with what there is.</param>
     /// <returns>The result; null if it was ended before the first round was over.</returns>
     /// <exception cref="BenchFault">A peer does not make the same step.</exception>
-    public static BenchResult? Measure(
-        BenchCase row, BenchSettings settings, Action<double> progress, CancellationToken stop)
+    public BenchResult? Measure(BenchCase row, Action<double> progress, CancellationToken stop)
     {
         int threads = NativeRuntime.CpuThreads;
         try
         {
             NativeRuntime.CpuThreads = row.Threads;
-            using (var small = new BenchContenders(row with { Shape = _small }))
+            Warm(row with { Shape = _small }, stop);
+            if (stop.IsCancellationRequested)
             {
-                small.Warm(stop);
+                return null;
             }
 
             using var contenders = new BenchContenders(row);
@@ -41,6 +44,15 @@ internal static class BenchRun
         finally
         {
             NativeRuntime.CpuThreads = threads;
+        }
+    }
+
+    private void Warm(BenchCase row, CancellationToken stop)
+    {
+        if (_warm.Add(row))
+        {
+            using var contenders = new BenchContenders(row);
+            contenders.Warm(stop);
         }
     }
 

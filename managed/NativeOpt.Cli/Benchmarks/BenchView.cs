@@ -7,6 +7,11 @@ namespace NativeOpt.Cli.Benchmarks;
 /// <summary>What <c>nativeopt bench</c> shows to people.</summary>
 internal sealed class BenchView(Terminal terminal)
 {
+    // What the table needs with all columns; the others fit 80.
+    private const int WidthOfAll = 116;
+
+    private static readonly (string, Func<BenchResult, string>)[] _noColumns = [];
+
     private readonly IAnsiConsole _console = terminal.People;
 
     /// <summary>What it is measured on.</summary>
@@ -81,42 +86,38 @@ internal sealed class BenchView(Terminal terminal)
     public void ShowResults(IReadOnlyList<BenchResult> results)
     {
         IReadOnlyList<string> peers = BenchFiles.Peers(results);
-        Table table = new Table().Border(TableBorder.Rounded)
-            .AddColumns("rule", "step,\nms", "spread", "bytes per\nelement", "GB/s", "floor,\nGB/s", "of\nfloor");
-        foreach (string peer in peers)
+        bool isWide = _console.Profile.Width >= WidthOfAll;
+        (string Heading, Func<BenchResult, string> Cell)[] columns =
+        [
+            ("step,\nms", static row => BenchFiles.Milliseconds(row.Seconds)),
+            ("spread", static row => BenchFiles.Percent(row.Spread, row.Seconds)),
+            .. isWide ? [("bytes per\nelement", static row => BenchFiles.BytesPerElement(row))] : _noColumns,
+            ("GB/s", static row => BenchFiles.Digits(row.GbPerS)),
+            .. isWide ? [("floor,\nGB/s", static row => BenchFiles.Digits(row.FloorGbPerS))] : _noColumns,
+            ("of\nfloor", static row => BenchFiles.Ratio(row.FloorRatio)),
+            .. peers.Select(peer => (
+                isWide ? $"{peer},\nms" : peer,
+                (Func<BenchResult, string>)(row => isWide ? BenchFiles.PeerCell(row, peer) : BenchFiles.PeerFactor(row, peer)))),
+        ];
+        Table table = new Table().Border(TableBorder.Rounded).AddColumn(new TableColumn("rule").NoWrap());
+        foreach ((string heading, _) in columns)
         {
-            table.AddColumn($"{peer},\nms");
-        }
-
-        foreach (TableColumn column in table.Columns.Skip(1))
-        {
-            column.RightAligned().NoWrap();
+            table.AddColumn(new TableColumn(heading).RightAligned().NoWrap());
         }
 
         foreach (var shape in results.GroupBy(static row => (row.Shape, Types: BenchFiles.Types(row))))
         {
-            BenchResult first = shape.First();
             table.AddRow(new Markup($"[bold]{Markup.Escape(shape.Key.Shape)}[/], {shape.Key.Types}"));
             foreach (BenchResult row in shape)
             {
-                table.AddRow(
-                [
-                    $"  {row.Rule}",
-                    BenchFiles.Milliseconds(row.Seconds),
-                    BenchFiles.Percent(row.Spread, row.Seconds),
-                    row.BytesPerElement.ToString("0.###", CultureInfo.InvariantCulture),
-                    BenchFiles.Digits(row.GbPerS),
-                    BenchFiles.Digits(row.FloorGbPerS),
-                    row.FloorRatio.ToString("0.00", CultureInfo.InvariantCulture),
-                    .. peers.Select(peer => BenchFiles.PeerCell(row, peer)),
-                ]);
+                table.AddRow([$"  {row.Rule}", .. columns.Select(column => column.Cell(row))]);
             }
         }
 
         _console.Write(table);
         _console.WriteLine(
             "medians; spread: between the quartiles; of floor: 1.00 is as fast as a loop that only moves the bytes"
-            + (peers.Count > 0 ? "; peers on one thread" : ""));
+            + (peers.Count == 0 ? "" : $"; {string.Join(", ", peers)}: on one thread{(isWide ? "" : ", times as long")}"));
     }
 
     /// <summary>Two results files beside each other.</summary>

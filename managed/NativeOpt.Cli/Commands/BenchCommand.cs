@@ -134,8 +134,8 @@ internal sealed class BenchCommand : Command, IHaveExamples
     {
         BenchCase[] rows = Rows(parsed);
         Require(rows);
-        var settings = new BenchSettings(
-            parsed.GetValue(_rounds) ?? BenchSettings.DefaultRounds, parsed.GetValue(_limit) ?? BenchSettings.DefaultLimit);
+        var run = new BenchRun(new BenchSettings(
+            parsed.GetValue(_rounds) ?? BenchSettings.DefaultRounds, parsed.GetValue(_limit) ?? BenchSettings.DefaultLimit));
         string? folder = parsed.GetValue(_out);
         string? file = parsed.GetValue(_json);
         Prepare("--out", folder, TrainingFiles.Prepare);
@@ -145,7 +145,7 @@ internal sealed class BenchCommand : Command, IHaveExamples
         var view = new BenchView(terminal);
         view.ShowHeader(machine, rows);
         IReadOnlyList<BenchResult> results = view.Watch(rows, (row, progress) =>
-            stop.IsCancellationRequested ? null : BenchRun.Measure(row, settings, progress, stop));
+            stop.IsCancellationRequested ? null : run.Measure(row, progress, stop));
 
         if (file is not null)
         {

@@ -121,7 +121,7 @@ public sealed class ContenderTests
     {
         BenchCase row = Case("deo-adam-update") with { DType = DType.BFloat16, Threads = 1 };
         int threads = NativeRuntime.CpuThreads;
-        BenchResult result = BenchRun.Measure(row, new BenchSettings(2, 0), static _ => { }, CancellationToken.None)!;
+        BenchResult result = new BenchRun(new BenchSettings(2, 0)).Measure(row, static _ => { }, CancellationToken.None)!;
         Assert.Equal(threads, NativeRuntime.CpuThreads);
         Assert.Equal(("deo-adam-update", "cpu", 1), (result.Rule, result.Backend, result.Threads));
         Assert.Equal(("bfloat16", "float32", "none"), (result.Dtype, result.StateDtype, result.Master));
