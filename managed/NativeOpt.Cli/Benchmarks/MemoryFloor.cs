@@ -7,15 +7,15 @@ namespace NativeOpt.Cli.Benchmarks;
 /// <summary>How the floor goes over memory.</summary>
 /// <param name="Name">What results call it.</param>
 /// <param name="BlockElements">The elements of one stream before the next stream's turn.</param>
-/// <param name="NonTemporal">Whether stores pass the caches by.</param>
+/// <param name="NonTemporal">Whether stores of what was not read pass the caches by. After a read that is slower.</param>
 internal sealed record FloorForm(string Name, int BlockElements, bool NonTemporal)
 {
     /// <summary>Those that a row tries, to be measured beside the fastest of them.</summary>
     public static IReadOnlyList<FloorForm> All { get; } =
     [
         new("woven", 128, false),
-        new("blocks", 4096, false),
-        new("non-temporal", 1024, true),
+        new("blocks", 1 << 14, false),
+        new("non-temporal", 1 << 14, true),
     ];
 }
 
@@ -33,16 +33,22 @@ internal sealed unsafe class MemoryFloor : IContender
     private readonly RangeBody[] _bodies;
     private readonly long _elements;
 
-    // Unknown to the compiler, which could otherwise leave out a store of what was just read.
-    private readonly byte _nothing;
+    private readonly byte _change;
     private Vector<byte> _sum;
 
-    public MemoryFloor(BenchCase row, BenchBuffers buffers, FloorForm? form = null)
+    /// <param name="row">The row.</param>
+    /// <param name="buffers">Its buffers.</param>
+    /// <param name="form">How it goes over them at first.</param>
+    /// <param name="change">
+    /// What is xored into each byte that is written. 0 leaves all as it was; but the compiler does not know that it is, and
+    /// cannot leave out the store of what was just read.
+    /// </param>
+    public MemoryFloor(BenchCase row, BenchBuffers buffers, FloorForm? form = null, byte change = 0)
     {
         Form = form ?? FloorForm.All[0];
         _loop = new ParallelLoop { Threads = row.Threads };
         _elements = buffers.ElementCount;
-        _nothing = (byte)(_elements >> 62);
+        _change = change;
         _passes =
         [
             .. row.Traffic.Passes.Select(pass => pass.Select(stream => new Stream(
@@ -87,7 +93,7 @@ internal sealed unsafe class MemoryFloor : IContender
     {
         long last = Math.Min((long)end * RangeElements, _elements);
         FloorForm form = Form;
-        Vector<byte> nothing = new(_nothing);
+        Vector<byte> change = new(_change);
         Vector<byte> sum = default;
         for (long from = (long)begin * RangeElements; from < last; from += form.BlockElements)
         {
@@ -102,11 +108,11 @@ internal sealed unsafe class MemoryFloor : IContender
                 }
                 else if (stream.Reads)
                 {
-                    Modify(at, bytes, nothing, form.NonTemporal);
+                    Modify(at, bytes, change);
                 }
                 else
                 {
-                    Write(at, bytes, nothing, form.NonTemporal);
+                    Write(at, bytes, change, form.NonTemporal);
                 }
             }
         }
@@ -134,37 +140,27 @@ internal sealed unsafe class MemoryFloor : IContender
         return a | b | c | d;
     }
 
-    private static void Modify(byte* at, nint bytes, Vector<byte> nothing, bool nonTemporal)
+    private static void Modify(byte* at, nint bytes, Vector<byte> change)
     {
         nint i = 0;
-        if (nonTemporal && IsAligned(at))
+        for (; i <= bytes - (2 * Vector<byte>.Count); i += 2 * Vector<byte>.Count)
         {
-            for (; i <= bytes - Vector<byte>.Count; i += Vector<byte>.Count)
-            {
-                (Vector.LoadAligned(at + i) ^ nothing).StoreAlignedNonTemporal(at + i);
-            }
-        }
-        else
-        {
-            for (; i <= bytes - (2 * Vector<byte>.Count); i += 2 * Vector<byte>.Count)
-            {
-                Vector<byte> a = Vector.Load(at + i) ^ nothing;
-                Vector<byte> b = Vector.Load(at + i + Vector<byte>.Count) ^ nothing;
-                a.Store(at + i);
-                b.Store(at + i + Vector<byte>.Count);
-            }
+            Vector<byte> a = Vector.Load(at + i) ^ change;
+            Vector<byte> b = Vector.Load(at + i + Vector<byte>.Count) ^ change;
+            a.Store(at + i);
+            b.Store(at + i + Vector<byte>.Count);
         }
 
         for (; i < bytes; i++)
         {
-            at[i] ^= nothing[0];
+            at[i] ^= change[0];
         }
     }
 
     private static void Write(byte* at, nint bytes, Vector<byte> value, bool nonTemporal)
     {
         nint i = 0;
-        if (nonTemporal && IsAligned(at))
+        if (nonTemporal && (nuint)at % (nuint)Vector<byte>.Count == 0)
         {
             for (; i <= bytes - Vector<byte>.Count; i += Vector<byte>.Count)
             {
@@ -182,8 +178,6 @@ internal sealed unsafe class MemoryFloor : IContender
             at[i] = value[0];
         }
     }
-
-    private static bool IsAligned(byte* at) => (nuint)at % (nuint)Vector<byte>.Count == 0;
 
     private readonly struct Stream(byte* memory, double bytes, bool reads, bool writes)
     {

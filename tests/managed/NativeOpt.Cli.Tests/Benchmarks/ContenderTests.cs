@@ -89,6 +89,32 @@ public sealed class ContenderTests
         }
     }
 
+    [Theory]
+    [InlineData("sgd", DType.Float32)]
+    [InlineData("adam-amsgrad", DType.Float16)]
+    [InlineData("deo-adam-cached", DType.Float32)]
+    [InlineData("deo-adam-update", DType.BFloat16)]
+    [InlineData("deo-displace", DType.Float32)]
+    public void The_floor_writes_every_byte_of_every_stream_that_is_written(string rule, DType type)
+    {
+        const byte All = 0xff;
+        BenchCase row = Case(rule) with { DType = type };
+        foreach (FloorForm form in FloorForm.All)
+        {
+            using var buffers = new BenchBuffers(row);
+            BenchStream[] streams = [.. row.Traffic.Passes.SelectMany(static pass => pass)];
+            byte[][] before = [.. streams.Select(stream => OfFloor(buffers, stream))];
+            new MemoryFloor(row, buffers, form, All).Run(1);
+            for (int i = 0; i < streams.Length; i++)
+            {
+                byte[] after = OfFloor(buffers, streams[i]);
+                byte change = streams[i].Writes || streams.Any(other => other.Role == streams[i].Role && other.Writes) ? All : (byte)0;
+                Assert.Equal(
+                    before[i].Select(value => (byte)(streams[i].Reads ? value ^ change : change)), after);
+            }
+        }
+    }
+
     [Fact]
     public void The_floor_takes_one_of_its_forms()
     {
@@ -144,6 +170,10 @@ public sealed class ContenderTests
         (contender as IDisposable)?.Dispose();
         return [.. Enumerable.Range(0, buffers.Count).SelectMany(i => buffers.Tensor(StepTraffic.Param, i).ToArray())];
     }
+
+    /// <summary>As many bytes as the elements of all tensors have.</summary>
+    private static unsafe byte[] OfFloor(BenchBuffers buffers, BenchStream stream) => new ReadOnlySpan<byte>(
+        (void*)buffers.OfFloor(stream), (int)(buffers.ElementCount * stream.Bytes)).ToArray();
 
     private static int[] Bits(float[] values) => MemoryMarshal.Cast<float, int>(values).ToArray();
 
