@@ -115,7 +115,9 @@ internal sealed unsafe class BenchBuffers : IDisposable
 
     private void FillParameters() => Fill(StepTraffic.Param, 0.25f, 0.75f, -1);
 
-    /// <summary>Magnitudes from a number up, of either sign, that repeat: drawing each would take longer than measuring.</summary>
+    /// <summary>
+    /// Writes magnitudes from a number up, of either sign. They repeat: drawing each would take longer than measuring.
+    /// </summary>
     private void Fill(string role, float smallest, float range, int seed)
     {
         var random = new DeterministicRandom((ulong)seed);
@@ -152,7 +154,8 @@ internal sealed unsafe class BenchBuffers : IDisposable
     private sealed record Role(DeviceBuffer<byte> Memory, nint[] Pointers, double Bytes)
     {
         public Role(Device device, IReadOnlyList<long> counts, double bytes)
-            : this(new DeviceBuffer<byte>(device, counts.Sum(count => Padded(count, bytes))), new nint[counts.Count], bytes)
+            : this(
+                new DeviceBuffer<byte>(device, counts.Sum(count => Padded(count, bytes))), new nint[counts.Count], bytes)
         {
             nint next = Memory.Pointer;
             for (int i = 0; i < Pointers.Length; i++)

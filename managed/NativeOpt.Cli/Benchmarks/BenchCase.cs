@@ -35,14 +35,16 @@ internal sealed record BenchCase(BenchRule Rule, ModelShape Shape)
         WithPeers && Rule.Work == BenchWork.Step && Device == Device.Cpu && DType == DType.Float32
         && StateType == DType.Float32 && Shape.ElementCounts.All(static count => count <= Array.MaxLength);
 
-    /// <summary>The bytes that it takes: buffers, those that a dimer has of its own, and what the check of the peers keeps.</summary>
+    /// <summary>
+    /// The bytes that it takes, about: the buffers, those that a dimer has of its own, and two more, for the check of the
+    /// peers and their temporaries or for what the floor must not overwrite.
+    /// </summary>
     public long MemoryBytes
     {
         get
         {
             double ofElement = ElementBytes.Sum(static role => role.Value * (IsOfDimer(role.Key) ? 2 : 1));
-            ofElement += HasPeers || Rule.Work == BenchWork.Update || MasterWeights == MasterWeights.Float32 ? 2 * sizeof(float) : 0;
-            return (long)(ofElement * Shape.ElementCount);
+            return (long)((ofElement + (2 * sizeof(float))) * Shape.ElementCount);
         }
     }
 

@@ -125,8 +125,10 @@ internal sealed class BenchContenders : IDisposable
         {
             if (!(MathF.Abs(actual[i] - expected[i]) <= Tolerance * MathF.Max(1, MathF.Abs(expected[i]))))
             {
-                throw new BenchFault(FormattableString.Invariant(
-                    $"{peer.Name} is not the same step: parameter {i} of tensor {tensor} is {actual[i]} after {StepsOfCheck} steps, but NativeOpt's is {expected[i]}."));
+                string numbers = FormattableString.Invariant($"{actual[i]}, but NativeOpt's is {expected[i]}");
+                throw new BenchFault(
+                    $"{peer.Name} is not the same step: after {StepsOfCheck} of them parameter {i} of tensor {tensor} is "
+                    + $"{numbers}.");
             }
         }
     }

@@ -56,7 +56,8 @@ internal static class BenchFiles
         foreach ((string Isa, int? Threads) run in results.Select(static row => (row.Isa, row.Threads)).Distinct())
         {
             text.Append(CultureInfo.InvariantCulture, $"- Kernels: {run.Isa}");
-            text.Append(run.Threads is int threads ? string.Create(CultureInfo.InvariantCulture, $", threads: {threads}\n") : "\n");
+            text.Append(
+                run.Threads is int threads ? string.Create(CultureInfo.InvariantCulture, $", threads: {threads}\n") : "\n");
         }
 
         text.Append(CultureInfo.InvariantCulture, $"- Date: {DateTime.UtcNow:yyyy-MM-dd}\n- Command: `{command}`\n\n");
@@ -89,7 +90,8 @@ internal static class BenchFiles
         return text.ToString();
     }
 
-    public static string BytesPerElement(BenchResult row) => row.BytesPerElement.ToString("0.###", CultureInfo.InvariantCulture);
+    public static string BytesPerElement(BenchResult row) =>
+        row.BytesPerElement.ToString("0.###", CultureInfo.InvariantCulture);
 
     public static string Ratio(double ratio) => ratio.ToString("0.00", CultureInfo.InvariantCulture);
 
@@ -113,7 +115,7 @@ internal static class BenchFiles
         IReadOnlyList<string> peers = Peers(results);
         var chart = new BarChart(
             "Optimizer steps",
-            ["Bytes that the step has to move, over the time it takes: medians; line: the middle half of the rounds."],
+            ["Bytes that the step has to move, over the time it takes. Bars: medians; lines: the spread."],
             "GB/s",
             ["nativeopt", "floor", .. peers]);
         bool hasShapes = results.Select(static row => row.Shape).Distinct().Count() > 1;

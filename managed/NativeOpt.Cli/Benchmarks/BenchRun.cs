@@ -3,6 +3,9 @@ using NativeOpt.Cli.Shapes;
 
 namespace NativeOpt.Cli.Benchmarks;
 
+/// <summary>Measures a row; see <see cref="BenchRun.Measure"/>.</summary>
+internal delegate BenchResult? MeasureRow(BenchCase row, Action<double> progress, CancellationToken stop);
+
 /// <summary>Measures rows, one after the other.</summary>
 /// <param name="settings">How long each.</param>
 internal sealed class BenchRun(BenchSettings settings)

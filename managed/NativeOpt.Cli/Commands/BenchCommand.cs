@@ -23,8 +23,8 @@ internal sealed class BenchCommand : Command, IHaveExamples
 
     private readonly Option<ModelShape[]?> _shapes = new("--shapes")
     {
-        Description = $"Sizes of the tensors, separated by commas: {string.Join(", ", ModelShape.KnownNames)}, or COUNTxSIZE, so "
-            + "many tensors of so many elements; 10x64+1x1000 has both kinds. Default: gpt2.",
+        Description = $"Sizes of the tensors, separated by commas: {string.Join(", ", ModelShape.KnownNames)}, or COUNTxSIZE, "
+            + "so many tensors of so many elements; 10x64+1x1000 has both kinds. Default: gpt2.",
         HelpName = "SHAPE,…",
         CustomParser = static result =>
         {
@@ -34,7 +34,8 @@ internal sealed class BenchCommand : Command, IHaveExamples
             {
                 CommonOptions.Refuse(
                     result,
-                    $"write {string.Join(", ", ModelShape.KnownNames)} or COUNTxSIZE, as 100x4096; each once, separated by commas");
+                    $"write {string.Join(", ", ModelShape.KnownNames)} or COUNTxSIZE, as 100x4096; each once, separated by "
+                    + "commas");
                 return null;
             }
 
@@ -43,7 +44,8 @@ internal sealed class BenchCommand : Command, IHaveExamples
     };
 
     private readonly Option<DType?> _dtype = CommonOptions.DType(
-        "--dtype", "The element type of parameters and gradients. Default: float32.", DType.Float32, DType.BFloat16, DType.Float16);
+        "--dtype", "The element type of parameters and gradients. Default: float32.", DType.Float32, DType.BFloat16,
+        DType.Float16);
 
     private readonly Option<MasterWeights?> _master = CommonOptions.Master(
         "What is kept of parameters of 16 bits beyond these. Default: none.");
@@ -59,7 +61,8 @@ internal sealed class BenchCommand : Command, IHaveExamples
 
     private readonly Option<double?> _limit = CommonOptions.Positive(
         "--limit",
-        $"Seconds after which a row begins no other round. Default: {BenchSettings.DefaultLimit.ToString(CultureInfo.InvariantCulture)}.",
+        FormattableString.Invariant(
+            $"Seconds after which a row begins no other round. Default: {BenchSettings.DefaultLimit}."),
         orZero: true);
 
     private readonly Option<bool> _noPeers = new("--no-peers")
@@ -78,8 +81,8 @@ internal sealed class BenchCommand : Command, IHaveExamples
 
     private readonly Option<string?> _out = new("--out")
     {
-        Description = $"Folder for {BenchFiles.Json}, {BenchFiles.Markdown} (with the machine) and {BenchFiles.Picture}. Default: "
-            + "none of them is written.",
+        Description = $"Folder for {BenchFiles.Json}, {BenchFiles.Markdown} (with the machine) and {BenchFiles.Picture}. "
+            + "Default: none of them is written.",
         HelpName = "DIR",
     };
 
@@ -90,13 +93,13 @@ internal sealed class BenchCommand : Command, IHaveExamples
         Arity = ArgumentArity.ZeroOrOne,
     };
 
-    public BenchCommand(TextWriter output, TextWriter error)
+    public BenchCommand(TextWriter output, TextWriter error, MeasureRow? measure = null)
         : base(
             "bench",
-            "Time optimizer steps beside their floor, a loop on as many threads that only moves the same bytes, and beside what a "
-            + "C# loop and whole-array operations take on one thread. All of them work on the same buffers, have one turn in each "
-            + "round, in changing order, and the medians of the rounds are shown. Gradients are not written in between. The peers' "
-            + "parameters are compared with NativeOpt's first. Ctrl-C ends it with what there is (exit code 130).")
+            "Time optimizer steps beside their floor, a loop on as many threads that only moves the same bytes, and beside what "
+            + "a C# loop and operations on whole arrays take on one thread. All of them work on the same buffers and have one "
+            + "turn in each round, in changing order; the medians of the rounds are shown. Gradients are not written in between. "
+            + "The peers' parameters are compared with NativeOpt's first. Ctrl-C ends it with what there is (exit code 130).")
     {
         Option[] options =
         [
@@ -114,7 +117,7 @@ internal sealed class BenchCommand : Command, IHaveExamples
             return Task.FromResult(
                 parsed.GetValue(_compare) is { Length: > 0 } files
                     ? Compare(parsed, files, terminal)
-                    : Run(parsed, terminal, stop));
+                    : Run(parsed, terminal, measure, stop));
         });
     }
 
@@ -130,12 +133,13 @@ internal sealed class BenchCommand : Command, IHaveExamples
 
         """;
 
-    private int Run(ParseResult parsed, Terminal terminal, CancellationToken stop)
+    private int Run(ParseResult parsed, Terminal terminal, MeasureRow? measure, CancellationToken stop)
     {
         BenchCase[] rows = Rows(parsed);
         Require(rows);
-        var run = new BenchRun(new BenchSettings(
-            parsed.GetValue(_rounds) ?? BenchSettings.DefaultRounds, parsed.GetValue(_limit) ?? BenchSettings.DefaultLimit));
+        var settings = new BenchSettings(
+            parsed.GetValue(_rounds) ?? BenchSettings.DefaultRounds, parsed.GetValue(_limit) ?? BenchSettings.DefaultLimit);
+        measure ??= new BenchRun(settings).Measure;
         string? folder = parsed.GetValue(_out);
         string? file = parsed.GetValue(_json);
         Prepare("--out", folder, TrainingFiles.Prepare);
@@ -144,8 +148,19 @@ internal sealed class BenchCommand : Command, IHaveExamples
         IReadOnlyList<(string, string)> machine = Machine.Describe(rows[0].Device);
         var view = new BenchView(terminal);
         view.ShowHeader(machine, rows);
+        string? fault = null;
         IReadOnlyList<BenchResult> results = view.Watch(rows, (row, progress) =>
-            stop.IsCancellationRequested ? null : run.Measure(row, progress, stop));
+        {
+            try
+            {
+                return stop.IsCancellationRequested ? null : measure(row, progress, stop);
+            }
+            catch (Exception error)
+            {
+                fault = $"{row.Rule.Name}, {row.Shape.Name}: {error.Message}";
+                return null;
+            }
+        });
 
         if (file is not null)
         {
@@ -171,6 +186,11 @@ internal sealed class BenchCommand : Command, IHaveExamples
             view.ShowFiles(folder);
         }
 
+        if (fault is not null)
+        {
+            throw new BenchFault($"{fault} {results.Count} of {rows.Length} rows were measured.");
+        }
+
         if (!stop.IsCancellationRequested)
         {
             return ExitCode.Success;
@@ -194,8 +214,8 @@ internal sealed class BenchCommand : Command, IHaveExamples
         if (!changes.Any(static change => change is { Old: not null, New: not null }))
         {
             throw new UsageException(
-                $"--compare {files[0]} {files[1]}: they have no row in common; measure the same rules, shapes, types and number of "
-                + "threads.");
+                $"--compare {files[0]} {files[1]}: they have no row in common; measure the same rules, shapes, types and number "
+                + "of threads.");
         }
 
         ChangeSummary[] summary =
@@ -283,12 +303,12 @@ internal sealed class BenchCommand : Command, IHaveExamples
         BenchCase largest = rows.MaxBy(static row => row.MemoryBytes)!;
         if (largest.MemoryBytes > available)
         {
-            throw new UsageException(string.Create(
-                CultureInfo.InvariantCulture,
-                $"--shapes {largest.Shape.Name}: {largest.Rule.Name} takes {Gibibytes(largest.MemoryBytes):0.0} GiB, but there are {Gibibytes(available):0.0}; choose fewer or smaller tensors."));
+            throw new UsageException(
+                $"--shapes {largest.Shape.Name}: {largest.Rule.Name} takes {Gibibytes(largest.MemoryBytes)} GiB, but there are "
+                + $"{Gibibytes(available)}; choose fewer or smaller tensors.");
         }
 
-        static double Gibibytes(long bytes) => bytes / (double)(1L << 30);
+        static string Gibibytes(long bytes) => (bytes / (double)(1L << 30)).ToString("0.0", CultureInfo.InvariantCulture);
     }
 
     private static void Prepare(string option, string? path, Action<string> prepare)

@@ -39,8 +39,8 @@ internal sealed class BarChart(string title, IReadOnlyList<string> caption, stri
     {
         double top = 50 + (caption.Count * LineHeight) + LegendHeight;
         double bottom = top + _groups.Sum(Height);
-        var axis = new LineChart.Axis(
-            _groups.SelectMany(static group => group.Bars).Select(static bar => bar?.High ?? 0).Append(0), Left, Width - Right, 8);
+        IEnumerable<double> ends = _groups.SelectMany(static group => group.Bars).Select(static bar => bar?.High ?? 0);
+        var axis = new LineChart.Axis(ends.Append(0), Left, Width - Right, 8);
         var svg = new StringBuilder();
         Svg.Begin(svg, Width, bottom + AxisHeight, title);
         Svg.Heading(svg, 16, 30, title);

@@ -53,7 +53,8 @@ public sealed class ContenderTests
         using var optimizer = new OptimizerContender(row, buffers);
         var other = new LoopPeer(row.Rule with { Options = new AdamOptions { Beta2 = 0.99 } }, buffers);
         BenchFault fault = Assert.Throws<BenchFault>(() => BenchContenders.Check(buffers, optimizer, [other]));
-        Assert.Contains("loop is not the same step: parameter 0 of tensor 0 is", fault.Message, StringComparison.Ordinal);
+        Assert.StartsWith(
+            "loop is not the same step: after 3 of them parameter 0 of tensor 0 is ", fault.Message, StringComparison.Ordinal);
     }
 
     [Fact]
@@ -108,9 +109,9 @@ public sealed class ContenderTests
             for (int i = 0; i < streams.Length; i++)
             {
                 byte[] after = OfFloor(buffers, streams[i]);
-                byte change = streams[i].Writes || streams.Any(other => other.Role == streams[i].Role && other.Writes) ? All : (byte)0;
-                Assert.Equal(
-                    before[i].Select(value => (byte)(streams[i].Reads ? value ^ change : change)), after);
+                bool isWritten = streams.Any(other => other.Role == streams[i].Role && other.Writes);
+                byte change = isWritten ? All : (byte)0;
+                Assert.Equal(before[i].Select(value => (byte)(streams[i].Reads ? value ^ change : change)), after);
             }
         }
     }

@@ -55,7 +55,10 @@ public sealed class StepTrafficTests
         const double State = 1 + (4 / 256.0);
         StepTraffic traffic = StepTraffic.Of(BenchWork.Step, new Dictionary<string, double>
         {
-            ["param"] = 4, ["grad"] = 4, ["exp_avg"] = State, ["exp_avg_sq"] = State,
+            ["param"] = 4,
+            ["grad"] = 4,
+            ["exp_avg"] = State,
+            ["exp_avg_sq"] = State,
         });
         Assert.Equal(16 + (1 / 16.0), traffic.BytesPerElement);
     }

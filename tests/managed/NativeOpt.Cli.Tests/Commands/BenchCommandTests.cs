@@ -1,5 +1,8 @@
+using System.CommandLine;
 using System.Text.Json;
 using System.Xml.Linq;
+using NativeOpt.Cli.Benchmarks;
+using NativeOpt.Cli.Commands;
 using NativeOpt.Cli.Tests.Support;
 using Xunit;
 
@@ -146,6 +149,21 @@ public sealed class BenchCommandTests : IDisposable
         cli = Shell.RunUntil(stop.Token, ["bench", "--json", .. _few]);
         Assert.Equal(130, cli.ExitCode);
         Assert.Equal(0, cli.Json().GetArrayLength());
+    }
+
+    [Fact]
+    public void A_fault_leaves_the_rows_before_it()
+    {
+        using StringWriter output = new(), error = new();
+        string json = _folder.File("results.json");
+        var run = new BenchRun(new BenchSettings(1, 0));
+        var command = new BenchCommand(output, error, (row, progress, stop) => row.Rule.Name == "adamw"
+            ? run.Measure(row, progress, stop) : throw new BenchFault("the memory is on fire."));
+        var configuration = new InvocationConfiguration { EnableDefaultExceptionHandler = false };
+        BenchFault fault = Assert.Throws<BenchFault>(
+            () => command.Parse(["--no-peers", "--json", json, .. _few]).Invoke(configuration));
+        Assert.Equal("deo-adam-update, 5x40+1x3000: the memory is on fire. 1 of 4 rows were measured.", fault.Message);
+        Assert.Equal("adamw", Assert.Single(BenchComparison.Read(json)).Rule);
     }
 
     [Fact]
