@@ -18,14 +18,14 @@ internal sealed unsafe class BenchBuffers : IDisposable
     private const int Alignment = 64;
 
     private readonly Dictionary<string, Role> _roles = [];
-    private readonly IReadOnlyList<long> _counts;
+    private readonly long[] _counts;
     private readonly DType _type;
 
     /// <summary>Allocates the buffers of a row.</summary>
     public BenchBuffers(BenchCase row)
     {
         Device = row.Device;
-        _counts = row.Shape.ElementCounts;
+        _counts = [.. row.Shape.ElementCounts];
         _type = row.DType;
         try
         {
@@ -47,7 +47,7 @@ internal sealed unsafe class BenchBuffers : IDisposable
     public Device Device { get; }
 
     /// <summary>The number of tensors.</summary>
-    public int Count => _counts.Count;
+    public int Count => _counts.Length;
 
     /// <summary>The elements of all tensors together.</summary>
     public long ElementCount => _counts.Sum();
@@ -86,9 +86,9 @@ internal sealed unsafe class BenchBuffers : IDisposable
         return role.Pointers[0];
     }
 
-    /// <summary>A tensor of a role that is float32 on the CPU.</summary>
-    public Span<float> Tensor(string role, int tensor) =>
-        new((void*)_roles[role].Pointers[tensor], (int)_counts[tensor]);
+    /// <summary>The tensors of a role that is float32 on the CPU; none if the row has no such role.</summary>
+    public TensorSpans Tensors(string role) =>
+        _roles.TryGetValue(role, out Role? own) ? new TensorSpans(own.Pointers, _counts) : default;
 
     /// <summary>Makes everything what it was at first: states zero.</summary>
     public void Reset()
@@ -149,6 +149,13 @@ internal sealed unsafe class BenchBuffers : IDisposable
             default:
                 return MemoryMarshal.AsBytes<Half>(Array.ConvertAll(values, static value => (Half)value));
         }
+    }
+
+    /// <summary>What a developer would have as a list of arrays.</summary>
+    public readonly struct TensorSpans(nint[] pointers, long[] counts)
+    {
+        /// <summary>A tensor's elements.</summary>
+        public Span<float> this[int tensor] => new((void*)pointers[tensor], (int)counts[tensor]);
     }
 
     private sealed record Role(DeviceBuffer<byte> Memory, nint[] Pointers, double Bytes)

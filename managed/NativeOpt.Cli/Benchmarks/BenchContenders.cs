@@ -50,14 +50,14 @@ internal sealed class BenchContenders : IDisposable
     {
         TakeSteps(buffers, optimizer, StepsOfCheck);
         float[][] expected =
-            [.. Enumerable.Range(0, buffers.Count).Select(i => buffers.Tensor(StepTraffic.Param, i).ToArray())];
+            [.. Enumerable.Range(0, buffers.Count).Select(i => buffers.Tensors(StepTraffic.Param)[i].ToArray())];
         foreach (Peer peer in peers)
         {
             buffers.Reset();
             TakeSteps(buffers, peer, StepsOfCheck);
             for (int tensor = 0; tensor < expected.Length; tensor++)
             {
-                Require(peer, tensor, buffers.Tensor(StepTraffic.Param, tensor), expected[tensor]);
+                Require(peer, tensor, buffers.Tensors(StepTraffic.Param)[tensor], expected[tensor]);
             }
         }
     }

@@ -12,15 +12,15 @@ internal sealed class LoopPeer(BenchRule rule, BenchBuffers buffers) : Peer(rule
 
     protected override void Step(SgdOptions options)
     {
-        for (int tensor = 0; tensor < Buffers.Count; tensor++)
+        for (int tensor = 0; tensor < TensorCount; tensor++)
         {
             if (options.Momentum > 0)
             {
-                Sgd(Param(tensor), Grad(tensor), Momentum(tensor), (float)options.LearningRate, (float)options.Momentum);
+                Sgd(Param[tensor], Grad[tensor], Momentum[tensor], (float)options.LearningRate, (float)options.Momentum);
             }
             else
             {
-                Sgd(Param(tensor), Grad(tensor), (float)options.LearningRate);
+                Sgd(Param[tensor], Grad[tensor], (float)options.LearningRate);
             }
         }
     }
@@ -35,16 +35,16 @@ internal sealed class LoopPeer(BenchRule rule, BenchBuffers buffers) : Peer(rule
             (float)(1 - options.Beta2),
             (float)(1 / Math.Sqrt(1 - Math.Pow(options.Beta2, StepCount))),
             (float)options.Epsilon);
-        for (int tensor = 0; tensor < Buffers.Count; tensor++)
+        for (int tensor = 0; tensor < TensorCount; tensor++)
         {
-            Span<float> param = Param(tensor);
-            ReadOnlySpan<float> grad = Grad(tensor);
-            Span<float> expAvg = ExpAvg(tensor);
-            Span<float> expAvgSq = ExpAvgSq(tensor);
+            Span<float> param = Param[tensor];
+            ReadOnlySpan<float> grad = Grad[tensor];
+            Span<float> expAvg = ExpAvg[tensor];
+            Span<float> expAvgSq = ExpAvgSq[tensor];
             switch (options)
             {
                 case AdamOptions { Amsgrad: true }:
-                    Amsgrad(param, grad, expAvg, expAvgSq, MaxExpAvgSq(tensor), moments, (float)lr);
+                    Amsgrad(param, grad, expAvg, expAvgSq, MaxExpAvgSq[tensor], moments, (float)lr);
                     break;
                 case AdamOptions:
                     Adam(param, grad, expAvg, expAvgSq, moments, (float)lr);

@@ -11,7 +11,20 @@ internal abstract class Peer(BenchRule rule, BenchBuffers buffers) : IContender
 
     protected OptimizerOptions Options { get; } = rule.Options;
 
-    protected BenchBuffers Buffers { get; } = buffers;
+    /// <summary>The number of tensors.</summary>
+    protected int TensorCount { get; } = buffers.Count;
+
+    protected BenchBuffers.TensorSpans Param { get; } = buffers.Tensors(StepTraffic.Param);
+
+    protected BenchBuffers.TensorSpans Grad { get; } = buffers.Tensors(StepTraffic.Grad);
+
+    protected BenchBuffers.TensorSpans Momentum { get; } = buffers.Tensors("momentum_buffer");
+
+    protected BenchBuffers.TensorSpans ExpAvg { get; } = buffers.Tensors("exp_avg");
+
+    protected BenchBuffers.TensorSpans ExpAvgSq { get; } = buffers.Tensors("exp_avg_sq");
+
+    protected BenchBuffers.TensorSpans MaxExpAvgSq { get; } = buffers.Tensors("max_exp_avg_sq");
 
     /// <summary>Steps taken, the present one included.</summary>
     protected long StepCount { get; private set; }
@@ -45,16 +58,4 @@ internal abstract class Peer(BenchRule rule, BenchBuffers buffers) : IContender
     protected abstract void Step(SgdOptions options);
 
     protected abstract void Step(AdamFamilyOptions options);
-
-    protected Span<float> Param(int tensor) => Buffers.Tensor(StepTraffic.Param, tensor);
-
-    protected ReadOnlySpan<float> Grad(int tensor) => Buffers.Tensor(StepTraffic.Grad, tensor);
-
-    protected Span<float> Momentum(int tensor) => Buffers.Tensor("momentum_buffer", tensor);
-
-    protected Span<float> ExpAvg(int tensor) => Buffers.Tensor("exp_avg", tensor);
-
-    protected Span<float> ExpAvgSq(int tensor) => Buffers.Tensor("exp_avg_sq", tensor);
-
-    protected Span<float> MaxExpAvgSq(int tensor) => Buffers.Tensor("max_exp_avg_sq", tensor);
 }

@@ -23,18 +23,18 @@ internal sealed class UnfusedPeer(BenchRule rule, BenchBuffers buffers) : Peer(r
     protected override void Step(SgdOptions options)
     {
         float lr = (float)options.LearningRate;
-        for (int tensor = 0; tensor < Buffers.Count; tensor++)
+        for (int tensor = 0; tensor < TensorCount; tensor++)
         {
-            ReadOnlySpan<float> direction = Grad(tensor);
+            ReadOnlySpan<float> direction = Grad[tensor];
             if (options.Momentum > 0)
             {
-                Span<float> buffer = Momentum(tensor);
+                Span<float> buffer = Momentum[tensor];
                 TensorPrimitives.Multiply(buffer, (float)options.Momentum, buffer); // mul_
                 TensorPrimitives.Add(buffer, direction, buffer); // add_
                 direction = buffer;
             }
 
-            TensorPrimitives.MultiplyAdd(direction, -lr, Param(tensor), Param(tensor)); // add_(alpha)
+            TensorPrimitives.MultiplyAdd(direction, -lr, Param[tensor], Param[tensor]); // add_(alpha)
         }
     }
 
@@ -43,12 +43,12 @@ internal sealed class UnfusedPeer(BenchRule rule, BenchBuffers buffers) : Peer(r
         float eps = (float)options.Epsilon;
         double lr = options.LearningRate / (1 - Math.Pow(options.Beta1, StepCount));
         float correction = (float)(1 / Math.Sqrt(1 - Math.Pow(options.Beta2, StepCount)));
-        for (int tensor = 0; tensor < Buffers.Count; tensor++)
+        for (int tensor = 0; tensor < TensorCount; tensor++)
         {
-            Span<float> param = Param(tensor);
-            ReadOnlySpan<float> grad = Grad(tensor);
-            Span<float> m = ExpAvg(tensor);
-            Span<float> v = ExpAvgSq(tensor);
+            Span<float> param = Param[tensor];
+            ReadOnlySpan<float> grad = Grad[tensor];
+            Span<float> m = ExpAvg[tensor];
+            Span<float> v = ExpAvgSq[tensor];
             Span<float> root = _root.AsSpan(0, param.Length);
             if (options is AdamWOptions)
             {
@@ -63,8 +63,8 @@ internal sealed class UnfusedPeer(BenchRule rule, BenchBuffers buffers) : Peer(r
             ReadOnlySpan<float> second = v;
             if (options.Amsgrad)
             {
-                TensorPrimitives.Max(MaxExpAvgSq(tensor), v, MaxExpAvgSq(tensor)); // maximum(out)
-                second = MaxExpAvgSq(tensor);
+                TensorPrimitives.Max(MaxExpAvgSq[tensor], v, MaxExpAvgSq[tensor]); // maximum(out)
+                second = MaxExpAvgSq[tensor];
             }
 
             TensorPrimitives.Sqrt(second, root); // sqrt

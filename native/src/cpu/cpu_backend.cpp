@@ -26,7 +26,7 @@ constexpr size_t kAlignment = 64;  // a cache line, and the widest register
 // Elements that a thread takes at a time, at least. On 2 cores (Zen 3, AVX2), Adam with 4096, 16384 and 65536
 // took 13.2, 13.7 and 12.5 ms for 1 tensor of 16,777,216; 64, 48 and 50 us for 1000 of 100: the middle one also feeds
 // more cores.
-constexpr int64_t kBlockElements = kChunkElements;
+constexpr int64_t kBlockElements = 16384;
 // Tensors that a thread takes at a time, where they are small: one costs about as much as 16 elements. (One thread in
 // cache, same machine: 148 tensors of one element took 0.93 us, one tensor of 4096 took 1.66.)
 constexpr int64_t kTensorCost = 16;

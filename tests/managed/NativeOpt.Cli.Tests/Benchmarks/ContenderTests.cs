@@ -138,7 +138,7 @@ public sealed class ContenderTests
         {
             for (int tensor = 0; tensor < buffers.Count; tensor++)
             {
-                Assert.All(buffers.Tensor(role, tensor).ToArray(), static x => Assert.True(float.IsNormal(x), $"{x}"));
+                Assert.All(buffers.Tensors(role)[tensor].ToArray(), static x => Assert.True(float.IsNormal(x), $"{x}"));
             }
         }
     }
@@ -169,7 +169,7 @@ public sealed class ContenderTests
         IContender contender = create(row, buffers);
         BenchContenders.TakeSteps(buffers, contender, Steps);
         (contender as IDisposable)?.Dispose();
-        return [.. Enumerable.Range(0, buffers.Count).SelectMany(i => buffers.Tensor(StepTraffic.Param, i).ToArray())];
+        return [.. Enumerable.Range(0, buffers.Count).SelectMany(i => buffers.Tensors(StepTraffic.Param)[i].ToArray())];
     }
 
     /// <summary>As many bytes as the elements of all tensors have.</summary>
