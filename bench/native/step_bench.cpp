@@ -1,30 +1,24 @@
 // Steps of the CPU backend over the shapes that models have, beside the floor: a loop on as many threads that only
-// moves the same bytes. Bytes per second count what a step must move: 28 bytes an element for the Adam family.
-//
-//   nativeopt_bench                                          everything
-//   nativeopt_bench --benchmark_filter='adam/large'          one
-//   NATIVEOPT_CPU_ISA=baseline NATIVEOPT_NUM_THREADS=1 ...    other settings
+// moves the same bytes; and over the sizes of one tensor (size_bench.cpp). Bytes per second count what a step must
+// move: 28 bytes an element for the Adam family. --help says how to choose.
 #include <benchmark/benchmark.h>
 
-#include <stdlib.h>
+#include <stdio.h>
 #include <string.h>
 
+#include <algorithm>
 #include <functional>
 #include <string>
 #include <thread>
 #include <utility>
 #include <vector>
 
+#include "buffers.h"
 #include "nativeopt/nativeopt.h"
+#include "size_bench.h"
+#include "step.h"
 
 namespace {
-
-void check(nopt_status status) {
-    if (status != NOPT_OK) {
-        fprintf(stderr, "%s\n", nopt_last_error_message());
-        exit(1);
-    }
-}
 
 using Shape = std::vector<std::pair<int64_t, int>>;  // size × count of tensors
 
@@ -50,71 +44,6 @@ const std::vector<std::pair<std::string, Shape>> kShapes = {
     {"cache_1x16384", {{16384, 1}}},
 };
 
-// Buffers of all roles in one allocation each, as a framework's allocator lays them out.
-class Buffers {
-public:
-    explicit Buffers(std::vector<int64_t> counts, bool with_dimer = false) : counts_(std::move(counts)) {
-        int64_t total = 0;
-        for (const int64_t count : counts_) {
-            total += (count + 15) / 16 * 16;
-        }
-        check(nopt_param_set_create(NOPT_BACKEND_CPU, 0, static_cast<int64_t>(counts_.size()), counts_.data(), nullptr,
-                                    &set));
-        for (int role = 0; role < (with_dimer ? kRoles : NOPT_ROLE_DIRECTION); ++role) {
-            if (role == NOPT_ROLE_GRAD_DISPLACED) {
-                continue;  // gradients are copied, as for hosts that have one buffer for them
-            }
-            roles_[role].assign(static_cast<size_t>(total), 0.01f);
-            check(nopt_param_set_bind(set, static_cast<nopt_role>(role), static_cast<int64_t>(counts_.size()),
-                                      pointers(roles_[role]).data()));
-        }
-        for (const int64_t count : counts_) {
-            elements += count;
-        }
-    }
-    ~Buffers() { check(nopt_param_set_destroy(set)); }
-    Buffers(const Buffers&) = delete;
-    Buffers& operator=(const Buffers&) = delete;
-
-    std::vector<void*> pointers(std::vector<float>& role) const {
-        std::vector<void*> result;
-        float* at = role.data();
-        for (const int64_t count : counts_) {
-            result.push_back(at);
-            at += (count + 15) / 16 * 16;
-        }
-        return result;
-    }
-
-    float* role(nopt_role which) { return roles_[which].data(); }
-
-    nopt_param_set* set = nullptr;
-    int64_t elements = 0;
-
-private:
-    static constexpr int kRoles = NOPT_ROLE_ROTATION_DIRECTION + 1;
-    std::vector<int64_t> counts_;
-    std::vector<float> roles_[kRoles];
-};
-
-void step(benchmark::State& state, const std::string& rule, uint32_t flags, double momentum, int bytes,
-          const Shape& shape) {
-    Buffers buffers(tensors(shape));
-    nopt_optimizer* optimizer = nullptr;
-    check(nopt_optimizer_create(buffers.set, rule.c_str(), &optimizer));
-    nopt_hyperparams h = {};
-    h.struct_size = sizeof h;
-    check(nopt_rule_get_defaults(rule.c_str(), &h));
-    h.flags = flags;
-    h.momentum = momentum;
-    for (auto _ : state) {
-        check(nopt_optimizer_step(optimizer, &h, nullptr));
-    }
-    state.SetItemsProcessed(state.iterations() * buffers.elements);
-    state.SetBytesProcessed(state.iterations() * buffers.elements * bytes);
-    check(nopt_optimizer_destroy(optimizer));
-}
-
 enum DimerWork {
     kCachedStep,
     kDisplace,
@@ -125,20 +54,24 @@ enum DimerWork {
 // Adam with a dimer around it: a step with the direction as it is; a displacement (and giving it up); a whole update,
 // with gradients that do not change.
 void dimer_step(benchmark::State& state, DimerWork work, int bytes, const Shape& shape) {
-    Buffers buffers(tensors(shape), true);
+    Buffers buffers(tensors(shape));
     nopt_optimizer* optimizer = nullptr;
-    check(nopt_optimizer_create(buffers.set, "adam", &optimizer));
+    check(nopt_optimizer_create(buffers.set(), kAdam.rule, &optimizer));
     nopt_dimer* dimer = nullptr;
     check(nopt_dimer_create(optimizer, NOPT_DIMER_SCOPE_GLOBAL, &dimer));
-    check(nopt_dimer_init_direction(dimer, 1, 0, nullptr));
-    check(nopt_dimer_normalize_direction(dimer, nullptr));
-    nopt_hyperparams h = {};
-    h.struct_size = sizeof h;
-    check(nopt_rule_get_defaults("adam", &h));
+    const nopt_hyperparams h = hyperparams(kAdam);
     nopt_dimer_options options = {};
     options.struct_size = sizeof options;
     check(nopt_dimer_get_defaults(&options));
     options.angle = work == kOptimalUpdate ? NOPT_DIMER_ANGLE_OPTIMAL : NOPT_DIMER_ANGLE_FIXED_RATE;
+    uint32_t roles = 0;
+    uint32_t dimer_roles = 0;
+    check(nopt_optimizer_get_roles(optimizer, &h, &roles));
+    check(nopt_dimer_get_roles(dimer, &options, &dimer_roles));
+    // Gradients are copied, as for hosts that have one buffer for them.
+    buffers.bind(roles | dimer_roles | role_bit(NOPT_ROLE_GRAD_BACKUP));
+    check(nopt_dimer_init_direction(dimer, 1, 0, nullptr));
+    check(nopt_dimer_normalize_direction(dimer, nullptr));
     for (auto _ : state) {
         if (work != kCachedStep) {
             check(nopt_dimer_displace(dimer, &options, nullptr));
@@ -152,11 +85,13 @@ void dimer_step(benchmark::State& state, DimerWork work, int bytes, const Shape&
             check(nopt_dimer_step(dimer, &options, &h, nullptr));
         }
     }
-    state.SetItemsProcessed(state.iterations() * buffers.elements);
-    state.SetBytesProcessed(state.iterations() * buffers.elements * bytes);
+    report(state, buffers.elements(), buffers.elements() * bytes);
     check(nopt_dimer_destroy(dimer));
     check(nopt_optimizer_destroy(optimizer));
 }
+
+constexpr uint32_t kAdamRoles =
+    role_bit(NOPT_ROLE_PARAM) | role_bit(NOPT_ROLE_GRAD) | role_bit(NOPT_ROLE_EXP_AVG) | role_bit(NOPT_ROLE_EXP_AVG_SQ);
 
 // Reads four streams and writes three, and nothing else.
 void move(float* param, const float* grad, float* exp_avg, float* exp_avg_sq, int64_t count) {
@@ -170,17 +105,18 @@ void move(float* param, const float* grad, float* exp_avg, float* exp_avg_sq, in
 
 void floor_of_adam(benchmark::State& state, const Shape& shape) {
     Buffers buffers(tensors(shape));
+    buffers.bind(kAdamRoles);
     int32_t threads = 1;
     check(nopt_cpu_get_num_threads(&threads));
-    const int64_t part = buffers.elements / threads / 16 * 16;
+    const int64_t part = buffers.elements() / threads / 16 * 16;
     for (auto _ : state) {
         std::vector<std::thread> others;
         for (int32_t t = 0; t < threads; ++t) {
             const int64_t begin = t * part;
-            const int64_t count = t == threads - 1 ? buffers.elements - begin : part;
+            const int64_t count = t == threads - 1 ? buffers.elements() - begin : part;
             const auto work = [&buffers, begin, count] {
-                move(buffers.role(NOPT_ROLE_PARAM) + begin, buffers.role(NOPT_ROLE_GRAD) + begin,
-                     buffers.role(NOPT_ROLE_EXP_AVG) + begin, buffers.role(NOPT_ROLE_EXP_AVG_SQ) + begin, count);
+                move(buffers.floats(NOPT_ROLE_PARAM) + begin, buffers.floats(NOPT_ROLE_GRAD) + begin,
+                     buffers.floats(NOPT_ROLE_EXP_AVG) + begin, buffers.floats(NOPT_ROLE_EXP_AVG_SQ) + begin, count);
             };
             if (t == threads - 1) {
                 work();
@@ -192,47 +128,80 @@ void floor_of_adam(benchmark::State& state, const Shape& shape) {
             other.join();
         }
     }
-    state.SetItemsProcessed(state.iterations() * buffers.elements);
-    state.SetBytesProcessed(state.iterations() * buffers.elements * 28);
+    report(state, buffers.elements(), buffers.step_bytes());
 }
 
 // What a host pays when every gradient's address changed, as frameworks do.
 void bind_gradients(benchmark::State& state, const Shape& shape) {
     Buffers buffers(tensors(shape));
-    std::vector<float> other(static_cast<size_t>(buffers.elements + 16 * 20000), 0.01f);
-    std::vector<float> another(other);
-    const std::vector<void*> addresses[] = {buffers.pointers(other), buffers.pointers(another)};
+    buffers.bind(kAdamRoles);
+    const RoleBuffers one(buffers.counts(), NOPT_DTYPE_FLOAT32, 0, kValue);
+    const RoleBuffers other(buffers.counts(), NOPT_DTYPE_FLOAT32, 0, kValue);
     size_t turn = 0;
     for (auto _ : state) {
-        const std::vector<void*>& now = addresses[turn++ % 2];
-        check(nopt_param_set_bind(buffers.set, NOPT_ROLE_GRAD, static_cast<int64_t>(now.size()), now.data()));
+        const std::vector<void*>& now = (turn++ % 2 == 0 ? one : other).pointers();
+        check(nopt_param_set_bind(buffers.set(), NOPT_ROLE_GRAD, static_cast<int64_t>(now.size()), now.data()));
+    }
+}
+
+const char* const kHelp =
+    "Steps of NativeOpt's CPU backend. Without a filter: models' shapes, and Adam over the sizes of one tensor, 1 to\n"
+    "67108864; some three minutes. Otherwise --benchmark_filter, a regular expression, chooses among\n"
+    "\n"
+    "  WORK/SHAPE, WORK being floor, adam, adamw, dualadam, sgd_momentum, bind_gradients or deo_..., with a dimer\n"
+    "  size/RULE/SIZE/ALIGNMENT/ISA/threads:N\n"
+    "    RULE: sgd, sgd_momentum, adam, adam_amsgrad, adamw, invadam or dualadam; RULE_bfloat16 with bfloat16\n"
+    "      parameters (and remainders) and gradients\n"
+    "    ALIGNMENT: aligned (buffers begin at multiples of 64 bytes) or unaligned (4 bytes after them)\n"
+    "    ISA: an instruction set that this processor has, e.g. baseline\n"
+    "    N: 1, 2, 4, ... up to NATIVEOPT_NUM_THREADS or the processors\n"
+    "\n"
+    "Each takes about a second, those of many elements some seconds, and all sizes half an hour or more. Sizes take\n"
+    "up to 1.4 GB of memory, shapes 4 GB. NATIVEOPT_CPU_ISA and NATIVEOPT_NUM_THREADS are for names without ISA and\n"
+    "N, and for the sizes that run without a filter.\n"
+    "\n"
+    "  nativeopt_bench --benchmark_filter=. --benchmark_list_tests                  all names\n"
+    "  nativeopt_bench --benchmark_filter='^adam/large'                             one of the models' shapes\n"
+    "  nativeopt_bench --benchmark_filter='size/.*/16384/.*threads:1/'              all rules in cache, on one thread\n"
+    "  nativeopt_bench --benchmark_filter='size/adam/.*/unaligned/baseline'         one rule's sizes\n"
+    "  nativeopt_bench --benchmark_filter=size/ --benchmark_min_time=0.05           all sizes, less exactly\n"
+    "\n";
+
+void register_models() {
+    for (const auto& [name, shape] : kShapes) {
+        const Shape& s = shape;
+        const std::string suffix = "/" + name;
+        const auto add = [&suffix](const std::string& work, const std::function<void(benchmark::State&)>& body) {
+            benchmark::RegisterBenchmark((work + suffix).c_str(), body)->UseRealTime()->Unit(benchmark::kMicrosecond);
+        };
+        add("floor", [&s](benchmark::State& state) { floor_of_adam(state, s); });
+        for (const Variant& variant : {kAdam, kAdamW, kDualAdam, kSgdMomentum}) {
+            add(variant.name, [&s, variant](benchmark::State& state) { step(state, variant, tensors(s)); });
+        }
+        add("deo_adam", [&s](benchmark::State& state) { dimer_step(state, kCachedStep, 8 + 32, s); });
+        add("deo_displace_restore", [&s](benchmark::State& state) { dimer_step(state, kDisplace, 24 + 8, s); });
+        add("deo_adam_update", [&s](benchmark::State& state) { dimer_step(state, kFixedUpdate, 24 + 12 + 40, s); });
+        add("deo_adam_update_optimal",
+            [&s](benchmark::State& state) { dimer_step(state, kOptimalUpdate, 24 + 12 + 24 + 16 + 40, s); });
+        add("bind_gradients", [&s](benchmark::State& state) { bind_gradients(state, s); });
     }
 }
 
 }  // namespace
 
 int main(int argc, char** argv) {
-    benchmark::Initialize(&argc, argv);
-    for (const auto& [name, shape] : kShapes) {
-        const Shape& s = shape;
-        const auto add = [](const std::string& title, const std::function<void(benchmark::State&)>& body) {
-            benchmark::RegisterBenchmark(title.c_str(), body)->UseRealTime()->Unit(benchmark::kMicrosecond);
-        };
-        add("floor/" + name, [&s](benchmark::State& state) { floor_of_adam(state, s); });
-        add("adam/" + name, [&s](benchmark::State& state) { step(state, "adam", 0, 0.0, 28, s); });
-        add("adamw/" + name,
-            [&s](benchmark::State& state) { step(state, "adam", NOPT_FLAG_DECOUPLED_WEIGHT_DECAY, 0.0, 28, s); });
-        add("dualadam/" + name, [&s](benchmark::State& state) { step(state, "dualadam", 0, 0.0, 28, s); });
-        add("sgd_momentum/" + name, [&s](benchmark::State& state) { step(state, "sgd", 0, 0.9, 20, s); });
-        add("deo_adam/" + name, [&s](benchmark::State& state) { dimer_step(state, kCachedStep, 8 + 32, s); });
-        add("deo_displace_restore/" + name, [&s](benchmark::State& state) { dimer_step(state, kDisplace, 24 + 8, s); });
-        add("deo_adam_update/" + name,
-            [&s](benchmark::State& state) { dimer_step(state, kFixedUpdate, 24 + 12 + 40, s); });
-        add("deo_adam_update_optimal/" + name,
-            [&s](benchmark::State& state) { dimer_step(state, kOptimalUpdate, 24 + 12 + 24 + 16 + 40, s); });
-        add("bind_gradients/" + name, [&s](benchmark::State& state) { bind_gradients(state, s); });
+    if (std::any_of(argv, argv + argc, [](const char* argument) { return strcmp(argument, "--help") == 0; })) {
+        printf("%s", kHelp);
     }
+    benchmark::Initialize(&argc, argv);
+    if (benchmark::ReportUnrecognizedArguments(argc, argv)) {
+        return 2;
+    }
+    const CpuSettings settings = CpuSettings::now();
     benchmark::AddCustomContext("build", nopt_build_info());
-    benchmark::RunSpecifiedBenchmarks();
-    return 0;
+    benchmark::AddCustomContext("isa", settings.isa);
+    benchmark::AddCustomContext("threads", std::to_string(settings.threads));
+    register_models();
+    register_sizes(!benchmark::GetBenchmarkFilter().empty());
+    return benchmark::RunSpecifiedBenchmarks() > 0 ? 0 : 1;
 }
