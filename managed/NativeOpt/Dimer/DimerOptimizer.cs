@@ -253,10 +253,8 @@ public sealed unsafe class DimerOptimizer : IDisposable
         else
         {
             nopt_dimer_options update = _update;
-            nopt_hyperparams* hyperparameters = stackalloc nopt_hyperparams[Optimizer.GroupCount];
-            Optimizer.WriteStepHyperparameters(hyperparameters);
             NativeError.ThrowIfFailed(
-                NativeMethods.nopt_dimer_rotate(dimer, &update, hyperparameters, (void*)stream.Pointer));
+                NativeMethods.nopt_dimer_rotate(dimer, &update, Optimizer.StepHyperparameters, (void*)stream.Pointer));
         }
 
         stream.KeepAlive();
@@ -297,12 +295,10 @@ public sealed unsafe class DimerOptimizer : IDisposable
 
         // Without a displacement its length says nothing, but it must be one.
         nopt_dimer_options options = IsDisplaced ? _update : _options.ToNative(_options.Displacement ?? 1);
-        nopt_hyperparams* hyperparameters = stackalloc nopt_hyperparams[Optimizer.GroupCount];
-        Optimizer.WriteStepHyperparameters(hyperparameters);
         using HandleLease lease = new(_handle, this);
         NativeError.ThrowIfFailed(
             NativeMethods.nopt_dimer_step(
-                (nopt_dimer*)lease.Pointer, &options, hyperparameters, (void*)stream.Pointer));
+                (nopt_dimer*)lease.Pointer, &options, Optimizer.StepHyperparameters, (void*)stream.Pointer));
         stream.KeepAlive();
         GradientEvaluations += 1 + _displacements;
         StepCount++;

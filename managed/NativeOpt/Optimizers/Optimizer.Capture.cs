@@ -48,6 +48,11 @@ public abstract unsafe partial class Optimizer
         }
 
         IsCapturable = capturable;
+        foreach (OptimizerGroup group in _groups)
+        {
+            WriteStepHyperparameters(group.Index, group.Hyperparameters);
+        }
+
         if (!capturable && _gradientOptions is not null)
         {
             // A loss scale on the device is gone.

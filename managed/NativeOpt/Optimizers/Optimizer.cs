@@ -1,4 +1,5 @@
 using System.Buffers;
+using System.Runtime.CompilerServices;
 using NativeOpt.Interop;
 
 namespace NativeOpt;
@@ -37,6 +38,7 @@ public abstract unsafe partial class Optimizer : IDisposable
     private readonly OptimizerOptions _common;
     private readonly StateLayouts _states;
     private readonly OptimizerGroup[] _groups;
+    private readonly nopt_hyperparams[] _stepHyperparameters;
     private volatile bool _stateIsReady;
 
     private protected Optimizer(ParameterSet parameters, IReadOnlyList<OptimizerOptions> options)
@@ -50,6 +52,13 @@ public abstract unsafe partial class Optimizer : IDisposable
         _common = options[0]; // what is the same in all groups
         RuleName = _common.RuleName;
         _states = new StateLayouts(parameters.ParameterLayout, _common);
+        _stepHyperparameters = GC.AllocateArray<nopt_hyperparams>(options.Count, pinned: true);
+        StepHyperparameters = (nopt_hyperparams*)Unsafe.AsPointer(ref _stepHyperparameters[0]);
+        foreach (OptimizerGroup group in _groups)
+        {
+            WriteStepHyperparameters(group.Index, group.Hyperparameters);
+        }
+
         _handle = new OptimizerHandle(parameters, RuleName, _states.RuleStates, options.Count);
     }
 
@@ -141,16 +150,19 @@ public abstract unsafe partial class Optimizer : IDisposable
 
     internal int GroupCount => _groups.Length;
 
-    /// <summary>What native steps are given: <see cref="GroupCount"/> structs, one after another.</summary>
-    internal void WriteStepHyperparameters(nopt_hyperparams* hyperparameters)
+    /// <summary>
+    /// What native steps are given: <see cref="GroupCount"/> structs, one after another, in memory that stays where it is as
+    /// long as the optimizer is alive. A step has only to pass it on.
+    /// </summary>
+    internal nopt_hyperparams* StepHyperparameters { get; }
+
+    /// <summary>After a change.</summary>
+    internal void WriteStepHyperparameters(int group, in nopt_hyperparams hyperparameters)
     {
-        for (int group = 0; group < _groups.Length; group++)
+        StepHyperparameters[group] = hyperparameters;
+        if (IsCapturable)
         {
-            hyperparameters[group] = _groups[group].Hyperparameters;
-            if (IsCapturable)
-            {
-                hyperparameters[group].lr = NativeMethods.NOPT_LR_ON_DEVICE;
-            }
+            StepHyperparameters[group].lr = NativeMethods.NOPT_LR_ON_DEVICE;
         }
     }
 
@@ -177,13 +189,12 @@ public abstract unsafe partial class Optimizer : IDisposable
         RequireGradients();
         RequireNotDisplaced();
         EnsureState(stream);
-        nopt_hyperparams* hyperparameters = stackalloc nopt_hyperparams[_groups.Length];
-        WriteStepHyperparameters(hyperparameters);
         using HandleLease lease = new(_handle, this);
         NativeError.ThrowIfFailed(
             NativeMethods.nopt_optimizer_step(
-                (nopt_optimizer*)lease.Pointer, hyperparameters, (void*)stream.Pointer));
+                (nopt_optimizer*)lease.Pointer, StepHyperparameters, (void*)stream.Pointer));
         stream.KeepAlive();
+        GC.KeepAlive(this);
     }
 
     /// <summary>Uses the host's buffers for a state, after checking that they fit. See the overload with addresses.</summary>
@@ -412,12 +423,7 @@ public abstract unsafe partial class Optimizer : IDisposable
     }
 
     /// <summary>The native roles that a step needs, by bit.</summary>
-    private uint RoleMask()
-    {
-        nopt_hyperparams* hyperparameters = stackalloc nopt_hyperparams[_groups.Length];
-        WriteStepHyperparameters(hyperparameters);
-        return _handle.RoleMask(new ReadOnlySpan<nopt_hyperparams>(hyperparameters, _groups.Length), this);
-    }
+    private uint RoleMask() => _handle.RoleMask(_stepHyperparameters, this);
 
     /// <summary>After a change that may need another state buffer.</summary>
     internal void ForgetThatStateIsReady() => _stateIsReady = false;

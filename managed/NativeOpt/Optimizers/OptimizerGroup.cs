@@ -113,6 +113,7 @@ public unsafe class OptimizerGroup
             }
 
             _hyperparameters = value;
+            _optimizer.WriteStepHyperparameters(Index, value);
         }
     }
 
@@ -159,6 +160,7 @@ public unsafe class OptimizerGroup
         }
 
         _hyperparameters = changed;
+        _optimizer.WriteStepHyperparameters(Index, changed);
     }
 
     /// <summary>Tells the device the learning rate of a capturable optimizer.</summary>

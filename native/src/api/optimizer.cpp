@@ -218,15 +218,26 @@ GradInput prepare_grads(const OptimizerState& optimizer) {
     return grads;
 }
 
-PreparedStep prepare_step(const OptimizerState& optimizer, const nopt_hyperparams* hyperparams) {
-    const ParamSet& set = *optimizer.set;
+namespace {
+
+// Whether hyperparameters that have been checked are these, and nothing that the checks read has changed since. Of a
+// capturable optimizer the learning rate may have.
+bool are_checked(const OptimizerState& optimizer, const nopt_hyperparams* hyperparams) {
+    return optimizer.checked_version == optimizer.set->version && !optimizer.capturable &&
+           checked_struct_size(hyperparams, "hyperparams") == sizeof *hyperparams &&
+           memcmp(hyperparams, optimizer.checked, sizeof *hyperparams * static_cast<size_t>(optimizer.group_count)) ==
+               0;
+}
+
+// Fills inputs with all that is the same in the next steps.
+void check_step(OptimizerState& optimizer, const nopt_hyperparams* hyperparams) {
     const Rule& rule = rule_at(optimizer.rule);
-    PreparedStep step;
-    step.grads = prepare_grads(optimizer);
-    step.inputs.count = optimizer.group_count;
+    StepInputs& inputs = optimizer.inputs;
+    optimizer.checked_version = OptimizerState::kUnchecked;
+    inputs.count = optimizer.group_count;
     for (int g = 0; g < optimizer.group_count; ++g) {
         const nopt_hyperparams h = read_hyperparams(optimizer, hyperparams, g);
-        StepInput& input = step.inputs.of[g];
+        StepInput& input = inputs.of[g];
         input.lr = h.lr == NOPT_LR_ON_DEVICE && optimizer.counter == nullptr ? optimizer.lr[g] : h.lr;
         input.beta1 = h.beta1;
         input.beta2 = h.beta2;
@@ -239,19 +250,35 @@ PreparedStep prepare_step(const OptimizerState& optimizer, const nopt_hyperparam
         input.rounding_seed = h.rounding_seed;
         input.grad_factor = 1.0;
         input.max_grad = static_cast<double>(INFINITY);
-        require_like_group_0(input, step.inputs.of[0], g);
-        step.next[g] = optimizer.states[g];
-        advance(step.next[g], input, (rule.traits.hyperparams & NOPT_HYPERPARAM_BETAS_EPS) != 0);
+        require_like_group_0(input, inputs.of[0], g);
+        optimizer.checked[g] = h;
     }
-    require_groups(set, optimizer.group_count);
-    const StateRoles& states = rule.states[step.inputs.of[0].variant];
+    require_groups(*optimizer.set, optimizer.group_count);
+    const StateRoles& states = rule.states[inputs.of[0].variant];
     for (int i = -2; i < states.count; ++i) {
         const nopt_role role = i == -2 ? NOPT_ROLE_PARAM : i == -1 ? NOPT_ROLE_GRAD : states.roles[i];
-        if (!set.bound(role)) {
+        if (!optimizer.set->bound(role)) {
             throw Error(NOPT_ERROR_MISSING_ROLE,
                         "rule \"%s\" with these options needs role %s; bind it with nopt_param_set_bind",
                         rule.traits.name, role_name(role));
         }
+    }
+    optimizer.checked_version = optimizer.set->version;
+}
+
+}  // namespace
+
+PreparedStep prepare_step(OptimizerState& optimizer, const nopt_hyperparams* hyperparams) {
+    PreparedStep step;
+    step.inputs = &optimizer.inputs;
+    step.grads = prepare_grads(optimizer);
+    if (!are_checked(optimizer, hyperparams)) {
+        check_step(optimizer, hyperparams);
+    }
+    const bool reads_betas = (rule_at(optimizer.rule).traits.hyperparams & NOPT_HYPERPARAM_BETAS_EPS) != 0;
+    for (int g = 0; g < optimizer.group_count; ++g) {
+        step.next[g] = optimizer.states[g];
+        advance(step.next[g], optimizer.inputs.of[g], reads_betas);
     }
     return step;
 }
@@ -269,12 +296,12 @@ void run_step(OptimizerState& optimizer, const PreparedStep& step, const DimerPa
         }
         optimizer.grads_are_summed = false;
         const GradPass grads = {*optimizer.grads, step.grads};
-        taken = set.backend.step(set, optimizer.rule, step.inputs, counter, &grads, dimer, stream);
+        taken = set.backend.step(set, optimizer.rule, *step.inputs, counter, &grads, dimer, stream);
     } else if (set.total > 0 || counter != nullptr) {
-        set.backend.step(set, optimizer.rule, step.inputs, counter, nullptr, dimer, stream);
+        set.backend.step(set, optimizer.rule, *step.inputs, counter, nullptr, dimer, stream);
     }
     if (counter == nullptr && taken) {
-        std::copy_n(step.next, step.inputs.count, optimizer.states);
+        std::copy_n(step.next, step.inputs->count, optimizer.states);
     }
 }
 
@@ -395,6 +422,7 @@ nopt_status nopt_optimizer_set_group_count(nopt_optimizer* optimizer, int32_t gr
             own.has_lr[g] = false;
         }
         own.group_count = group_count;
+        own.checked_version = OptimizerState::kUnchecked;
     });
 }
 

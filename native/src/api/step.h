@@ -6,7 +6,7 @@
 namespace nopt {
 
 struct PreparedStep {
-    StepInputs inputs;
+    const StepInputs* inputs;               // the optimizer's, until another one is prepared
     nopt_step_state next[NOPT_MAX_GROUPS];  // to be stored when the step is on its way
     GradInput grads;
 };
@@ -18,7 +18,7 @@ GradInput prepare_grads(const OptimizerState& optimizer);
 nopt_hyperparams read_hyperparams(const OptimizerState& optimizer, const nopt_hyperparams* hyperparams, int group);
 
 // ... and if a role that the rule needs is not bound.
-PreparedStep prepare_step(const OptimizerState& optimizer, const nopt_hyperparams* hyperparams);
+PreparedStep prepare_step(OptimizerState& optimizer, const nopt_hyperparams* hyperparams);
 
 // Takes the step. A dimer's pass has begun the call already.
 void run_step(OptimizerState& optimizer, const PreparedStep& step, const DimerPass* dimer, void* stream);

@@ -92,6 +92,12 @@ struct OptimizerState {
     GradInput grad_input = kNoGradInput;
     bool grads_are_summed = false;  // for the next step
 
+    // What was checked last and made of it, so that steps with the same hyperparameters and buffers need not.
+    static constexpr uint64_t kUnchecked = UINT64_MAX;
+    uint64_t checked_version = kUnchecked;  // of the set
+    nopt_hyperparams checked[NOPT_MAX_GROUPS];
+    StepInputs inputs;
+
     // What the steps of dimer passes are counted from.
     int64_t steps_taken() const { return counter == nullptr ? states[0].step : 0; }
 };

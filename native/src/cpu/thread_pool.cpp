@@ -30,9 +30,9 @@ namespace {
 constexpr int kMaxThreads = 1024;
 
 // How long a worker looks out for the next job before it sleeps: the passes of a step, and small steps in a row, follow
-// each other faster than a sleeper wakes. Waking one took the caller 6.5 us, or 16 to 28 if it had slept for 1 ms or more
-// (2 cores, Zen 3, a virtual machine); 1000 tensors of 100 took Adam 47 us with sleepers, as without workers, and TODO
-// with this.
+// each other faster than a sleeper wakes. Waking one took the caller 6.5 us, or 16 to 28 if it had slept for 1 ms or
+// more (2 cores, Zen 3, a virtual machine); 1000 tensors of 100 took Adam 47 us with sleepers, as without workers, and
+// TODO with this.
 constexpr std::chrono::microseconds kLookout{50};
 // Blocks of a job for each sleeper that is woken for it.
 constexpr int64_t kBlocksPerWake = 4;
@@ -117,8 +117,8 @@ int initial_num_threads() {
 
 // One job at a time. A worker joins a job by counting itself into `active_` and then finding `open_` set; the caller
 // clears `open_` and waits for `active_` to fall to 0, so a worker that wakes late finds the job closed and the caller
-// never waits for it to wake. Each thread has the same share of equal jobs, so that it finds in its own caches what it had
-// there.
+// never waits for it to wake. Each thread has the same share of equal jobs, so that it finds in its own caches what it
+// had there.
 class ThreadPool {
 public:
     void run(int64_t count, void (*body)(void*, int64_t), void* context) {
@@ -228,7 +228,8 @@ private:
         return false;
     }
 
-    // Those that a thread of the job wakes if they sleep: two, so that waking many takes no longer than their logarithm.
+    // Those that a thread of the job wakes if they sleep: two, so that waking many takes no longer than their
+    // logarithm.
     void wake_two(int index) {
         for (int i = 2 * index + 1; i <= 2 * index + 2 && i <= wakes_; ++i) {
             Worker& worker = *workers_[i - 1];
@@ -273,7 +274,7 @@ ThreadPool& pool() {
 
 }  // namespace
 
-void parallel_for(int64_t count, void (*body)(void* context, int64_t index), void* context) {
+void run_parallel(int64_t count, void (*body)(void* context, int64_t index), void* context) {
     pool().run(count, body, context);
 }
 

@@ -8,7 +8,14 @@ namespace nopt {
 // Runs body(context, i) for every i in [0, count), on the calling thread and up to num_threads() - 1 others, and
 // returns when all are done. Each i runs once, in no promised order; the body must not throw. When another thread is
 // running a job already, the caller does all of its own work.
-void parallel_for(int64_t count, void (*body)(void* context, int64_t index), void* context);
+void run_parallel(int64_t count, void (*body)(void* context, int64_t index), void* context);
+inline void parallel_for(int64_t count, void (*body)(void* context, int64_t index), void* context) {
+    if (count > 1) {
+        run_parallel(count, body, context);
+    } else if (count == 1) {
+        body(context, 0);
+    }
+}
 
 // The bound on threads, the calling one included. At first use: NATIVEOPT_NUM_THREADS, or the processors that this
 // process may run on.

@@ -23,15 +23,13 @@ constexpr Rule make_rule() {
     return {R::traits, {R::states(0), R::states(1)}, &R::variant, &write_scalars<R>};
 }
 
-const Rule kRules[] = {
+}  // namespace
+
+const Rule kRules[kRuleCount] = {
 #define NOPT_RULE(Type, header) make_rule<Type>(),
 #include "rules/rules.def"
 #undef NOPT_RULE
 };
-
-}  // namespace
-
-const Rule& rule_at(int index) { return kRules[index]; }
 
 int find_rule(const char* name) {
     for (int i = 0; i < kRuleCount; ++i) {

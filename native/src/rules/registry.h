@@ -20,7 +20,8 @@ enum RuleIndex {
     kRuleCount
 };
 
-const Rule& rule_at(int index);
+extern const Rule kRules[kRuleCount];
+inline const Rule& rule_at(int index) { return kRules[index]; }
 
 // The index of the rule of this name, or -1.
 int find_rule(const char* name);
