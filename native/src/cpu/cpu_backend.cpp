@@ -37,6 +37,11 @@ constexpr int64_t kTileElements = 1024;
 static_assert(kTileElements % kBlockwiseElements == 0 && kChunkElements % kTileElements == 0,
               "tiles hold whole blocks");
 
+// Elements of a set from which on a displacement writes the backups past the caches, which hold less. (Same machine,
+// displacement and restoration: 17.5 ms, and 19.2 through the caches, for 1 tensor of 16,777,216; 23 and 29 for
+// ResNet-50. The parameters that an update only writes gained nothing by it.)
+constexpr int64_t kStreamedElements = int64_t{1} << 22;
+
 // Where a block of work begins: a chunk of a tensor. It ends where the next one begins.
 struct BlockStart {
     int64_t tensor;
@@ -705,11 +710,12 @@ public:
 
     void dimer_displace(ParamSet& set, double displacement, void*) override {
         const CpuIsa& isa = selected_cpu_isa();
+        const bool streams = set.total >= kStreamedElements;
         for_each_elements(set, [&](size_t tensor, int64_t begin, int64_t end, int64_t) {
             if (!set.has_halves) {
                 isa.dimer->displace(
                     dimer_args(set, NOPT_ROLE_GRAD, NOPT_ROLE_GRAD_DISPLACED, tensor, begin, end - begin),
-                    static_cast<float>(displacement));
+                    static_cast<float>(displacement), streams);
                 return;
             }
             copy_elements(set, NOPT_ROLE_PARAM, NOPT_ROLE_PARAM_BACKUP, tensor, begin, end);

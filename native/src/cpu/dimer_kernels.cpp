@@ -209,7 +209,47 @@ void scale(float* direction, int64_t count, double factor) {
     }
 }
 
-void displace(const DimerArgs& args, float displacement) {
+// Past the caches, where the processor can: memory that is only written is not read for it.
+void stream_copy(const float* from, int64_t count, float* to) {
+    int64_t i = 0;
+#if defined(__AVX2__)
+    for (; i < count && reinterpret_cast<uintptr_t>(to + i) % sizeof(__m256) != 0; ++i) {
+        to[i] = from[i];
+    }
+    for (; i + 8 <= count; i += 8) {
+        _mm256_stream_ps(to + i, _mm256_loadu_ps(from + i));
+    }
+#endif
+    for (; i < count; ++i) {
+        to[i] = from[i];
+    }
+}
+
+void displace_streaming(const DimerArgs& args, float displacement) {
+    constexpr int64_t kPiece = 1024;  // elements that stay in the first cache from one loop to the other
+    const float* __restrict const direction = args.direction;
+    for (int64_t begin = 0; begin < args.count; begin += kPiece) {
+        const int64_t count = args.count - begin < kPiece ? args.count - begin : kPiece;
+        float* __restrict const param = args.param + begin;
+        stream_copy(param, count, args.param_backup + begin);
+        NOPT_INDEPENDENT_ITERATIONS
+        for (int64_t i = 0; i < count; ++i) {
+            param[i] = displaced_param(param[i], displacement, direction[begin + i]);
+        }
+        if (args.grad_backup != nullptr) {
+            stream_copy(args.grad + begin, count, args.grad_backup + begin);
+        }
+    }
+#if defined(__AVX2__)
+    _mm_sfence();  // before other threads are told that it is there
+#endif
+}
+
+void displace(const DimerArgs& args, float displacement, bool streams) {
+    if (streams) {
+        displace_streaming(args, displacement);
+        return;
+    }
     float* __restrict const param = args.param;
     float* __restrict const backup = args.param_backup;
     const float* __restrict const direction = args.direction;

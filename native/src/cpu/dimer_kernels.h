@@ -24,8 +24,9 @@ struct DimerKernels {
     void (*sums[kDimerSumsCount])(const DimerArgs& args, Sums& sums);
     void (*randomize)(float* direction, int64_t count, uint64_t seed, uint64_t first_element);
     void (*scale)(float* direction, int64_t count, double factor);
-    // Backs up param (and grad, if grad_backup is not null) and displaces param along the direction.
-    void (*displace)(const DimerArgs& args, float displacement);
+    // Backs up param (and grad, if grad_backup is not null) and displaces param along the direction. `streams`:
+    // writes the backups past the caches.
+    void (*displace)(const DimerArgs& args, float displacement, bool streams);
     // Displaces param from its backup along the direction or the rotation direction.
     void (*displace_again)(const DimerArgs& args, const DimerScope& scope, float displacement);
     // Writes the direction, the rotation direction, or both.
