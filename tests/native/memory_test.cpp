@@ -19,6 +19,23 @@ TEST(Memory, AllocFillCopyFree) {
     NOPT_ASSERT_OK(nopt_memory_free(NOPT_BACKEND_CPU, 0, nullptr));
 }
 
+// Large buffers are aligned, but not alike: streams at the same place of a page can push each other out of a cache.
+TEST(Memory, LargeBuffersBeginAtDifferentLines) {
+    constexpr int64_t kBytes = 1 << 20;
+    void* buffers[4] = {};
+    for (void*& buffer : buffers) {
+        NOPT_ASSERT_OK(nopt_memory_alloc(NOPT_BACKEND_CPU, 0, kBytes, &buffer));
+        ASSERT_EQ(0u, reinterpret_cast<uintptr_t>(buffer) % 64);
+        memset(buffer, 1, kBytes);
+    }
+    for (int i = 0; i < 4; ++i) {
+        for (int k = 0; k < i; ++k) {
+            EXPECT_NE(reinterpret_cast<uintptr_t>(buffers[i]) % 4096, reinterpret_cast<uintptr_t>(buffers[k]) % 4096);
+        }
+        NOPT_EXPECT_OK(nopt_memory_free(NOPT_BACKEND_CPU, 0, buffers[i]));
+    }
+}
+
 TEST(Memory, NothingIsAsOrdinaryAsSomething) {
     int something = 0;
     void* memory = &something;

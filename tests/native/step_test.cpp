@@ -186,5 +186,46 @@ TEST(Step, ChangedAddressesAreFollowed) {
     EXPECT_EQ(before - 8.0f, model.buffer(NOPT_ROLE_PARAM).tensor(0)[1]);
 }
 
+// Steps like the last one are not checked again; others are.
+TEST(Step, ChecksWhatHasChanged) {
+    Model model("adam", {5});
+    const nopt_hyperparams h = defaults("adam");
+    model.new_gradients();
+    NOPT_ASSERT_OK(model.step(h));
+    NOPT_ASSERT_OK(model.step(h));
+    nopt_hyperparams bad = h;
+    bad.beta1 = 1.0;
+    EXPECT_EQ(NOPT_ERROR_INVALID_ARGUMENT, model.step(bad));
+    EXPECT_EQ(NOPT_ERROR_INVALID_ARGUMENT, model.step(bad));
+    NOPT_ASSERT_OK(model.step(h));
+    model.unbind(NOPT_ROLE_EXP_AVG);
+    EXPECT_EQ(NOPT_ERROR_MISSING_ROLE, model.step(h));
+    EXPECT_EQ(NOPT_ERROR_MISSING_ROLE, model.step(h));
+    model.bind(NOPT_ROLE_EXP_AVG);
+    NOPT_ASSERT_OK(model.step(h));
+    EXPECT_EQ(4, model.state().step);
+
+    // A learning rate on the device is one of capturable optimizers only.
+    nopt_hyperparams on_device = h;
+    on_device.lr = NOPT_LR_ON_DEVICE;
+    NOPT_ASSERT_OK(nopt_optimizer_set_capturable(model.optimizer, 1, nullptr));
+    NOPT_ASSERT_OK(nopt_optimizer_set_lr(model.optimizer, 1e-3, nullptr));
+    NOPT_ASSERT_OK(model.step(on_device));
+    const float before = model.buffer(NOPT_ROLE_PARAM).tensor(0)[0];
+    NOPT_ASSERT_OK(nopt_optimizer_set_lr(model.optimizer, 0.0, nullptr));
+    NOPT_ASSERT_OK(model.step(on_device));
+    EXPECT_EQ(before, model.buffer(NOPT_ROLE_PARAM).tensor(0)[0]);
+    NOPT_ASSERT_OK(nopt_optimizer_set_capturable(model.optimizer, 0, nullptr));
+    EXPECT_EQ(NOPT_ERROR_INVALID_ARGUMENT, model.step(on_device));
+    NOPT_ASSERT_OK(model.step(h));
+
+    // A group that was not there.
+    NOPT_ASSERT_OK(nopt_optimizer_set_group_count(model.optimizer, 2));
+    const nopt_hyperparams groups[] = {h, bad};
+    EXPECT_EQ(NOPT_ERROR_INVALID_ARGUMENT, nopt_optimizer_step(model.optimizer, groups, nullptr));
+    EXPECT_NE(nullptr, strstr(nopt_last_error_message(), "hyperparams[1]")) << nopt_last_error_message();
+    EXPECT_EQ(7, model.state().step);
+}
+
 }  // namespace
 }  // namespace nopt_test

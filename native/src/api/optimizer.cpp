@@ -220,10 +220,10 @@ GradInput prepare_grads(const OptimizerState& optimizer) {
 
 namespace {
 
-// Whether hyperparameters that have been checked are these, and nothing that the checks read has changed since. Of a
-// capturable optimizer the learning rate may have.
+// Whether these hyperparameters have been checked, and nothing that the checks read has changed since. Of a capturable
+// optimizer the learning rate may have.
 bool are_checked(const OptimizerState& optimizer, const nopt_hyperparams* hyperparams) {
-    return optimizer.checked_version == optimizer.set->version && !optimizer.capturable &&
+    return optimizer.checked_version == optimizer.set->version &&
            checked_struct_size(hyperparams, "hyperparams") == sizeof *hyperparams &&
            memcmp(hyperparams, optimizer.checked, sizeof *hyperparams * static_cast<size_t>(optimizer.group_count)) ==
                0;
@@ -263,7 +263,7 @@ void check_step(OptimizerState& optimizer, const nopt_hyperparams* hyperparams) 
                         rule.traits.name, role_name(role));
         }
     }
-    optimizer.checked_version = optimizer.set->version;
+    optimizer.checked_version = optimizer.capturable ? OptimizerState::kUnchecked : optimizer.set->version;
 }
 
 }  // namespace
