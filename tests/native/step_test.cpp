@@ -219,12 +219,18 @@ TEST(Step, ChecksWhatHasChanged) {
     EXPECT_EQ(NOPT_ERROR_INVALID_ARGUMENT, model.step(on_device));
     NOPT_ASSERT_OK(model.step(h));
 
-    // A group that was not there.
+    // A group that was not there, and one that is gone.
     NOPT_ASSERT_OK(nopt_optimizer_set_group_count(model.optimizer, 2));
     const nopt_hyperparams groups[] = {h, bad};
     EXPECT_EQ(NOPT_ERROR_INVALID_ARGUMENT, nopt_optimizer_step(model.optimizer, groups, nullptr));
     EXPECT_NE(nullptr, strstr(nopt_last_error_message(), "hyperparams[1]")) << nopt_last_error_message();
     EXPECT_EQ(7, model.state().step);
+    const int32_t group = 1;
+    NOPT_ASSERT_OK(nopt_param_set_set_groups(model.set, 1, &group));
+    const nopt_hyperparams both[] = {h, h};
+    NOPT_ASSERT_OK(nopt_optimizer_step(model.optimizer, both, nullptr));
+    NOPT_ASSERT_OK(nopt_optimizer_set_group_count(model.optimizer, 1));
+    EXPECT_EQ(NOPT_ERROR_INVALID_STATE, model.step(h));
 }
 
 }  // namespace
