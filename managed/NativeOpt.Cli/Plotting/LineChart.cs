@@ -48,6 +48,12 @@ internal sealed class LineChart
     /// <summary>What the vertical axis shows.</summary>
     public string YLabel { get; }
 
+    /// <summary>Whether the horizontal axis is logarithmic. Where a point is not above 0, the line is interrupted.</summary>
+    public bool IsXLogarithmic { get; init; }
+
+    /// <summary>Whether the vertical axis is logarithmic. Where a point is not above 0, the line is interrupted.</summary>
+    public bool IsYLogarithmic { get; init; }
+
     /// <summary>Adds a line in the next colour.</summary>
     public void Add(string name, IReadOnlyList<(double X, double Y)> points, bool dashed = false) =>
         Add(new LineSeries(name, points, _series.Count, dashed));
@@ -88,11 +94,12 @@ internal sealed class LineChart
     public string ToSvg()
     {
         List<(double X, double Y)> legend = PlaceLegend(out double legendHeight);
-        (double X, double Y)[] points = [.. _series.SelectMany(static series => series.Points).Where(IsFinite)];
-        double[] references = [.. _references.Select(static reference => reference.Y).Where(double.IsFinite)];
-        var x = new Axis(points.Select(static point => point.X), Left, Width - Right, 9);
+        (double X, double Y)[] points = [.. _series.SelectMany(static series => series.Points).Where(IsShown)];
+        double[] references = [.. _references.Where(IsShown).Select(static reference => reference.Y)];
+        var x = new Axis(points.Select(static point => point.X), Left, Width - Right, 9, IsXLogarithmic);
         var y = new Axis(
-            points.Select(static point => point.Y).Concat(references), Height - Bottom, Top + legendHeight, 7);
+            points.Select(static point => point.Y).Concat(references), Height - Bottom, Top + legendHeight, 7,
+            IsYLogarithmic);
 
         var svg = new StringBuilder();
         Svg.Begin(svg, Width, Height, Title);
@@ -162,7 +169,7 @@ internal sealed class LineChart
 
     private void DrawReferences(StringBuilder svg, Axis y)
     {
-        foreach (ReferenceLine reference in _references.Where(static reference => double.IsFinite(reference.Y)))
+        foreach (ReferenceLine reference in _references.Where(IsShown))
         {
             double at = y.Place(reference.Y);
             Svg.Line(svg, $"""
@@ -177,18 +184,18 @@ internal sealed class LineChart
         }
     }
 
-    private static void DrawSeries(StringBuilder svg, LineSeries series, Axis x, Axis y)
+    private void DrawSeries(StringBuilder svg, LineSeries series, Axis x, Axis y)
     {
         var path = new StringBuilder();
         for (int i = 0; i < series.Points.Count; i++)
         {
-            if (!IsFinite(series.Points[i]))
+            if (!IsShown(series.Points[i]))
             {
                 continue;
             }
 
-            bool begins = i == 0 || !IsFinite(series.Points[i - 1]);
-            bool ends = i + 1 == series.Points.Count || !IsFinite(series.Points[i + 1]);
+            bool begins = i == 0 || !IsShown(series.Points[i - 1]);
+            bool ends = i + 1 == series.Points.Count || !IsShown(series.Points[i + 1]);
             path.Append(CultureInfo.InvariantCulture, $"{(begins ? 'M' : 'L')}{x.Place(series.Points[i].X):0.##} ");
             path.Append(CultureInfo.InvariantCulture, $"{y.Place(series.Points[i].Y):0.##}");
 
@@ -213,27 +220,42 @@ internal sealed class LineChart
 
     private static string Invariant(FormattableString text) => FormattableString.Invariant(text);
 
-    private static bool IsFinite((double X, double Y) point) => double.IsFinite(point.X) && double.IsFinite(point.Y);
+    private bool IsShown((double X, double Y) point) =>
+        Axis.HasPlaceFor(point.X, IsXLogarithmic) && Axis.HasPlaceFor(point.Y, IsYLogarithmic);
 
-    /// <summary>Maps values to positions in the picture, with ticks at multiples of 1, 2 or 5 times a power of ten.
+    private bool IsShown(ReferenceLine reference) => Axis.HasPlaceFor(reference.Y, IsYLogarithmic);
+
+    /// <summary>
+    /// Maps values to positions in the picture, with ticks at multiples of 1, 2 or 5 times a power of ten; on a logarithmic
+    /// axis at powers of ten, or where these are few also at 2 and 5 times as much.
     /// </summary>
     internal sealed class Axis
     {
+        // Of a power of ten, on a logarithmic axis.
+        private static readonly double[] _parts = [1, 2, 5];
+
         private readonly double _start;
         private readonly double _end;
+        private readonly bool _isLogarithmic;
         private readonly int _decimals;
 
         /// <summary>Creates an axis that shows all values between two positions and has at most
-        /// <paramref name="maximumTicks"/> steps.</summary>
-        public Axis(IEnumerable<double> values, double start, double end, int maximumTicks)
+        /// <paramref name="maximumTicks"/> steps. If it is logarithmic, all values must be above 0.</summary>
+        public Axis(IEnumerable<double> values, double start, double end, int maximumTicks, bool isLogarithmic = false)
         {
-            (_start, _end) = (start, end);
+            (_start, _end, _isLogarithmic) = (start, end, isLogarithmic);
             double low = double.PositiveInfinity;
             double high = double.NegativeInfinity;
             foreach (double value in values)
             {
                 low = Math.Min(low, value);
                 high = Math.Max(high, value);
+            }
+
+            if (isLogarithmic)
+            {
+                Ticks = LogarithmicTicks(low, high, maximumTicks);
+                return;
             }
 
             if (low > high)
@@ -263,16 +285,76 @@ internal sealed class LineChart
         /// <summary>The value at the end of the axis.</summary>
         public double Last => Ticks[^1];
 
+        /// <summary>Whether a value has a position: no axis has one for infinity, a logarithmic one none for 0 or less.</summary>
+        public static bool HasPlaceFor(double value, bool isLogarithmic) =>
+            double.IsFinite(value) && (!isLogarithmic || value > 0);
+
         /// <summary>The position of a value.</summary>
-        public double Place(double value) => _start + ((value - First) / (Last - First) * (_end - _start));
+        public double Place(double value) =>
+            _start + ((Scaled(value) - Scaled(First)) / (Scaled(Last) - Scaled(First)) * (_end - _start));
 
         /// <summary>What to write beside a tick: as many decimals as the steps need.</summary>
         public string Label(double tick)
         {
+            if (_isLogarithmic)
+            {
+                string format = tick switch
+                {
+                    >= 1e12 or < 1e-4 => "0e0",
+                    >= 1e9 => "0,,,G",
+                    >= 1e6 => "0,,M",
+                    >= 1e3 => "0,k",
+                    _ => "0.####",
+                };
+                return tick.ToString(format, CultureInfo.InvariantCulture);
+            }
+
             double largest = Math.Max(Math.Abs(First), Math.Abs(Last));
             return largest is >= 1e7 or < 1e-4
                 ? tick.ToString("0.###e0", CultureInfo.InvariantCulture)
                 : (tick == 0 ? 0 : tick).ToString("F" + _decimals, CultureInfo.InvariantCulture);
+        }
+
+        private double Scaled(double value) => _isLogarithmic ? Math.Log10(value) : value;
+
+        private static double[] LogarithmicTicks(double low, double high, int maximumTicks)
+        {
+            if (low > high)
+            {
+                (low, high) = (1, 10);
+            }
+            else if (high == low)
+            {
+                (low, high) = (low / 2, high * 2);
+            }
+
+            // Each of 1, 2, 5, 10 and so on; or each power of ten, each second one, each third one.
+            int power = (int)Math.Floor(Math.Log10(low) + 1e-9);
+            for (int stride = 1; ; stride = stride == 1 ? _parts.Length : stride + _parts.Length)
+            {
+                int first = (int)Math.Floor((double)power * _parts.Length / stride) * stride;
+                while (Part(first + stride) <= low * (1 + 1e-9))
+                {
+                    first += stride;
+                }
+
+                int steps = 1;
+                while (steps <= maximumTicks && Part(first + (steps * stride)) < high * (1 - 1e-9))
+                {
+                    steps++;
+                }
+
+                if (steps <= maximumTicks)
+                {
+                    return [.. Enumerable.Range(0, steps + 1).Select(i => Part(first + (i * stride)))];
+                }
+            }
+
+            static double Part(int i)
+            {
+                int ofTen = (int)Math.Floor((double)i / _parts.Length);
+                return _parts[i - (ofTen * _parts.Length)] * Math.Pow(10, ofTen);
+            }
         }
 
         private static double NiceStep(double atLeast)

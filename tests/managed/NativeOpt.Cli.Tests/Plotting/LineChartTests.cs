@@ -127,6 +127,58 @@ public sealed class LineChartTests
         Assert.Equal(axis.Ticks.Length, axis.Ticks.Select(axis.Label).Distinct().Count());
     }
 
+    [Theory]
+    [InlineData(1.0, 262144.0, "1,10,100,1k,10k,100k,1M")]
+    [InlineData(1.0, 1000.0, "1,10,100,1k")]
+    [InlineData(0.3, 40.0, "0.2,0.5,1,2,5,10,20,50")]
+    [InlineData(0.0001, 0.001, "0.0001,0.0002,0.0005,0.001")]
+    [InlineData(2.0, 2.0, "1,2,5")]
+    [InlineData(1e-6, 1e12, "1e-6,0.001,1,1k,1M,1G,1e12")]
+    public void LogarithmicTicksAreRoundAndEncloseTheValues(double low, double high, string labels)
+    {
+        var axis = new LineChart.Axis([high, low], 0, 100, 7, isLogarithmic: true);
+        Assert.Equal(labels, string.Join(',', axis.Ticks.Select(axis.Label)));
+        Assert.True(axis.First <= low && axis.Last >= high);
+        Assert.Equal(0, axis.Place(axis.First), 1e-9);
+        Assert.Equal(50, axis.Place(Math.Sqrt(axis.First * axis.Last)), 1e-9);
+        Assert.Equal(100, axis.Place(axis.Last), 1e-9);
+    }
+
+    [Fact]
+    public void ALogarithmicAxisOfNothingHasTicks() =>
+        Assert.Equal([1, 2, 5, 10], new LineChart.Axis([], 0, 100, 7, isLogarithmic: true).Ticks);
+
+    [Fact]
+    public void WhatALogarithmicAxisHasNoPlaceForInterruptsTheLine()
+    {
+        (double, double)[] points = [(1, 1), (10, 0), (100, 10), (1000, -1), (10000, 100), (0, 10), (100000, 1000)];
+        var chart = new LineChart("t", "x", "y") { IsXLogarithmic = true, IsYLogarithmic = true };
+        chart.Add("a", points);
+        chart.AddReference("nowhere", 0);
+        XElement root = Parse(chart);
+        Assert.DoesNotContain("nowhere", Texts(root));
+        Assert.Equal(4, Assert.Single(Lines(root)).Attribute("d")!.Value.Count(static c => c == 'M'));
+
+        var linear = new LineChart("t", "x", "y");
+        linear.Add("a", points);
+        Assert.Single(Assert.Single(Lines(Parse(linear))).Attribute("d")!.Value, 'M');
+    }
+
+    [Fact]
+    public void PowersAreAStraightLineOnLogarithmicAxes()
+    {
+        var chart = new LineChart("t", "x", "y") { IsXLogarithmic = true, IsYLogarithmic = true };
+        chart.Add("a", [(1, 1), (10, 100), (100, 10000)]);
+        string path = Assert.Single(Lines(Parse(chart))).Attribute("d")!.Value;
+        double[][] places =
+        [
+            .. path.Split('M', 'L').Skip(1).Select(static point =>
+                point.Split(' ').Select(static text => double.Parse(text, CultureInfo.InvariantCulture)).ToArray()),
+        ];
+        Assert.Equal((places[0][0] + places[2][0]) / 2, places[1][0], 0.01);
+        Assert.Equal((places[0][1] + places[2][1]) / 2, places[1][1], 0.01);
+    }
+
     [Fact]
     public void LinesStayInsideThePictureAndLegendWraps()
     {
