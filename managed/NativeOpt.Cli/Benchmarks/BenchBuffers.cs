@@ -29,9 +29,9 @@ internal sealed unsafe class BenchBuffers : IDisposable
         _type = row.DType;
         try
         {
-            foreach ((string role, double bytes) in row.ElementBytes)
+            foreach ((string role, long[] bytes) in row.TensorBytes)
             {
-                _roles.Add(role, new Role(row.Device, _counts, bytes));
+                _roles.Add(role, new Role(row.Device, bytes));
             }
 
             FillParameters();
@@ -79,7 +79,7 @@ internal sealed unsafe class BenchBuffers : IDisposable
 
         if (!_roles.TryGetValue(Overwritten, out Role? role))
         {
-            role = new Role(Device, _counts, stream.Bytes);
+            role = new Role(Device, _roles[StepTraffic.Param].TensorBytes);
             _roles.Add(Overwritten, role);
         }
 
@@ -129,7 +129,7 @@ internal sealed unsafe class BenchBuffers : IDisposable
         }
 
         ReadOnlySpan<byte> bytes = Encode(pattern);
-        (DeviceBuffer<byte> memory, _, _) = _roles[role];
+        DeviceBuffer<byte> memory = _roles[role].Memory;
         for (long offset = 0; offset < memory.Length; offset += bytes.Length)
         {
             memory.CopyFrom(bytes[..(int)Math.Min(bytes.Length, memory.Length - offset)], offset);
@@ -158,21 +158,19 @@ internal sealed unsafe class BenchBuffers : IDisposable
         public Span<float> this[int tensor] => new((void*)pointers[tensor], (int)counts[tensor]);
     }
 
-    private sealed record Role(DeviceBuffer<byte> Memory, nint[] Pointers, double Bytes)
+    private sealed record Role(DeviceBuffer<byte> Memory, nint[] Pointers, long[] TensorBytes)
     {
-        public Role(Device device, IReadOnlyList<long> counts, double bytes)
-            : this(
-                new DeviceBuffer<byte>(device, counts.Sum(count => Padded(count, bytes))), new nint[counts.Count], bytes)
+        public Role(Device device, long[] tensorBytes)
+            : this(new DeviceBuffer<byte>(device, tensorBytes.Sum(Padded)), new nint[tensorBytes.Length], tensorBytes)
         {
             nint next = Memory.Pointer;
             for (int i = 0; i < Pointers.Length; i++)
             {
                 Pointers[i] = next;
-                next += (nint)Padded(counts[i], bytes);
+                next += (nint)Padded(tensorBytes[i]);
             }
         }
 
-        private static long Padded(long count, double bytes) =>
-            ((long)Math.Ceiling(count * bytes) + Alignment - 1) / Alignment * Alignment;
+        private static long Padded(long bytes) => (bytes + Alignment - 1) / Alignment * Alignment;
     }
 }

@@ -22,8 +22,13 @@ internal sealed record BenchCase(BenchRule Rule, ModelShape Shape)
 
     public OptimizerOptions Options => Rule.Options with { StateType = StateType, MasterWeights = MasterWeights };
 
-    /// <summary>The bytes of an element in each buffer.</summary>
-    public IReadOnlyDictionary<string, double> ElementBytes => StepTraffic.ElementBytes(Options, DType, Rule.Dimer);
+    /// <summary>The bytes of each tensor in each buffer.</summary>
+    public IReadOnlyDictionary<string, long[]> TensorBytes =>
+        StepTraffic.TensorBytes(Options, DType, Rule.Dimer, Shape.ElementCounts);
+
+    /// <summary>The bytes of an element in each buffer; of states of 8 bits, which small tensors have not, the mean.</summary>
+    public IReadOnlyDictionary<string, double> ElementBytes => TensorBytes.ToDictionary(
+        static role => role.Key, role => (double)role.Value.Sum() / Shape.ElementCount);
 
     public StepTraffic Traffic => StepTraffic.Of(Rule.Work, ElementBytes);
 

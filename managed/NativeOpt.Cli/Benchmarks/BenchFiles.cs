@@ -11,18 +11,34 @@ internal static class BenchFiles
     public const string Json = "bench.json";
     public const string Markdown = "bench.md";
     public const string Picture = "bench.svg";
+    public const string SizesPicture = "sizes.svg";
 
-    /// <summary>Writes all files, of results that may not be complete, too.</summary>
+    /// <summary>The sizes of one tensor that make a line of <see cref="SizesPicture"/>.</summary>
+    public const int FewestSizes = 3;
+
+    /// <summary>The panels that <see cref="SizesPicture"/> has at most.</summary>
+    public const int MostPanels = 6;
+
+    /// <summary>Writes all files that there is something for, of results that may not be complete, too.</summary>
     /// <param name="folder">Where.</param>
     /// <param name="results">The results.</param>
     /// <param name="machine">What they were measured on, and with; <see cref="Machine.Describe"/>.</param>
     /// <param name="command">The command line.</param>
-    public static void Write(
+    /// <returns>The names of the files.</returns>
+    public static IReadOnlyList<string> Write(
         string folder, IReadOnlyList<BenchResult> results, IReadOnlyList<(string Name, string Value)> machine, string command)
     {
         File.WriteAllText(Path.Combine(folder, Json), Terminal.ToJson(results) + "\n");
         File.WriteAllText(Path.Combine(folder, Markdown), ToMarkdown(results, machine, command));
         Chart(results).Save(Path.Combine(folder, Picture));
+        LineChart[] panels = [.. SizesPanels(results)];
+        if (panels.Length == 0)
+        {
+            return [Json, Markdown, Picture];
+        }
+
+        File.WriteAllText(Path.Combine(folder, SizesPicture), LineChart.Stack(panels));
+        return [Json, Markdown, Picture, SizesPicture];
     }
 
     /// <summary>Milliseconds with three digits.</summary>
@@ -133,6 +149,42 @@ internal static class BenchFiles
         }
 
         return chart;
+    }
+
+    /// <summary>
+    /// The time of an element over the sizes of one tensor, a panel for each rule; none of rules with few sizes. Shapes of
+    /// more tensors are left out: what a tensor costs would be on the same line as what an element does.
+    /// </summary>
+    private static IEnumerable<LineChart> SizesPanels(IReadOnlyList<BenchResult> results) => results
+        .Where(static row => row.Tensors == 1)
+        .GroupBy(static row => (row.Rule, row.Backend, row.Threads, Types: Types(row)))
+        .Select(static rows => rows.DistinctBy(static row => row.Elements).OrderBy(static row => row.Elements).ToArray())
+        .Where(static rows => rows.Length >= FewestSizes)
+        .Take(MostPanels)
+        .Select(SizesPanel);
+
+    private static LineChart SizesPanel(BenchResult[] rows)
+    {
+        BenchResult first = rows[0];
+        string where = first.Threads is int threads
+            ? string.Create(CultureInfo.InvariantCulture, $"{first.Backend}, threads: {threads}") : first.Backend;
+        var chart = new LineChart(
+            $"{first.Rule}: {Types(first)}", $"elements of one tensor ({where})", "nanoseconds per element")
+        {
+            IsXLogarithmic = true,
+            IsYLogarithmic = true,
+        };
+        Add("nativeopt", static row => row.Seconds);
+        Add("floor", static row => row.FloorSeconds, dashed: true);
+        foreach (string peer in Peers(rows))
+        {
+            Add(peer, row => row.Peers.GetValueOrDefault(peer, double.NaN));
+        }
+
+        return chart;
+
+        void Add(string name, Func<BenchResult, double> seconds, bool dashed = false) => chart.Add(
+            name, [.. rows.Select(row => ((double)row.Elements, seconds(row) * 1e9 / row.Elements))], dashed);
     }
 
     private static Bar? ToBar(double gigabytes, double seconds, double spread) => new(

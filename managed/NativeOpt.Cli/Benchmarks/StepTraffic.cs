@@ -30,12 +30,26 @@ internal sealed record StepTraffic(IReadOnlyList<IReadOnlyList<BenchStream>> Pas
     /// <summary>The bytes that are read and written for each element.</summary>
     public double BytesPerElement => Passes.Sum(static pass => pass.Sum(static stream => stream.BytesMoved));
 
-    /// <summary>The bytes of an element in each of the buffers that an optimizer works on.</summary>
+    /// <summary>The bytes of each tensor in each of the buffers that an optimizer works on.</summary>
     /// <param name="options">The optimizer's options.</param>
     /// <param name="type">The element type of parameters and gradients.</param>
     /// <param name="dimer">The options of a dimer around it; null: there is none.</param>
-    public static IReadOnlyDictionary<string, double> ElementBytes(
-        OptimizerOptions options, DType type, DimerOptions? dimer)
+    /// <param name="counts">The elements of the tensors.</param>
+    public static IReadOnlyDictionary<string, long[]> TensorBytes(
+        OptimizerOptions options, DType type, DimerOptions? dimer, IReadOnlyList<long> counts)
+    {
+        // Only states of 8 bits do not take the same for each element: there are scales beside them, and in small tensors they
+        // are float32.
+        double ofDynamic8 = (double)DType.Dynamic8.ByteCount(Elements) / Elements;
+        return ElementBytes(options, type, dimer).ToDictionary(
+            static role => role.Key,
+            role => counts.Select(count =>
+                role.Value != ofDynamic8 ? (long)(count * role.Value)
+                : count < options.MinDynamic8ElementCount ? DType.Float32.ByteCount(count)
+                : DType.Dynamic8.ByteCount(count)).ToArray());
+    }
+
+    private static Dictionary<string, double> ElementBytes(OptimizerOptions options, DType type, DimerOptions? dimer)
     {
         OptimizerMemory memory = OptimizerMemory.Of(options, [new TensorSpec(Elements, type)], dimer);
         Dictionary<string, double> bytes = new()
@@ -53,7 +67,7 @@ internal sealed record StepTraffic(IReadOnlyList<IReadOnlyList<BenchStream>> Pas
 
     /// <summary>What some work moves.</summary>
     /// <param name="work">The work.</param>
-    /// <param name="bytes">The bytes of an element in each buffer; see <see cref="ElementBytes"/>.</param>
+    /// <param name="bytes">The bytes of an element in each buffer, see <see cref="BenchCase.ElementBytes"/>.</param>
     public static StepTraffic Of(BenchWork work, IReadOnlyDictionary<string, double> bytes)
     {
         // Float32 masters are what a step starts from; the parameter is their rounded copy.

@@ -51,7 +51,12 @@ internal sealed class BenchCommand : Command, IHaveExamples
         "What is kept of parameters of 16 bits beyond these. Default: none.");
 
     private readonly Option<DType?> _stateType = CommonOptions.DType(
-        "--state-dtype", "The element type of the states. Default: float32.", DType.Float32, DType.BFloat16);
+        "--state-dtype",
+        "The element type of the states. dynamic8: 8 bits in blocks that share a scale; tensors of fewer than "
+        + $"{new AdamOptions().MinDynamic8ElementCount} elements keep float32. Default: float32.",
+        DType.Float32,
+        DType.BFloat16,
+        DType.Dynamic8);
 
     private readonly Option<int?> _threads = CommonOptions.Integer(
         "--threads", "Threads of a step on the CPU, and of the floor. Default: the processors available.", 1, MaxThreads);
@@ -81,8 +86,9 @@ internal sealed class BenchCommand : Command, IHaveExamples
 
     private readonly Option<string?> _out = new("--out")
     {
-        Description = $"Folder for {BenchFiles.Json}, {BenchFiles.Markdown} (with the machine) and {BenchFiles.Picture}. "
-            + "Default: none of them is written.",
+        Description = $"Folder for {BenchFiles.Json}, {BenchFiles.Markdown} (with the machine) and {BenchFiles.Picture}; and "
+            + $"{BenchFiles.SizesPicture}, the time of an element over the sizes, if a rule has {BenchFiles.FewestSizes} or more "
+            + $"sizes of one tensor (the first {BenchFiles.MostPanels} such rules). Default: none of them is written.",
         HelpName = "DIR",
     };
 
@@ -126,6 +132,7 @@ internal sealed class BenchCommand : Command, IHaveExamples
           nativeopt bench
           nativeopt bench --rules adam,adamw --shapes gpt2,many-small --out results
           nativeopt bench --shapes 1000x100,1x16777216 --threads 1 --json results.json
+          nativeopt bench --rules adam --shapes 1x1,1x64,1x4096,1x262144,1x16777216 --out sizes
           nativeopt bench --dtype bfloat16 --master remainder --rules adamw --shapes resnet50
           nativeopt bench --compare old/bench.json new/bench.json
 
@@ -167,10 +174,8 @@ internal sealed class BenchCommand : Command, IHaveExamples
             File.WriteAllText(file, Terminal.ToJson(results) + "\n");
         }
 
-        if (folder is not null)
-        {
-            BenchFiles.Write(folder, results, machine, CommandOf(parsed));
-        }
+        IReadOnlyList<string> written =
+            folder is null ? [] : BenchFiles.Write(folder, results, machine, CommandOf(parsed));
 
         if (terminal.IsJson)
         {
@@ -183,7 +188,7 @@ internal sealed class BenchCommand : Command, IHaveExamples
 
         if (folder is not null)
         {
-            view.ShowFiles(folder);
+            view.ShowFiles(folder, written);
         }
 
         if (fault is not null)

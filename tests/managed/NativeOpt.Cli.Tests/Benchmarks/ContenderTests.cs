@@ -64,6 +64,7 @@ public sealed class ContenderTests
         Assert.False((Case("adam") with { WithPeers = false }).HasPeers);
         Assert.False((Case("adam") with { DType = DType.BFloat16 }).HasPeers);
         Assert.False((Case("adam") with { StateType = DType.BFloat16 }).HasPeers);
+        Assert.False((Case("adam") with { StateType = DType.Dynamic8 }).HasPeers);
         Assert.False(Case("deo-adam-cached").HasPeers);
     }
 
@@ -71,13 +72,14 @@ public sealed class ContenderTests
     [MemberData(nameof(AllRules))]
     public void The_floor_leaves_every_buffer_as_it_was(string rule)
     {
-        foreach ((DType type, MasterWeights master) in new[]
+        foreach ((DType type, MasterWeights master, DType states) in new[]
         {
-            (DType.Float32, MasterWeights.None), (DType.BFloat16, MasterWeights.Float32),
-            (DType.BFloat16, MasterWeights.Remainder), (DType.Float16, MasterWeights.None),
+            (DType.Float32, MasterWeights.None, DType.Float32), (DType.BFloat16, MasterWeights.Float32, DType.Float32),
+            (DType.BFloat16, MasterWeights.Remainder, DType.Float32), (DType.Float16, MasterWeights.None, DType.Float32),
+            (DType.Float32, MasterWeights.None, DType.Dynamic8),
         })
         {
-            BenchCase row = Case(rule) with { DType = type, MasterWeights = master };
+            BenchCase row = Case(rule) with { DType = type, MasterWeights = master, StateType = states };
             foreach (FloorForm form in FloorForm.All)
             {
                 using var buffers = new BenchBuffers(row);
@@ -91,15 +93,16 @@ public sealed class ContenderTests
     }
 
     [Theory]
-    [InlineData("sgd", DType.Float32)]
-    [InlineData("adam-amsgrad", DType.Float16)]
-    [InlineData("deo-adam-cached", DType.Float32)]
-    [InlineData("deo-adam-update", DType.BFloat16)]
-    [InlineData("deo-displace", DType.Float32)]
-    public void The_floor_writes_every_byte_of_every_stream_that_is_written(string rule, DType type)
+    [InlineData("sgd", DType.Float32, DType.Float32)]
+    [InlineData("adam", DType.Float32, DType.Dynamic8)]
+    [InlineData("adam-amsgrad", DType.Float16, DType.Float32)]
+    [InlineData("deo-adam-cached", DType.Float32, DType.Float32)]
+    [InlineData("deo-adam-update", DType.BFloat16, DType.Float32)]
+    [InlineData("deo-displace", DType.Float32, DType.Float32)]
+    public void The_floor_writes_every_byte_of_every_stream_that_is_written(string rule, DType type, DType states)
     {
         const byte All = 0xff;
-        BenchCase row = Case(rule) with { DType = type };
+        BenchCase row = Case(rule) with { DType = type, StateType = states };
         foreach (FloorForm form in FloorForm.All)
         {
             using var buffers = new BenchBuffers(row);
@@ -112,6 +115,51 @@ public sealed class ContenderTests
                 bool isWritten = streams.Any(other => other.Role == streams[i].Role && other.Writes);
                 byte change = isWritten ? All : (byte)0;
                 Assert.Equal(before[i].Select(value => (byte)(streams[i].Reads ? value ^ change : change)), after);
+            }
+        }
+    }
+
+    [Theory]
+    [InlineData(DType.Float32)]
+    [InlineData(DType.BFloat16)]
+    [InlineData(DType.Dynamic8)]
+    public void Steps_on_the_buffers_of_a_row_are_those_on_buffers_of_the_optimizer(DType states)
+    {
+        BenchCase row = Case("adam") with { StateType = states };
+        using var buffers = new BenchBuffers(row);
+        using var contender = new OptimizerContender(row, buffers);
+        contender.Run(Steps);
+
+        // Each tensor has its bytes before the next one begins, and states of 8 bits are there.
+        foreach ((string role, long[] bytes) in row.TensorBytes)
+        {
+            nint[] pointers = buffers.Pointers(role).ToArray();
+            Assert.All(
+                pointers.Skip(1).Zip(pointers, bytes),
+                static tensor => Assert.InRange(tensor.First - tensor.Second, tensor.Third, tensor.Third + 63));
+        }
+
+        using var others = new BenchBuffers(row);
+        using var set = new ParameterSet(row.Device, others.Parameters);
+        set.SetGradients(others.Pointers(StepTraffic.Grad));
+        using var adam = new Adam(set, (AdamOptions)row.Options);
+        for (int step = 0; step < Steps; step++)
+        {
+            adam.Step();
+        }
+
+        for (int tensor = 0; tensor < buffers.Count; tensor++)
+        {
+            Assert.Equal(
+                Bits(others.Tensors(StepTraffic.Param)[tensor].ToArray()),
+                Bits(buffers.Tensors(StepTraffic.Param)[tensor].ToArray()));
+            foreach (StateRole role in adam.StateRoles)
+            {
+                TensorRef state = adam.GetState(role, tensor);
+                string name = role == StateRole.ExpAvg ? "exp_avg" : "exp_avg_sq";
+                Assert.Equal(row.TensorBytes[name][tensor], state.DType.ByteCount(state.ElementCount));
+                Assert.Equal(Bytes(state.Pointer, row.TensorBytes[name][tensor]),
+                    Bytes(buffers.Pointers(name)[tensor], row.TensorBytes[name][tensor]));
             }
         }
     }
@@ -176,16 +224,18 @@ public sealed class ContenderTests
     private static unsafe byte[] OfFloor(BenchBuffers buffers, BenchStream stream) => new ReadOnlySpan<byte>(
         (void*)buffers.OfFloor(stream), (int)(buffers.ElementCount * stream.Bytes)).ToArray();
 
+    private static unsafe byte[] Bytes(nint pointer, long count) =>
+        new ReadOnlySpan<byte>((void*)pointer, (int)count).ToArray();
+
     private static int[] Bits(float[] values) => MemoryMarshal.Cast<float, int>(values).ToArray();
 
     /// <summary>All bytes that steps and the dimer's host read; the dimer's own buffers are other ones.</summary>
-    private static unsafe byte[][] Snapshot(BenchCase row, BenchBuffers buffers) =>
+    private static byte[][] Snapshot(BenchCase row, BenchBuffers buffers) =>
     [
-        .. row.ElementBytes.Where(static role => !BenchCase.IsOfDimer(role.Key)).Select(role =>
+        .. row.TensorBytes.Where(static role => !BenchCase.IsOfDimer(role.Key)).Select(role =>
         {
-            nint begin = buffers.Pointers(role.Key)[0];
-            int length = (int)(buffers.Pointers(role.Key)[^1] - begin + (40000 * role.Value));
-            return new ReadOnlySpan<byte>((void*)begin, length).ToArray();
+            ReadOnlySpan<nint> pointers = buffers.Pointers(role.Key);
+            return Bytes(pointers[0], pointers[^1] - pointers[0] + role.Value[^1]);
         }),
     ];
 }

@@ -49,18 +49,40 @@ public sealed class StepTrafficTests
         Assert.Equal((2 + 2 + 4) + (2 + 2 + 2 + 8 + 16 + 8), row.Traffic.BytesPerElement);
     }
 
-    [Fact]
-    public void States_of_8_bits_have_a_scale_for_each_block_of_256()
+    // Bytes of all elements: those of parameters and gradients, and what is read and written of two moments: a byte for each
+    // element and 4 for each block of 256, begun ones too; 4 for each element in tensors of fewer than 4096.
+    [Theory]
+    [InlineData("adam", "1x4096", (12 * 4096) + (4 * (4096 + (16 * 4))))]
+    [InlineData("adam", "1x4097", (12 * 4097) + (4 * (4097 + (17 * 4))))]
+    [InlineData("adam", "1x4095", 28 * 4095)]
+    [InlineData("adam", "2x100,1x8192", (28 * 200) + (12 * 8192) + (4 * (8192 + (32 * 4))))]
+    [InlineData("sgd", "1x4096", 12 * 4096)]
+    [InlineData("sgd-momentum", "2x4096", (12 * 8192) + (2 * (8192 + (32 * 4))))]
+    [InlineData("adam-amsgrad", "1x4096", (12 * 4096) + (6 * (4096 + (16 * 4))))]
+    [InlineData("deo-adam-update", "1x4096", ((12 + 24) * 4096) + (4 * (4096 + (16 * 4))))]
+    [InlineData("deo-displace", "1x4096", 24 * 4096)]
+    public void States_of_8_bits_have_a_scale_for_each_block_of_256(string rule, string shape, long bytes)
     {
-        const double State = 1 + (4 / 256.0);
-        StepTraffic traffic = StepTraffic.Of(BenchWork.Step, new Dictionary<string, double>
+        BenchCase row = Case(rule) with { StateType = DType.Dynamic8, Shape = ModelShape.TryParse(shape)! };
+        Assert.Equal(bytes, row.Traffic.BytesPerElement * row.Shape.ElementCount, 1e-6);
+        Assert.All(
+            row.TensorBytes,
+            role => Assert.Equal(row.ElementBytes[role.Key] * row.Shape.ElementCount, role.Value.Sum(), 1e-6));
+    }
+
+    [Theory]
+    [InlineData(DType.BFloat16, MasterWeights.Remainder, 2 + 2 + 2 + 4)]
+    [InlineData(DType.BFloat16, MasterWeights.Float32, 2 + 2 + 8)]
+    public void Only_states_are_of_8_bits(DType type, MasterWeights master, int others)
+    {
+        BenchCase row = Case("adam") with
         {
-            ["param"] = 4,
-            ["grad"] = 4,
-            ["exp_avg"] = State,
-            ["exp_avg_sq"] = State,
-        });
-        Assert.Equal(16 + (1 / 16.0), traffic.BytesPerElement);
+            DType = type,
+            MasterWeights = master,
+            StateType = DType.Dynamic8,
+            Shape = ModelShape.TryParse("1x8192")!,
+        };
+        Assert.Equal(others + (4 * (1 + (4 / 256.0))), row.Traffic.BytesPerElement);
     }
 
     [Fact]

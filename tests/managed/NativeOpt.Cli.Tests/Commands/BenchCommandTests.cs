@@ -106,6 +106,10 @@ public sealed class BenchCommandTests : IDisposable
         string[] labels = ["GB/s", "nativeopt", "floor", "loop", "unfused", "adamw, 1x17", "deo-adam-update, 5x40+1x3000"];
         Assert.All(labels, label => Assert.Contains(label, texts));
 
+        // Two sizes, of which one is that of several tensors, are no line.
+        Assert.Contains("bench.json, bench.md, bench.svg\n", cli.Output, StringComparison.Ordinal);
+        Assert.False(File.Exists(Path.Combine(folder, "sizes.svg")));
+
         // A file compared with itself has not changed.
         cli = Shell.Run("bench", "--compare", json, json);
         Assert.Equal(0, cli.ExitCode);
@@ -123,6 +127,38 @@ public sealed class BenchCommandTests : IDisposable
         Assert.Equal("remainder", row.GetProperty("master").GetString());
         Assert.Equal(18, row.GetProperty("bytes_per_element").GetDouble());
         Assert.Empty(row.GetProperty("peers").EnumerateObject());
+    }
+
+    [Fact]
+    public void States_of_8_bits_are_timed_where_tensors_are_large()
+    {
+        JsonElement[] rows =
+        [
+            .. Shell.Run(
+                "bench", "--json", "--rules", "adam,deo-adam-update", "--shapes", "1x4096,1x100", "--state-dtype", "dynamic8",
+                "--rounds", "1").Json().EnumerateArray(),
+        ];
+        Assert.Equal(
+            [16.0625, 40.0625, 28, 52], rows.Select(static row => row.GetProperty("bytes_per_element").GetDouble()));
+        Assert.All(rows, static row =>
+        {
+            Assert.Equal("dynamic8", row.GetProperty("state_dtype").GetString());
+            Assert.True(row.GetProperty("seconds").GetDouble() > 0 && row.GetProperty("floor_seconds").GetDouble() > 0);
+            Assert.Empty(row.GetProperty("peers").EnumerateObject());
+        });
+    }
+
+    [Fact]
+    public void Three_sizes_of_one_tensor_are_a_picture_of_their_own()
+    {
+        string folder = _folder.File("out");
+        Shell cli = Shell.Run(
+            "bench", "--rules", "sgd", "--shapes", "1x1,1x64,1x500", "--rounds", "1", "--no-peers", "--out", folder);
+        Assert.Equal(0, cli.ExitCode);
+        Assert.Contains("bench.json, bench.md, bench.svg, sizes.svg", cli.Output, StringComparison.Ordinal);
+        Assert.Contains(
+            XDocument.Load(Path.Combine(folder, "sizes.svg")).Descendants(),
+            static element => element.Name.LocalName == "text" && element.Value == "nanoseconds per element");
     }
 
     [Fact]
@@ -178,7 +214,7 @@ public sealed class BenchCommandTests : IDisposable
         Refuse(["--dtype", "int8"], "--dtype int8", "float32, bfloat16 or float16");
         Refuse(["--master", "float32"], "--master", "--dtype bfloat16");
         Refuse(["--dtype", "float16", "--master", "remainder"], "--master remainder", "--master float32");
-        Refuse(["--state-dtype", "float16"], "--state-dtype float16", "float32 or bfloat16");
+        Refuse(["--state-dtype", "float16"], "--state-dtype float16", "float32, bfloat16 or dynamic8");
         Refuse(["--threads", "0"], "--threads 0", "from 1 to 1024");
         Refuse(["--rounds", "0"], "--rounds 0", "from 1");
         Refuse(["--limit", "-1"], "--limit -1", "at least 0");
