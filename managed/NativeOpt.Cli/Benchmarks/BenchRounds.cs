@@ -7,7 +7,7 @@ namespace NativeOpt.Cli.Benchmarks;
 /// <param name="Limit">The seconds after which no other round begins.</param>
 internal sealed record BenchSettings(int Rounds = BenchSettings.DefaultRounds, double Limit = BenchSettings.DefaultLimit)
 {
-    public const int DefaultRounds = 15;
+    public const int DefaultRounds = 31;
     public const double DefaultLimit = 10;
 }
 

@@ -2,6 +2,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include <algorithm>
 #include <atomic>
 #include <vector>
 
@@ -517,6 +518,18 @@ void displace_tiles(const ParamSet& set, const CpuIsa& isa, const DimerScope& sc
     }
 }
 
+struct FillJob {
+    float* destination;
+    int64_t count;
+    float value;
+
+    static void run_block(void* context, int64_t block) {
+        const FillJob& job = *static_cast<const FillJob*>(context);
+        const int64_t begin = block * kChunkElements;
+        std::fill_n(job.destination + begin, std::min(kChunkElements, job.count - begin), job.value);
+    }
+};
+
 class CpuBackend final : public Backend {
 public:
     int device_count() override { return 1; }
@@ -561,10 +574,11 @@ public:
         memcpy(destination, source, static_cast<size_t>(bytes));
     }
 
+    // On all threads: memory that nobody has touched comes from the node of the processor that touches it, and in steps
+    // the threads will have like shares of it.
     void fill_float32(int, float* destination, int64_t count, float value, void*) override {
-        for (int64_t i = 0; i < count; ++i) {
-            destination[i] = value;
-        }
+        FillJob job = {destination, count, value};
+        parallel_for((count + kChunkElements - 1) / kChunkElements, &FillJob::run_block, &job);
     }
 
     void* stream_create(int) override { return nullptr; }

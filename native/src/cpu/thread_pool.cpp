@@ -30,9 +30,9 @@ namespace {
 constexpr int kMaxThreads = 1024;
 
 // How long a worker looks out for the next job before it sleeps: the passes of a step, and small steps in a row, follow
-// each other faster than a sleeper wakes. Waking one took the caller 6.5 us, or 16 to 28 if it had slept for 1 ms or more
-// (2 cores, Zen 3, a virtual machine). 1000 tensors of 100 took Adam 47 us with sleepers, no less than without them, and
-// 33 with this.
+// each other faster than a sleeper wakes. Waking one took the caller 6.5 us, or 16 to 28 if it had slept for 1 ms or
+// more (2 cores, Zen 3, a virtual machine). 1000 tensors of 100 took Adam 47 us with sleepers, no less than without
+// them, and 33 with this.
 constexpr std::chrono::microseconds kLookout{50};
 // Blocks of a job for each sleeper that is woken for it.
 constexpr int64_t kBlocksPerWake = 4;

@@ -21,6 +21,11 @@ struct MomentRule {
         return {variant == 1 ? 3 : 2, {NOPT_ROLE_EXP_AVG, NOPT_ROLE_EXP_AVG_SQ, NOPT_ROLE_MAX_EXP_AVG_SQ}};
     }
 
+    template <class Scalars>
+    NOPT_HD static auto& common(Scalars& s) {
+        return s.moments.common;
+    }
+
     static int variant(uint32_t flags, double) { return (flags & NOPT_FLAG_AMSGRAD) != 0 ? 1 : 0; }
 
     NOPT_HD static MomentScalars moment_scalars(const StepInput& step, double lr_scale, double weight_decay) {

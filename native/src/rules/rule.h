@@ -6,6 +6,7 @@
 //   static int variant(flags, momentum)          which variant these options need
 //   struct Scalars; static Scalars scalars(step, lr_scale, weight_decay)
 //                                                 what one tensor's elements share, computed in double, rounded once
+//   static auto& common(scalars)                  the CommonScalars in them, const or not
 //   template <int Variant> static void update(param, grad, state, scalars)
 //                                                 one element, in float: the formula, written once
 #pragma once
@@ -90,6 +91,7 @@ struct CommonScalars {
     float weight_decay;     // L2
     float grad_factor;      // negative to maximize
     float max_grad;
+    int32_t adjusts_grad;  // whether these two change it
     int32_t decoupled;
     int32_t l2;
 };
@@ -103,16 +105,20 @@ NOPT_HD CommonScalars common_scalars(const StepInput& step, double lr_scale, dou
     s.l2 = !decoupled && weight_decay != 0.0;
     s.grad_factor = static_cast<float>((step.flags & NOPT_FLAG_MAXIMIZE) != 0 ? -step.grad_factor : step.grad_factor);
     s.max_grad = static_cast<float>(step.max_grad);
+    s.adjusts_grad = s.grad_factor != 1.0f || s.max_grad < INFINITY;
     return s;
 }
 
 // The gradient that the rule sees: scale and sign first (1 and -1 change no other bit), then clipping, then L2, in
 // torch's order. Of NaNs the comparisons keep the gradient.
 NOPT_HD float effective_grad(float param, float grad, const CommonScalars& s) {
-    float scaled = s.grad_factor * grad;
-    scaled = s.max_grad < scaled ? s.max_grad : scaled;
-    scaled = -s.max_grad > scaled ? -s.max_grad : scaled;
-    return s.l2 ? scaled + s.weight_decay * param : scaled;
+    float adjusted = grad;
+    if (s.adjusts_grad) {
+        adjusted = s.grad_factor * grad;
+        adjusted = s.max_grad < adjusted ? s.max_grad : adjusted;
+        adjusted = -s.max_grad > adjusted ? -s.max_grad : adjusted;
+    }
+    return s.l2 ? adjusted + s.weight_decay * param : adjusted;
 }
 
 // theta <- (1 - lr * weight_decay) * theta - delta. The decay is added to the update first: 1 - lr * weight_decay

@@ -24,6 +24,11 @@ struct Sgd {
         int32_t nesterov;
     };
 
+    template <class AnyScalars>
+    NOPT_HD static auto& common(AnyScalars& s) {
+        return s.common;
+    }
+
     NOPT_HD static Scalars scalars(const StepInput& step, double lr_scale, double weight_decay) {
         Scalars s;
         s.common = common_scalars(step, lr_scale, weight_decay);
