@@ -167,8 +167,8 @@ NOPT_API nopt_status nopt_cpu_set_isa(const char* name);
  * Bounds the threads (the calling one included) of later CPU steps of the whole process, 1 to 1024. At start it is the
  * number of processors available to the process, or that of the environment variable NATIVEOPT_NUM_THREADS. Threads
  * are created here or at the first step that needs them, never again. They look out for the next step for 50
- * microseconds before they sleep, unless there are more of them than processors; a small step wakes none. Results have the
- * same bits with any number.
+ * microseconds before they sleep, unless there are more of them than processors; a small step wakes none. Results have
+ * the same bits with any number.
  */
 NOPT_API nopt_status nopt_cpu_set_num_threads(int32_t num_threads);
 
@@ -203,9 +203,9 @@ NOPT_API nopt_status nopt_dtype_get_bytes(nopt_dtype dtype, int64_t count, int64
 /**
  * Allocates device memory, for hosts that have no allocator of their own. Not initialised.
  * @param bytes 0 gives a null pointer.
- * @param memory Receives the pointer, aligned to at least 64 bytes; free it with nopt_memory_free. On the CPU large
- *     buffers begin at different places of a page: where the streams of a step all go through the same ones, a processor
- *     may tell them apart too late.
+ * @param memory Receives the pointer, aligned to at least 64 bytes; free it with nopt_memory_free. On the CPU
+ *     large buffers begin at different places of a page: processors may take time to tell streams apart that are at
+ *     the same one.
  */
 NOPT_API nopt_status nopt_memory_alloc(nopt_backend backend, int32_t device_index, int64_t bytes, void** memory);
 
