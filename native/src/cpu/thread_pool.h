@@ -9,6 +9,8 @@ namespace nopt {
 // returns when all are done. Each i runs once, in no promised order; the body must not throw. When another thread is
 // running a job already, the caller does all of its own work.
 void run_parallel(int64_t count, void (*body)(void* context, int64_t index), void* context);
+
+// The same; a single one does not come near the pool.
 inline void parallel_for(int64_t count, void (*body)(void* context, int64_t index), void* context) {
     if (count > 1) {
         run_parallel(count, body, context);
