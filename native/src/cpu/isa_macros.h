@@ -12,3 +12,10 @@
 #else
 #define NOPT_INDEPENDENT_ITERATIONS
 #endif
+
+// Begins to read a line of memory; of no effect on results, also past the end of an array.
+#if defined(__GNUC__)
+#define NOPT_PREFETCH(address) __builtin_prefetch(address)
+#else
+#define NOPT_PREFETCH(address) static_cast<void>(address)
+#endif
