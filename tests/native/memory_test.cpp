@@ -1,4 +1,9 @@
 // Memory, copies, fills and streams of the CPU backend, and the checks before them.
+#include <stdio.h>
+
+#include <fstream>
+#include <string>
+
 #include "support/model.h"
 
 namespace nopt_test {
@@ -35,6 +40,39 @@ TEST(Memory, LargeBuffersBeginAtDifferentLines) {
         NOPT_EXPECT_OK(nopt_memory_free(NOPT_BACKEND_CPU, 0, buffers[i]));
     }
 }
+
+#if defined(__linux__)
+// The flags of the mapping that an address belongs to, as the kernel tells them; empty if it does not.
+std::string mapping_flags(const void* address) {
+    std::ifstream maps("/proc/self/smaps");
+    bool is_inside = false;
+    for (std::string line; std::getline(maps, line);) {
+        unsigned long long begin, end;
+        if (sscanf(line.c_str(), "%llx-%llx ", &begin, &end) == 2) {
+            const auto value = static_cast<unsigned long long>(reinterpret_cast<uintptr_t>(address));
+            is_inside = begin <= value && value < end;
+        } else if (is_inside && line.compare(0, 8, "VmFlags:") == 0) {
+            return line + " ";
+        }
+    }
+    return {};
+}
+
+TEST(Memory, LargeBuffersAskForLargePages) {
+    if (!std::ifstream("/sys/kernel/mm/transparent_hugepage/enabled")) {
+        GTEST_SKIP() << "this kernel has no transparent huge pages";
+    }
+    constexpr int64_t kBytes = 16 << 20;
+    void* memory = nullptr;
+    NOPT_ASSERT_OK(nopt_memory_alloc(NOPT_BACKEND_CPU, 0, kBytes, &memory));
+    const std::string flags = mapping_flags(static_cast<char*>(memory) + kBytes / 2);
+    NOPT_EXPECT_OK(nopt_memory_free(NOPT_BACKEND_CPU, 0, memory));
+    if (flags.empty()) {
+        GTEST_SKIP() << "this kernel does not tell the flags of mappings";
+    }
+    EXPECT_NE(std::string::npos, flags.find(" hg ")) << flags;
+}
+#endif
 
 TEST(Memory, NothingIsAsOrdinaryAsSomething) {
     int something = 0;

@@ -204,8 +204,8 @@ NOPT_API nopt_status nopt_dtype_get_bytes(nopt_dtype dtype, int64_t count, int64
  * Allocates device memory, for hosts that have no allocator of their own. Not initialised.
  * @param bytes 0 gives a null pointer.
  * @param memory Receives the pointer, aligned to at least 64 bytes; free it with nopt_memory_free. On the CPU
- *     large buffers begin at different places of a page: processors may take time to tell streams apart that are at
- *     the same one.
+ *     large buffers begin at different places of a page, since processors may take time to tell streams apart that are
+ *     at the same one, and ask for large pages, on Linux.
  */
 NOPT_API nopt_status nopt_memory_alloc(nopt_backend backend, int32_t device_index, int64_t bytes, void** memory);
 

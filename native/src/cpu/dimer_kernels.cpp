@@ -20,7 +20,7 @@ namespace {
 constexpr int kWidth = 8;
 typedef __m256 Floats;
 typedef __m512d Doubles;
-// (The unmasked form makes GCC 12 warn of its own header.)
+// (Here and below, unmasked forms make GCC 12 warn of its own header.)
 NOPT_HD Doubles widen(Floats floats) { return _mm512_maskz_cvtps_pd(0xff, floats); }
 NOPT_HD void add_product(Doubles& sum, Doubles a, Doubles b) { sum = _mm512_fmadd_pd(a, b, sum); }
 #elif defined(__AVX2__) && defined(__FMA__)
@@ -117,8 +117,11 @@ NOPT_HD double tree_of_block(__m256d low, __m256d high) {
 }
 #if defined(__AVX512F__)
 NOPT_HD double tree_of_block(__m512d low, __m512d high) {
-    return tree_of_block(_mm512_castpd512_pd256(low), _mm512_extractf64x4_pd(low, 1)) +
-           tree_of_block(_mm512_castpd512_pd256(high), _mm512_extractf64x4_pd(high, 1));
+    const auto tree_of_lanes = [](__m512d lanes) {
+        return tree_of_block(_mm512_maskz_extractf64x4_pd(0xff, lanes, 0),
+                             _mm512_maskz_extractf64x4_pd(0xff, lanes, 1));
+    };
+    return tree_of_lanes(low) + tree_of_lanes(high);
 }
 #endif
 #elif defined(__GNUC__)
