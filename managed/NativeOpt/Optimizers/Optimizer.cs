@@ -33,12 +33,17 @@ namespace NativeOpt;
 /// </remarks>
 public abstract unsafe partial class Optimizer : IDisposable
 {
+    // Whatever the types and options, steps of so little take a fraction of a microsecond.
+    private const int MaxElementsOfShortSteps = 128;
+    private const int MaxTensorsOfShortSteps = 8;
+
     private readonly OptimizerHandle _handle;
     private readonly object _stateLock = new();
     private readonly OptimizerOptions _common;
     private readonly StateLayouts _states;
     private readonly OptimizerGroup[] _groups;
     private readonly nopt_hyperparams[] _stepHyperparameters;
+    private readonly bool _stepsAreShort;
     private volatile bool _stateIsReady;
 
     private protected Optimizer(ParameterSet parameters, IReadOnlyList<OptimizerOptions> options)
@@ -52,6 +57,8 @@ public abstract unsafe partial class Optimizer : IDisposable
         _common = options[0]; // what is the same in all groups
         RuleName = _common.RuleName;
         _states = new StateLayouts(parameters.ParameterLayout, _common);
+        _stepsAreShort = parameters.Device.Backend == Backend.Cpu
+            && parameters.TotalElementCount <= MaxElementsOfShortSteps && parameters.Count <= MaxTensorsOfShortSteps;
         _stepHyperparameters = GC.AllocateArray<nopt_hyperparams>(options.Count, pinned: true);
         StepHyperparameters = (nopt_hyperparams*)Unsafe.AsPointer(ref _stepHyperparameters[0]);
         foreach (OptimizerGroup group in _groups)
@@ -189,10 +196,13 @@ public abstract unsafe partial class Optimizer : IDisposable
         RequireGradients();
         RequireNotDisplaced();
         EnsureState(stream);
-        using HandleLease lease = new(_handle, this);
+        using StepLease lease = new(_handle, this);
+        nopt_optimizer* optimizer = (nopt_optimizer*)lease.Pointer;
+        void* nativeStream = (void*)stream.Pointer;
         NativeError.ThrowIfFailed(
-            NativeMethods.nopt_optimizer_step(
-                (nopt_optimizer*)lease.Pointer, StepHyperparameters, (void*)stream.Pointer));
+            _stepsAreShort
+                ? NativeMethods.nopt_optimizer_step_short(optimizer, StepHyperparameters, nativeStream)
+                : NativeMethods.nopt_optimizer_step(optimizer, StepHyperparameters, nativeStream));
         stream.KeepAlive();
         GC.KeepAlive(this);
     }
@@ -343,8 +353,8 @@ public abstract unsafe partial class Optimizer : IDisposable
     }
 
     /// <summary>
-    /// Frees the state buffers that the optimizer allocated; on CUDA it waits for the device's work. The set can have
-    /// another optimizer then. Further calls do nothing.
+    /// Frees the state buffers that the optimizer allocated, after a step that another thread is in; on CUDA it waits for the
+    /// device's work. The set can have another optimizer then. Further calls do nothing.
     /// </summary>
     public void Dispose()
     {

@@ -229,6 +229,10 @@ bool are_checked(const OptimizerState& optimizer, const nopt_hyperparams* hyperp
                0;
 }
 
+bool reads_betas(const OptimizerState& optimizer) {
+    return (rule_at(optimizer.rule).traits.hyperparams & NOPT_HYPERPARAM_BETAS_EPS) != 0;
+}
+
 // Fills inputs with all that is the same in the next steps.
 void check_step(OptimizerState& optimizer, const nopt_hyperparams* hyperparams) {
     const Rule& rule = rule_at(optimizer.rule);
@@ -275,10 +279,9 @@ PreparedStep prepare_step(OptimizerState& optimizer, const nopt_hyperparams* hyp
     if (!are_checked(optimizer, hyperparams)) {
         check_step(optimizer, hyperparams);
     }
-    const bool reads_betas = (rule_at(optimizer.rule).traits.hyperparams & NOPT_HYPERPARAM_BETAS_EPS) != 0;
     for (int g = 0; g < optimizer.group_count; ++g) {
-        step.next[g] = optimizer.states[g];
-        advance(step.next[g], optimizer.inputs.of[g], reads_betas);
+        nopt_step_state next = optimizer.states[g];  // not stored before the step is on its way
+        advance(next, optimizer.inputs.of[g], reads_betas(optimizer));
     }
     return step;
 }
@@ -301,7 +304,9 @@ void run_step(OptimizerState& optimizer, const PreparedStep& step, const DimerPa
         set.backend.step(set, optimizer.rule, *step.inputs, counter, nullptr, dimer, stream);
     }
     if (counter == nullptr && taken) {
-        std::copy_n(step.next, step.inputs->count, optimizer.states);
+        for (int g = 0; g < optimizer.group_count; ++g) {
+            advance(optimizer.states[g], optimizer.inputs.of[g], reads_betas(optimizer));
+        }
     }
 }
 

@@ -6,8 +6,7 @@
 namespace nopt {
 
 struct PreparedStep {
-    const StepInputs* inputs;               // the optimizer's, until another one is prepared
-    nopt_step_state next[NOPT_MAX_GROUPS];  // to be stored when the step is on its way
+    const StepInputs* inputs;  // the optimizer's, until another one is prepared
     GradInput grads;
 };
 
