@@ -23,24 +23,34 @@ typedef __m512d Doubles;
 // (Here and below, unmasked forms make GCC 12 warn of its own header.)
 NOPT_HD Doubles widen(Floats floats) { return _mm512_maskz_cvtps_pd(0xff, floats); }
 NOPT_HD void add_product(Doubles& sum, Doubles a, Doubles b) { sum = _mm512_fmadd_pd(a, b, sum); }
+NOPT_HD Floats load_first(const float* values, int count) {
+    return _mm256_maskz_loadu_ps(static_cast<__mmask8>((1 << count) - 1), values);
+}
 #elif defined(__AVX2__) && defined(__FMA__)
 constexpr int kWidth = 4;
 typedef __m128 Floats;
 typedef __m256d Doubles;
 NOPT_HD Doubles widen(Floats floats) { return _mm256_cvtps_pd(floats); }
 NOPT_HD void add_product(Doubles& sum, Doubles a, Doubles b) { sum = _mm256_fmadd_pd(a, b, sum); }
+NOPT_HD Floats load_first(const float* values, int count) {
+    return _mm_maskload_ps(values, _mm_cmpgt_epi32(_mm_set1_epi32(count), _mm_setr_epi32(0, 1, 2, 3)));
+}
 #elif defined(__GNUC__)
 constexpr int kWidth = 2;
 typedef float Floats __attribute__((vector_size(kWidth * sizeof(float))));
 typedef double Doubles __attribute__((vector_size(kWidth * sizeof(double))));
 NOPT_HD Doubles widen(Floats floats) { return __builtin_convertvector(floats, Doubles); }
 NOPT_HD void add_product(Doubles& sum, Doubles a, Doubles b) { sum += a * b; }
+NOPT_HD Floats load_first(const float* values, int count) {
+    return Floats{count > 0 ? values[0] : 0.0f, count > 1 ? values[1] : 0.0f};
+}
 #else
 constexpr int kWidth = 1;
 typedef float Floats;
 typedef double Doubles;
 NOPT_HD Doubles widen(Floats floats) { return static_cast<double>(floats); }
 NOPT_HD void add_product(double& sum, double a, double b) { sum += a * b; }
+NOPT_HD Floats load_first(const float* values, int count) { return count > 0 ? *values : 0.0f; }
 #endif
 
 // What each kind of sum is made of: `add` takes the values of kWidth elements.
@@ -108,96 +118,112 @@ NOPT_HD void tree(double* values, int count, int stride) {
     }
 }
 
-// The same over the 2 * kWidth lanes of a block.
+// The same over the lanes of two registers.
 #if defined(__AVX2__)
-NOPT_HD double tree_of_block(__m256d low, __m256d high) {
+NOPT_HD double tree_of_pair(__m256d low, __m256d high) {
     const __m256d pairs = _mm256_hadd_pd(low, high);  // of low, high, low, high
     const __m128d fours = _mm_add_pd(_mm256_castpd256_pd128(pairs), _mm256_extractf128_pd(pairs, 1));
     return _mm_cvtsd_f64(_mm_add_sd(fours, _mm_unpackhi_pd(fours, fours)));
 }
 #if defined(__AVX512F__)
-NOPT_HD double tree_of_block(__m512d low, __m512d high) {
+NOPT_HD double tree_of_pair(__m512d low, __m512d high) {
     const auto tree_of_lanes = [](__m512d lanes) {
-        return tree_of_block(_mm512_maskz_extractf64x4_pd(0xff, lanes, 0),
-                             _mm512_maskz_extractf64x4_pd(0xff, lanes, 1));
+        return tree_of_pair(_mm512_maskz_extractf64x4_pd(0xff, lanes, 0), _mm512_maskz_extractf64x4_pd(0xff, lanes, 1));
     };
     return tree_of_lanes(low) + tree_of_lanes(high);
 }
 #endif
 #elif defined(__GNUC__)
-NOPT_HD double tree_of_block(Doubles low, Doubles high) { return (low[0] + low[1]) + (high[0] + high[1]); }
+NOPT_HD double tree_of_pair(Doubles low, Doubles high) { return (low[0] + low[1]) + (high[0] + high[1]); }
 #else
-NOPT_HD double tree_of_block(double low, double high) { return low + high; }
+NOPT_HD double tree_of_pair(double low, double high) { return low + high; }
 #endif
 
-// Adds kWidth elements from i on to as many lanes.
-template <class Kind>
-NOPT_HD void add_vector(const DimerArgs& args, int64_t i, Doubles (&sum)[Kind::kSums]) {
+// Adds the kWidth elements from i on to as many lanes; of those at `end` and behind it, which are not read, zeros.
+template <class Kind, bool kIsWhole>
+NOPT_HD void add_vector(const DimerArgs& args, int64_t i, int64_t end, Doubles (&sum)[Kind::kSums]) {
+    const auto load = [i, end](const float* values) {
+        if constexpr (kIsWhole) {
+            Floats floats;
+            memcpy(&floats, values + i, sizeof floats);
+            return floats;
+        } else {
+            const int64_t left = end - i;
+            return load_first(values + i, left < 0 ? 0 : left < kWidth ? static_cast<int>(left) : kWidth);
+        }
+    };
     Floats g = {}, d = {}, n = {}, t = {};
-    if constexpr (Kind::kGrad) memcpy(&g, args.grad + i, sizeof g);
-    if constexpr (Kind::kDisplaced) {
-        memcpy(&d, args.displaced + i, sizeof d);
-        d = d - g;
-    }
-    if constexpr (Kind::kDirection) memcpy(&n, args.direction + i, sizeof n);
-    if constexpr (Kind::kRotation) memcpy(&t, args.rotation_direction + i, sizeof t);
+    if constexpr (Kind::kGrad) g = load(args.grad);
+    if constexpr (Kind::kDisplaced) d = load(args.displaced) - g;
+    if constexpr (Kind::kDirection) n = load(args.direction);
+    if constexpr (Kind::kRotation) t = load(args.rotation_direction);
     Kind::add(sum, widen(g), widen(d), widen(n), widen(t));
 }
 
-// Two registers' lanes of so many rows of a leaf: enough sums on their way at once, and none of them in memory. Fetches
-// its share of the leaf that lies `ahead`: each pass some, all the way, so that memory is never waited for. (Zen 3, one
-// thread, the sums of a rotation over 16,777,216 elements: 0.73 ns an element; 1.17 without; 1.57 where the first pass
-// fetches all; 0.65 for a loop that only reads. In the caches no difference.)
-constexpr int kBlock = 2 * kWidth;
-constexpr int kBlocks = kLanes / kBlock;
+// A leaf is summed in passes over its rows, each for the lanes of some registers: enough sums on their way at once, and
+// none of them in memory.
 template <class Kind>
-NOPT_HD void block_sums(const DimerArgs& args, int64_t leaf, int block, int64_t rows, int64_t ahead, double* sums) {
-    Doubles low[Kind::kSums] = {};
-    Doubles high[Kind::kSums] = {};
-    int64_t fetched = leaf + ahead + block * (kLeafElements / kBlocks);
-    const int64_t begin = leaf + block * kBlock;
-    for (int64_t i = begin; i < begin + rows * kLanes; i += kLanes, fetched += kBlock) {
-        if constexpr (Kind::kGrad) NOPT_PREFETCH(args.grad + fetched);
-        if constexpr (Kind::kDisplaced) NOPT_PREFETCH(args.displaced + fetched);
-        if constexpr (Kind::kDirection) NOPT_PREFETCH(args.direction + fetched);
-        if constexpr (Kind::kRotation) NOPT_PREFETCH(args.rotation_direction + fetched);
-        add_vector<Kind>(args, i, low);
-        add_vector<Kind>(args, i + kWidth, high);
-    }
-    for (int k = 0; k < Kind::kSums; ++k) {
-        sums[k] = tree_of_block(low[k], high[k]);
+constexpr int kPairs = Kind::kSums <= 2 && 4 * kWidth <= kLanes ? 2 : 1;  // of registers
+template <class Kind>
+constexpr int kPassLanes = 2 * kWidth* kPairs<Kind>;
+template <class Kind>
+constexpr int kPasses = kLanes / kPassLanes<Kind>;
+constexpr int kLine = 16;  // elements of a line of cache
+
+template <class Kind, bool kIsWhole>
+NOPT_HD void add_row(const DimerArgs& args, int64_t i, int64_t end, Doubles (&sum)[2 * kPairs<Kind>][Kind::kSums]) {
+    for (int k = 0; k < 2 * kPairs<Kind>; ++k) {
+        add_vector<Kind, kIsWhole>(args, i + k * kWidth, end, sum[k]);
     }
 }
 
-template <class Kind>
-NOPT_HD void leaf_sums(const DimerArgs& args, int64_t leaf, int64_t rows, int64_t ahead, double* sums) {
-    double blocks[kBlocks][Kind::kSums];
-    for (int block = 0; block < kBlocks; ++block) {
-        block_sums<Kind>(args, leaf, block, rows, ahead, blocks[block]);
+// A pass over a leaf's elements up to `end`. Over a full one it fetches its share of the leaf that lies `ahead`: each
+// pass some, all the way, so that memory is never waited for. (Zen 3, one thread, the sums of a rotation over
+// 16,777,216 elements: 0.73 ns an element; 1.17 without; 1.57 where the first pass fetches all; 0.65 for a loop that
+// only reads.)
+template <class Kind, bool kIsFull>
+NOPT_HD void pass_sums(const DimerArgs& args, int64_t leaf, int pass, int64_t end, int64_t ahead, double* sums) {
+    Doubles sum[2 * kPairs<Kind>][Kind::kSums] = {};
+    int64_t i = leaf + pass * kPassLanes<Kind>;
+    if constexpr (kIsFull) {
+        constexpr int kRowsOfLine = kPassLanes<Kind> < kLine ? kLine / kPassLanes<Kind> : 1;
+        constexpr int kLinesOfRow = kPassLanes < Kind >> kLine ? kPassLanes<Kind> / kLine : 1;
+        int64_t fetched = leaf + ahead + pass * (kLeafElements / kPasses<Kind>);
+        for (int rows = 0; rows < kLeafElements / kLanes; rows += kRowsOfLine) {
+            for (int line = 0; line < kLinesOfRow; ++line, fetched += kLine) {
+                if constexpr (Kind::kGrad) NOPT_PREFETCH(args.grad + fetched);
+                if constexpr (Kind::kDisplaced) NOPT_PREFETCH(args.displaced + fetched);
+                if constexpr (Kind::kDirection) NOPT_PREFETCH(args.direction + fetched);
+                if constexpr (Kind::kRotation) NOPT_PREFETCH(args.rotation_direction + fetched);
+            }
+            for (int row = 0; row < kRowsOfLine; ++row, i += kLanes) {
+                add_row<Kind, true>(args, i, end, sum);
+            }
+        }
+    } else {
+        for (int64_t rows = (end - leaf) / kLanes; rows > 0; --rows, i += kLanes) {
+            add_row<Kind, true>(args, i, end, sum);
+        }
+        add_row<Kind, false>(args, i, end, sum);
     }
     for (int k = 0; k < Kind::kSums; ++k) {
-        tree(&blocks[0][k], kBlocks, Kind::kSums);
-        sums[k] = blocks[0][k];
+        sums[k] = tree_of_pair(sum[0][k], sum[1][k]);
+        if constexpr (kPairs<Kind> == 2) {
+            sums[k] += tree_of_pair(sum[2][k], sum[3][k]);
+        }
     }
 }
 
-// The sums of a leaf that is not full: of a copy, whose last row is filled up with zeros.
-template <class Kind>
-NOPT_HD void rest_sums(const DimerArgs& args, int64_t leaf, double* sums) {
-    const int64_t count = args.count - leaf;
-    const int64_t rows = (count + kLanes - 1) / kLanes;
-    float copies[4][kLeafElements];
-    const auto copy = [&](const float* values, float(&room)[kLeafElements]) {
-        memcpy(room, values + leaf, static_cast<size_t>(count) * sizeof(float));
-        memset(room + count, 0, static_cast<size_t>(rows * kLanes - count) * sizeof(float));
-        return room;
-    };
-    DimerArgs rest = {};
-    if constexpr (Kind::kGrad) rest.grad = copy(args.grad, copies[0]);
-    if constexpr (Kind::kDisplaced) rest.displaced = copy(args.displaced, copies[1]);
-    if constexpr (Kind::kDirection) rest.direction = copy(args.direction, copies[2]);
-    if constexpr (Kind::kRotation) rest.rotation_direction = copy(args.rotation_direction, copies[3]);
-    leaf_sums<Kind>(rest, 0, rows, 0, sums);
+template <class Kind, bool kIsFull>
+NOPT_HD void leaf_sums(const DimerArgs& args, int64_t leaf, int64_t end, int64_t ahead, double* sums) {
+    double passes[kPasses<Kind>][Kind::kSums];
+    for (int pass = 0; pass < kPasses<Kind>; ++pass) {
+        pass_sums<Kind, kIsFull>(args, leaf, pass, end, ahead, passes[pass]);
+    }
+    for (int k = 0; k < Kind::kSums; ++k) {
+        tree(&passes[0][k], kPasses<Kind>, Kind::kSums);
+        sums[k] = passes[0][k];
+    }
 }
 
 template <class Kind>
@@ -211,10 +237,10 @@ void chunk_sums(const DimerArgs& args, Sums& out) {
     for (int64_t begin = 0; begin < args.count; begin += kLeafElements, ++leaf) {
         const int64_t left = args.count - begin;
         if (left < kLeafElements) {
-            rest_sums<Kind>(args, begin, leaves[leaf]);
+            leaf_sums<Kind, false>(args, begin, args.count, 0, leaves[leaf]);
         } else {
             const int64_t ahead = left < 2 * kLeafElements ? 0 : kLeafElements;
-            leaf_sums<Kind>(args, begin, kLeafElements / kLanes, ahead, leaves[leaf]);
+            leaf_sums<Kind, true>(args, begin, begin + kLeafElements, ahead, leaves[leaf]);
         }
     }
     for (int k = 0; k < kSums; ++k) {
