@@ -2,6 +2,7 @@
 #include <stdio.h>
 
 #include <fstream>
+#include <limits>
 #include <string>
 
 #include "support/model.h"
@@ -22,6 +23,40 @@ TEST(Memory, AllocFillCopyFree) {
     }
     NOPT_ASSERT_OK(nopt_memory_free(NOPT_BACKEND_CPU, 0, memory));
     NOPT_ASSERT_OK(nopt_memory_free(NOPT_BACKEND_CPU, 0, nullptr));
+}
+
+// Each type's own bits, as many as there are elements, and nothing behind them; over more than one thread's share, too.
+TEST(Memory, FillsEveryType) {
+    struct Case {
+        nopt_dtype dtype;
+        double value;
+        uint32_t bits;
+        size_t bytes;  // of what is repeated
+    };
+    const Case cases[] = {
+        {NOPT_DTYPE_FLOAT32, 0.1, 0x3dcccccdu, 4},
+        {NOPT_DTYPE_FLOAT32, -0.0, 0x80000000u, 4},
+        {NOPT_DTYPE_BFLOAT16, 0.1, 0x3dcdu, 2},
+        {NOPT_DTYPE_BFLOAT16, -std::numeric_limits<double>::infinity(), 0xff80u, 2},
+        {NOPT_DTYPE_FLOAT16, 0.1, 0x2e66u, 2},
+        {NOPT_DTYPE_FLOAT16, 1e6, 0x7c00u, 2},
+        {NOPT_DTYPE_DYNAMIC8, 0.0, 0u, 1},
+    };
+    for (const Case& c : cases) {
+        for (const int64_t count : {1, 3, 100, 50001}) {
+            int64_t bytes = 0;
+            NOPT_ASSERT_OK(nopt_dtype_get_bytes(c.dtype, count, &bytes));
+            const size_t size = static_cast<size_t>(bytes);
+            std::vector<unsigned char> expected(size + 8, 0xa5);
+            std::vector<uint32_t> memory(size / 4 + 3, 0xa5a5a5a5u);
+            for (size_t i = 0; i < size; ++i) {
+                expected[i] = static_cast<unsigned char>(c.bits >> 8 * (i % c.bytes));
+            }
+            NOPT_ASSERT_OK(nopt_memory_fill(NOPT_BACKEND_CPU, 0, memory.data(), count, c.dtype, c.value, nullptr));
+            EXPECT_EQ(0, memcmp(expected.data(), memory.data(), expected.size()))
+                << c.dtype << " " << c.value << " " << count;
+        }
+    }
 }
 
 // Large buffers are aligned, but not alike: streams at the same place of a page can push each other out of a cache.
@@ -102,7 +137,13 @@ TEST(Memory, BadArgumentsWriteNothing) {
     char* odd = reinterpret_cast<char*>(buffer) + 1;
     EXPECT_EQ(NOPT_ERROR_INVALID_ARGUMENT,
               nopt_memory_fill(NOPT_BACKEND_CPU, 0, odd, 1, NOPT_DTYPE_FLOAT32, 0.0, nullptr));
+    EXPECT_EQ(NOPT_ERROR_INVALID_ARGUMENT,
+              nopt_memory_fill(NOPT_BACKEND_CPU, 0, odd, 1, NOPT_DTYPE_BFLOAT16, 0.0, nullptr));
+    EXPECT_EQ(NOPT_ERROR_INVALID_ARGUMENT,
+              nopt_memory_fill(NOPT_BACKEND_CPU, 0, odd + 1, 1, NOPT_DTYPE_DYNAMIC8, 0.0, nullptr));
     EXPECT_EQ(NOPT_ERROR_UNSUPPORTED,
+              nopt_memory_fill(NOPT_BACKEND_CPU, 0, buffer, 1, NOPT_DTYPE_DYNAMIC8, 1.0, nullptr));
+    EXPECT_EQ(NOPT_ERROR_INVALID_ARGUMENT,
               nopt_memory_fill(NOPT_BACKEND_CPU, 0, buffer, 1, static_cast<nopt_dtype>(9), 0.0, nullptr));
     EXPECT_EQ(NOPT_ERROR_INVALID_ARGUMENT,
               nopt_memory_fill(NOPT_BACKEND_CPU, 0, buffer, -1, NOPT_DTYPE_FLOAT32, 0.0, nullptr));

@@ -131,7 +131,7 @@ public sealed unsafe class DeviceBuffer<T> : IDisposable
             return;
         }
 
-        // The library fills floats only; other types are copied piece by piece.
+        // The library has no such elements, or (of NaNs) others of their bits; these are copied, piece by piece.
         T[] piece = new T[Math.Min(Length, 1 << 16)];
         Array.Fill(piece, value);
         for (long offset = 0; offset < Length; offset += piece.Length)

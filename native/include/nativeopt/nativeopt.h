@@ -219,7 +219,13 @@ NOPT_API nopt_status nopt_memory_free(nopt_backend backend, int32_t device_index
 NOPT_API nopt_status nopt_memory_copy(nopt_backend backend, int32_t device_index, void* destination, const void* source,
                                       int64_t bytes, void* stream);
 
-/** Sets `count` elements of a device buffer to `value`, rounded to `dtype`, in stream order. */
+/**
+ * Sets `count` elements of a device buffer to `value`, in stream order.
+ * @param destination Aligned to its elements; of NOPT_DTYPE_DYNAMIC8 to 4 bytes.
+ * @param dtype The elements' type.
+ * @param value Rounded to float32, and from there to `dtype`, to nearest. Of NOPT_DTYPE_DYNAMIC8 only 0:
+ *     NOPT_ERROR_UNSUPPORTED otherwise.
+ */
 NOPT_API nopt_status nopt_memory_fill(nopt_backend backend, int32_t device_index, void* destination, int64_t count,
                                       nopt_dtype dtype, double value, void* stream);
 

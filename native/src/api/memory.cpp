@@ -3,6 +3,7 @@
 #include <limits>
 
 #include "api/api.h"
+#include "numerics/dtypes.h"
 #include "numerics/dynamic8.h"
 
 using namespace nopt;
@@ -15,6 +16,20 @@ void check_bytes(int64_t bytes, const char* name) {
     }
 }
 
+int checked_dtype(nopt_dtype dtype) {
+    const int type = static_cast<int>(dtype);
+    if (type < NOPT_DTYPE_FLOAT32 || type > NOPT_DTYPE_DYNAMIC8) {
+        throw Error(NOPT_ERROR_INVALID_ARGUMENT, "dtype is %d; it must be a nopt_dtype, 1 to 4", type);
+    }
+    return type;
+}
+
+void check_count(int64_t count) {
+    if (count < 0 || count > std::numeric_limits<int64_t>::max() / 8) {
+        throw Error(NOPT_ERROR_INVALID_ARGUMENT, "count is %" PRId64 "; it must be 0 to 2^60", count);
+    }
+}
+
 }  // namespace
 
 extern "C" {
@@ -22,13 +37,8 @@ extern "C" {
 nopt_status nopt_dtype_get_bytes(nopt_dtype dtype, int64_t count, int64_t* bytes) {
     return guarded([&] {
         require_not_null(bytes, "bytes");
-        const int type = static_cast<int>(dtype);
-        if (type < NOPT_DTYPE_FLOAT32 || type > NOPT_DTYPE_DYNAMIC8) {
-            throw Error(NOPT_ERROR_INVALID_ARGUMENT, "dtype is %d; it must be a nopt_dtype, 1 to 4", type);
-        }
-        if (count < 0 || count > std::numeric_limits<int64_t>::max() / 8) {
-            throw Error(NOPT_ERROR_INVALID_ARGUMENT, "count is %" PRId64 "; it must be 0 to 2^60", count);
-        }
+        const int type = checked_dtype(dtype);
+        check_count(count);
         *bytes = type == NOPT_DTYPE_DYNAMIC8 ? dynamic8_bytes(count) : count * bytes_of(type);
     });
 }
@@ -75,10 +85,11 @@ nopt_status nopt_memory_copy(nopt_backend backend, int32_t device_index, void* d
 nopt_status nopt_memory_fill(nopt_backend backend, int32_t device_index, void* destination, int64_t count,
                              nopt_dtype dtype, double value, void* stream) {
     return guarded([&] {
-        check_bytes(count, "count");
-        if (dtype != NOPT_DTYPE_FLOAT32) {
-            throw Error(NOPT_ERROR_UNSUPPORTED, "dtype is %d; only NOPT_DTYPE_FLOAT32 (1) is implemented",
-                        static_cast<int>(dtype));
+        const int type = checked_dtype(dtype);
+        check_count(count);
+        if (type == NOPT_DTYPE_DYNAMIC8 && value != 0.0) {
+            throw Error(NOPT_ERROR_UNSUPPORTED, "value is %g; elements of NOPT_DTYPE_DYNAMIC8 can be set to 0 only",
+                        value);
         }
         Backend& found = backend_for(backend, device_index);
         check_stream(backend, stream);
@@ -86,11 +97,20 @@ nopt_status nopt_memory_fill(nopt_backend backend, int32_t device_index, void* d
             return;
         }
         require_not_null(destination, "destination");
-        if (reinterpret_cast<uintptr_t>(destination) % sizeof(float) != 0) {
-            throw Error(NOPT_ERROR_INVALID_ARGUMENT, "destination is not aligned to its element (4 bytes)");
+        const int alignment = type == NOPT_DTYPE_DYNAMIC8 ? 4 : static_cast<int>(bytes_of(type));
+        if (reinterpret_cast<uintptr_t>(destination) % static_cast<uintptr_t>(alignment) != 0) {
+            throw Error(NOPT_ERROR_INVALID_ARGUMENT, "destination is not aligned to its element (%d bytes)", alignment);
         }
         found.check_pointer(device_index, destination, "destination", 0);
-        found.fill_float32(device_index, static_cast<float*>(destination), count, static_cast<float>(value), stream);
+        const float rounded = static_cast<float>(value);
+        switch (type) {
+            case NOPT_DTYPE_FLOAT32:
+                return found.fill(device_index, destination, count, 4, bits_of(rounded), stream);
+            case NOPT_DTYPE_DYNAMIC8:
+                return found.fill(device_index, destination, dynamic8_bytes(count), 1, 0, stream);
+            default:
+                return found.fill(device_index, destination, count, 2, to_half(type, rounded), stream);
+        }
     });
 }
 

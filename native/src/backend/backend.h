@@ -69,7 +69,8 @@ public:
     virtual void* alloc(int device, int64_t bytes) = 0;
     virtual void free(int device, void* memory) = 0;
     virtual void copy(int device, void* destination, const void* source, int64_t bytes, void* stream) = 0;
-    virtual void fill_float32(int device, float* destination, int64_t count, float value, void* stream) = 0;
+    // Writes the low `bytes` (1, 2 or 4) of `bits` so many times.
+    virtual void fill(int device, void* destination, int64_t count, int bytes, uint32_t bits, void* stream) = 0;
     virtual void* stream_create(int device) = 0;
     virtual void stream_destroy(int device, void* stream) = 0;
     virtual void stream_synchronize(int device, void* stream) = 0;

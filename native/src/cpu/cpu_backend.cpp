@@ -521,10 +521,11 @@ void displace_tiles(const ParamSet& set, const CpuIsa& isa, const DimerScope& sc
     }
 }
 
+template <class Element>
 struct FillJob {
-    float* destination;
+    Element* destination;
     int64_t count;
-    float value;
+    Element value;
 
     static void run_block(void* context, int64_t block) {
         const FillJob& job = *static_cast<const FillJob*>(context);
@@ -580,9 +581,15 @@ public:
 
     // On all threads: memory that nobody has touched comes from the node of the processor that touches it, and in steps
     // the threads will have like shares of it.
-    void fill_float32(int, float* destination, int64_t count, float value, void*) override {
-        FillJob job = {destination, count, value};
-        parallel_for((count + kChunkElements - 1) / kChunkElements, &FillJob::run_block, &job);
+    void fill(int, void* destination, int64_t count, int bytes, uint32_t bits, void*) override {
+        switch (bytes) {
+            case 1:
+                return fill_elements(static_cast<uint8_t*>(destination), count, bits);
+            case 2:
+                return fill_elements(static_cast<uint16_t*>(destination), count, bits);
+            default:
+                return fill_elements(static_cast<uint32_t*>(destination), count, bits);
+        }
     }
 
     void* stream_create(int) override { return nullptr; }
@@ -785,6 +792,12 @@ public:
     }
 
 private:
+    template <class Element>
+    static void fill_elements(Element* destination, int64_t count, uint32_t bits) {
+        FillJob<Element> job = {destination, count, static_cast<Element>(bits)};
+        parallel_for((count + kChunkElements - 1) / kChunkElements, &FillJob<Element>::run_block, &job);
+    }
+
     // Large allocations all begin at the same place of a page, and processors tell lines apart by part of their
     // address: where the streams of a step go through the same sets of the first cache they may push each other out.
     // (Zen 3, four buffers of 64 MiB, one after another: a scalar loop took up to 334 ms, and 47 at different lines;

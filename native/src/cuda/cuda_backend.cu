@@ -274,10 +274,16 @@ public:
                    "cudaMemcpyAsync");
     }
 
-    void fill_float32(int device, float* destination, int64_t count, float value, void* stream) override {
+    void fill(int device, void* destination, int64_t count, int bytes, uint32_t bits, void* stream) override {
         const DeviceGuard guard(device);
-        launch("filling memory", &fill_kernel, std::min<int64_t>(blocks_for(count, kThreadsPerBlock), 4096),
-               kThreadsPerBlock, static_cast<cudaStream_t>(stream), destination, count, value);
+        switch (bytes) {
+            case 1:
+                return fill_elements(static_cast<uint8_t*>(destination), count, bits, stream);
+            case 2:
+                return fill_elements(static_cast<uint16_t*>(destination), count, bits, stream);
+            default:
+                return fill_elements(static_cast<uint32_t*>(destination), count, bits, stream);
+        }
     }
 
     void* stream_create(int device) override {
@@ -532,6 +538,13 @@ public:
     }
 
 private:
+    // The device is current.
+    template <class Element>
+    static void fill_elements(Element* destination, int64_t count, uint32_t bits, void* stream) {
+        launch("filling memory", &fill_kernel<Element>, std::min<int64_t>(blocks_for(count, kThreadsPerBlock), 4096),
+               kThreadsPerBlock, static_cast<cudaStream_t>(stream), destination, count, static_cast<Element>(bits));
+    }
+
     KnownPages known_pages_;
 
     static bool is_capturing(cudaStream_t stream) {

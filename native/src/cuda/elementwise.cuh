@@ -213,7 +213,8 @@ __global__ void __launch_bounds__(kThreadsPerBlock, Source::kMinBlocks)
     });
 }
 
-__global__ void __launch_bounds__(kThreadsPerBlock) fill_kernel(float* destination, int64_t count, float value) {
+template <class Element>
+__global__ void __launch_bounds__(kThreadsPerBlock) fill_kernel(Element* destination, int64_t count, Element value) {
     const int64_t stride = static_cast<int64_t>(gridDim.x) * kThreadsPerBlock;
     for (int64_t i = static_cast<int64_t>(blockIdx.x) * kThreadsPerBlock + threadIdx.x; i < count; i += stride) {
         destination[i] = value;
