@@ -124,7 +124,7 @@ public sealed unsafe class DimerOptimizer : IDisposable
     }
 
     /// <summary>Whether the parameters are displaced at the moment.</summary>
-    public bool IsDisplaced => _displacements > 0;
+    public bool IsDisplaced => _displacements > 0 && !_handle.IsDisposed;
 
     /// <summary>
     /// Whether the step in progress needs another gradient at displaced parameters: call <see cref="Displace()"/> and compute
@@ -585,8 +585,8 @@ public sealed unsafe class DimerOptimizer : IDisposable
     /// </summary>
     public void Dispose()
     {
+        // The counts are the stepping thread's, which may be another one.
         _handle.Dispose();
-        _displacements = 0;
         GC.SuppressFinalize(this);
     }
 

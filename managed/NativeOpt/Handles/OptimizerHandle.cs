@@ -15,7 +15,12 @@ internal sealed unsafe class OptimizerHandle : NativeHandle
         nopt_role.NOPT_ROLE_MOMENTUM_BUFFER,
     ];
 
+    private const int Free = 0;
+    private const int Stepping = 1;
+    private const int Closed = 2;
+
     private readonly ParameterSetHandle _set;
+    private int _steps = Free;
 
     /// <param name="parameters">The set.</param>
     /// <param name="rule">The native rule's name.</param>
@@ -66,6 +71,12 @@ internal sealed unsafe class OptimizerHandle : NativeHandle
     /// <summary>The state buffers.</summary>
     public BoundBuffers Buffers { get; }
 
+    /// <summary>Begins a step, if no other one is on its way and the optimizer is not disposed of.</summary>
+    public bool TryBeginStep() => Interlocked.CompareExchange(ref _steps, Stepping, Free) == Free;
+
+    /// <summary>After <see cref="TryBeginStep"/>.</summary>
+    public void EndStep() => Volatile.Write(ref _steps, Free);
+
     /// <summary>The roles that a step needs, by bit.</summary>
     /// <param name="hyperparameters">What the step would take, for each group.</param>
     /// <param name="owner">What a call after the end is blamed on.</param>
@@ -80,6 +91,15 @@ internal sealed unsafe class OptimizerHandle : NativeHandle
         }
 
         return mask;
+    }
+
+    private protected override void WaitForSteps()
+    {
+        SpinWait wait = default;
+        while (Interlocked.CompareExchange(ref _steps, Closed, Free) == Stepping)
+        {
+            wait.SpinOnce();
+        }
     }
 
     protected override bool ReleaseHandle()

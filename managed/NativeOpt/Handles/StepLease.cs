@@ -1,14 +1,14 @@
 namespace NativeOpt;
 
 /// <summary>
-/// Keeps a native object alive for the length of a step, which is one at a time: <see cref="NativeHandle"/>'s disposal waits
-/// for it. One locked instruction, where <see cref="HandleLease"/> takes two.
+/// Keeps an optimizer alive for the length of a step, which is one at a time: its handle's disposal waits for it. One locked
+/// instruction, where <see cref="HandleLease"/> takes two.
 /// </summary>
 internal readonly ref struct StepLease
 {
-    private readonly NativeHandle _handle;
+    private readonly OptimizerHandle _handle;
 
-    public StepLease(NativeHandle handle, object owner)
+    public StepLease(OptimizerHandle handle, object owner)
     {
         if (!handle.TryBeginStep())
         {
