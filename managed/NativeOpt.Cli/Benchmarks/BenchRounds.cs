@@ -18,7 +18,7 @@ internal sealed record BenchSettings(int Rounds = BenchSettings.DefaultRounds, d
 internal static class BenchRounds
 {
     /// <summary>A turn is as many repetitions as take so many seconds, so that the clock's own steps do not count.</summary>
-    public const double TurnSeconds = 5e-3;
+    public const double TurnSeconds = 20e-3;
 
     private const int MaxRepetitions = 1_000_000;
 
@@ -49,15 +49,15 @@ internal static class BenchRounds
 
             foreach (int i in Order(round, contenders.Count))
             {
+                if (!stop.IsCancellationRequested)
+                {
+                    // What fits the caches is there then, and the threads are awake, whoever had the turn before.
+                    contenders[i].Run(1);
+                }
+
                 if (stop.IsCancellationRequested)
                 {
                     return [.. seconds.Select(own => own[..round])];
-                }
-
-                if (repetitions[i] > 1)
-                {
-                    // What fits the caches is there then, whoever had the turn before.
-                    contenders[i].Run(1);
                 }
 
                 seconds[i].Add(contenders[i].Run(repetitions[i]) / repetitions[i]);

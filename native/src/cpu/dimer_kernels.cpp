@@ -165,7 +165,7 @@ NOPT_HD void add_vector(const DimerArgs& args, int64_t i, int64_t end, Doubles (
 template <class Kind>
 constexpr int kPairs = Kind::kSums <= 2 && 4 * kWidth <= kLanes ? 2 : 1;  // of registers
 template <class Kind>
-constexpr int kPassLanes = 2 * kWidth* kPairs<Kind>;
+constexpr int kPassLanes = kPairs<Kind> * 2 * kWidth;
 template <class Kind>
 constexpr int kPasses = kLanes / kPassLanes<Kind>;
 constexpr int kLine = 16;  // elements of a line of cache
@@ -186,8 +186,9 @@ NOPT_HD void pass_sums(const DimerArgs& args, int64_t leaf, int pass, int64_t en
     Doubles sum[2 * kPairs<Kind>][Kind::kSums] = {};
     int64_t i = leaf + pass * kPassLanes<Kind>;
     if constexpr (kIsFull) {
-        constexpr int kRowsOfLine = kPassLanes<Kind> < kLine ? kLine / kPassLanes<Kind> : 1;
-        constexpr int kLinesOfRow = kPassLanes < Kind >> kLine ? kPassLanes<Kind> / kLine : 1;
+        constexpr int kPass = kPassLanes<Kind>;
+        constexpr int kRowsOfLine = kPass < kLine ? kLine / kPass : 1;
+        constexpr int kLinesOfRow = kPass > kLine ? kPass / kLine : 1;
         int64_t fetched = leaf + ahead + pass * (kLeafElements / kPasses<Kind>);
         for (int rows = 0; rows < kLeafElements / kLanes; rows += kRowsOfLine) {
             for (int line = 0; line < kLinesOfRow; ++line, fetched += kLine) {
