@@ -58,6 +58,30 @@ public class ConcurrencyTests
         }
     }
 
+    /// <summary>What a step in another thread means for steps and for disposal, without a race that has to be met.</summary>
+    [Fact]
+    public async Task One_step_at_a_time_and_disposal_waits_for_it()
+    {
+        using Model model = new(4);
+        Adam optimizer = new(model.Set);
+        optimizer.Step();
+        Assert.True(optimizer.Handle.TryBeginStep());
+        Assert.Throws<ConcurrentUseException>(optimizer.Step);
+        Task disposal = Task.Run(optimizer.Dispose);
+        Assert.True(SpinWait.SpinUntil(() => optimizer.Handle.IsDisposed, Patience));
+        Assert.Throws<ObjectDisposedException>(optimizer.Step);
+        await Task.Delay(50); // in which it could end too early
+        Assert.False(disposal.IsCompleted);
+
+        optimizer.Handle.EndStep();
+        await disposal.WaitAsync(Patience);
+        Assert.False(optimizer.Handle.TryBeginStep());
+        Assert.Throws<ObjectDisposedException>(optimizer.Step);
+        optimizer.Dispose();
+        using Sgd next = new(model.Set);
+        next.Step();
+    }
+
     /// <summary>A step that runs while the optimizer is disposed of keeps its buffers to its end.</summary>
     [Fact]
     public void Disposing_during_a_step_is_safe()
