@@ -201,7 +201,7 @@ public abstract unsafe partial class Optimizer : IDisposable
         void* nativeStream = (void*)stream.Pointer;
         NativeError.ThrowIfFailed(
             _stepsAreShort
-                ? NativeMethods.nopt_optimizer_step_short(optimizer, StepHyperparameters, nativeStream)
+                ? ShortCalls.nopt_optimizer_step(optimizer, StepHyperparameters, nativeStream)
                 : NativeMethods.nopt_optimizer_step(optimizer, StepHyperparameters, nativeStream));
         stream.KeepAlive();
         GC.KeepAlive(this);
