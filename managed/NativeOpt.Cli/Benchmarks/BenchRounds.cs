@@ -17,7 +17,10 @@ internal sealed record BenchSettings(int Rounds = BenchSettings.DefaultRounds, d
 /// </summary>
 internal static class BenchRounds
 {
-    /// <summary>A turn is as many repetitions as take so many seconds, so that the clock's own steps do not count.</summary>
+    /// <summary>
+    /// A turn is as many repetitions as take so many seconds, so that the clock's own steps do not count, nor, in large shapes,
+    /// a single slow step.
+    /// </summary>
     public const double TurnSeconds = 20e-3;
 
     private const int MaxRepetitions = 1_000_000;

@@ -585,7 +585,7 @@ public sealed unsafe class DimerOptimizer : IDisposable
     /// </summary>
     public void Dispose()
     {
-        // The counts are the stepping thread's, which may be another one.
+        // Nothing else is written here: the counts are those of the thread that steps, which may be in the middle of one.
         _handle.Dispose();
         GC.SuppressFinalize(this);
     }

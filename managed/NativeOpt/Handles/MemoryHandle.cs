@@ -19,7 +19,7 @@ internal sealed unsafe class MemoryHandle : NativeHandle
     /// <summary>Allocates bytes that are 0 on return, whichever stream uses them first.</summary>
     public static MemoryHandle AllocateZeroed(Device device, long bytes)
     {
-        // Whole floats, since that is what the library fills.
+        // Filled as whole floats, whatever it is for.
         long floats = (bytes / sizeof(float)) + (bytes % sizeof(float) == 0 ? 0 : 1);
         MemoryHandle memory = new(device, floats * sizeof(float));
         void* pointer = null;

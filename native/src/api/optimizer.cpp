@@ -304,6 +304,7 @@ void run_step(OptimizerState& optimizer, const PreparedStep& step, const DimerPa
         set.backend.step(set, optimizer.rule, *step.inputs, counter, nullptr, dimer, stream);
     }
     if (counter == nullptr && taken) {
+        // As in prepare_step. (In place: a copy of what was just written in parts waited for these, 4 ns of 38.)
         for (int g = 0; g < optimizer.group_count; ++g) {
             advance(optimizer.states[g], optimizer.inputs.of[g], reads_betas(optimizer));
         }

@@ -14,18 +14,27 @@
 namespace nopt {
 namespace {
 
-// Some lanes at once: a register of doubles. `widen` and `add_product` are spelled out where compilers do not find the
-// instructions by themselves. A product of two floats is exact in double, so that fused or not, all give the same bits.
-#if defined(__AVX512F__)
+// Some lanes at once: a register of doubles. What compilers do not find by themselves is spelled out for each kind of
+// register: `widen`; `add_product`, exact before the addition, since the factors were floats, so that fused or not, all
+// give the same bits; `load_first`, of as many floats as there are, and zeros; `tree_of_pair`, the binary tree of
+// neighbours over the lanes of two registers.
+#if defined(__AVX512F__) && defined(__AVX512VL__)
 constexpr int kWidth = 8;
 typedef __m256 Floats;
 typedef __m512d Doubles;
-// (Here and below, unmasked forms make GCC 12 warn of its own header.)
+// (Unmasked forms make GCC 12 warn of its own header.)
 NOPT_HD Doubles widen(Floats floats) { return _mm512_maskz_cvtps_pd(0xff, floats); }
 NOPT_HD void add_product(Doubles& sum, Doubles a, Doubles b) { sum = _mm512_fmadd_pd(a, b, sum); }
 NOPT_HD Floats load_first(const float* values, int count) {
     return _mm256_maskz_loadu_ps(static_cast<__mmask8>((1 << count) - 1), values);
 }
+NOPT_HD double tree_of_lanes(Doubles lanes) {
+    const __m256d pairs =
+        _mm256_hadd_pd(_mm512_maskz_extractf64x4_pd(0xff, lanes, 0), _mm512_maskz_extractf64x4_pd(0xff, lanes, 1));
+    const __m128d fours = _mm_add_pd(_mm256_castpd256_pd128(pairs), _mm256_extractf128_pd(pairs, 1));
+    return _mm_cvtsd_f64(_mm_add_sd(fours, _mm_unpackhi_pd(fours, fours)));
+}
+NOPT_HD double tree_of_pair(Doubles low, Doubles high) { return tree_of_lanes(low) + tree_of_lanes(high); }
 #elif defined(__AVX2__) && defined(__FMA__)
 constexpr int kWidth = 4;
 typedef __m128 Floats;
@@ -34,6 +43,11 @@ NOPT_HD Doubles widen(Floats floats) { return _mm256_cvtps_pd(floats); }
 NOPT_HD void add_product(Doubles& sum, Doubles a, Doubles b) { sum = _mm256_fmadd_pd(a, b, sum); }
 NOPT_HD Floats load_first(const float* values, int count) {
     return _mm_maskload_ps(values, _mm_cmpgt_epi32(_mm_set1_epi32(count), _mm_setr_epi32(0, 1, 2, 3)));
+}
+NOPT_HD double tree_of_pair(Doubles low, Doubles high) {
+    const __m256d pairs = _mm256_hadd_pd(low, high);  // of low, high, low, high
+    const __m128d fours = _mm_add_pd(_mm256_castpd256_pd128(pairs), _mm256_extractf128_pd(pairs, 1));
+    return _mm_cvtsd_f64(_mm_add_sd(fours, _mm_unpackhi_pd(fours, fours)));
 }
 #elif defined(__GNUC__)
 constexpr int kWidth = 2;
@@ -44,13 +58,15 @@ NOPT_HD void add_product(Doubles& sum, Doubles a, Doubles b) { sum += a * b; }
 NOPT_HD Floats load_first(const float* values, int count) {
     return Floats{count > 0 ? values[0] : 0.0f, count > 1 ? values[1] : 0.0f};
 }
+NOPT_HD double tree_of_pair(Doubles low, Doubles high) { return (low[0] + low[1]) + (high[0] + high[1]); }
 #else
 constexpr int kWidth = 1;
 typedef float Floats;
 typedef double Doubles;
 NOPT_HD Doubles widen(Floats floats) { return static_cast<double>(floats); }
-NOPT_HD void add_product(double& sum, double a, double b) { sum += a * b; }
+NOPT_HD void add_product(Doubles& sum, Doubles a, Doubles b) { sum += a * b; }
 NOPT_HD Floats load_first(const float* values, int count) { return count > 0 ? *values : 0.0f; }
+NOPT_HD double tree_of_pair(Doubles low, Doubles high) { return low + high; }
 #endif
 
 // What each kind of sum is made of: `add` takes the values of kWidth elements.
@@ -117,27 +133,6 @@ NOPT_HD void tree(double* values, int count, int stride) {
         }
     }
 }
-
-// The same over the lanes of two registers.
-#if defined(__AVX2__)
-NOPT_HD double tree_of_pair(__m256d low, __m256d high) {
-    const __m256d pairs = _mm256_hadd_pd(low, high);  // of low, high, low, high
-    const __m128d fours = _mm_add_pd(_mm256_castpd256_pd128(pairs), _mm256_extractf128_pd(pairs, 1));
-    return _mm_cvtsd_f64(_mm_add_sd(fours, _mm_unpackhi_pd(fours, fours)));
-}
-#if defined(__AVX512F__)
-NOPT_HD double tree_of_pair(__m512d low, __m512d high) {
-    const auto tree_of_lanes = [](__m512d lanes) {
-        return tree_of_pair(_mm512_maskz_extractf64x4_pd(0xff, lanes, 0), _mm512_maskz_extractf64x4_pd(0xff, lanes, 1));
-    };
-    return tree_of_lanes(low) + tree_of_lanes(high);
-}
-#endif
-#elif defined(__GNUC__)
-NOPT_HD double tree_of_pair(Doubles low, Doubles high) { return (low[0] + low[1]) + (high[0] + high[1]); }
-#else
-NOPT_HD double tree_of_pair(double low, double high) { return low + high; }
-#endif
 
 // Adds the kWidth elements from i on to as many lanes; of those at `end` and behind it, which are not read, zeros.
 template <class Kind, bool kIsWhole>

@@ -175,7 +175,7 @@ public class DimerConcurrencyTests
             Thread.SpinWait(1 << (round % 16));
             dimer.Dispose();
             other.Join();
-            Assert.True(end is ObjectDisposedException, end?.ToString());
+            Assert.IsType<ObjectDisposedException>(end);
             Assert.Equal(before, model.ParameterBytes());
 
             // All is let go: the set can have another dimer.
