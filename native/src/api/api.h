@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include <new>
+#include <type_traits>
 
 #include "backend/backend.h"
 #include "backend/error.h"
@@ -52,7 +53,7 @@ inline void check_stream(nopt_backend backend, const void* stream) {
     }
 }
 
-// Bytes of a public struct as ABI version 1 had it, the least that a caller passes. A field appended later leaves its
+// Bytes of a public struct as ABI version 2 had it, the least that a caller passes. A field appended later leaves its
 // number as it is: callers that do not know the field go on working.
 template <class Struct>
 constexpr size_t kOriginalSize = 0;
@@ -61,11 +62,25 @@ constexpr size_t kOriginalSize<nopt_device_info> = 160;
 template <>
 constexpr size_t kOriginalSize<nopt_cpu_isa_info> = 48;
 template <>
-constexpr size_t kOriginalSize<nopt_hyperparams> = 64;
+constexpr size_t kOriginalSize<nopt_dtype_info> = 32;
 template <>
-constexpr size_t kOriginalSize<nopt_rule_info> = 48;
+constexpr size_t kOriginalSize<nopt_role_info> = 40;
 template <>
-constexpr size_t kOriginalSize<nopt_step_state> = 32;
+constexpr size_t kOriginalSize<nopt_hyperparams> = 112;
+template <>
+constexpr size_t kOriginalSize<nopt_rule_info> = 56;
+template <>
+constexpr size_t kOriginalSize<nopt_hyperparam_info> = 64;
+template <>
+constexpr size_t kOriginalSize<nopt_flag_info> = 32;
+template <>
+constexpr size_t kOriginalSize<nopt_state_info> = 64;
+template <>
+constexpr size_t kOriginalSize<nopt_input_info> = 24;
+template <>
+constexpr size_t kOriginalSize<nopt_running_info> = 32;
+template <>
+constexpr size_t kOriginalSize<nopt_step_state> = 48;
 template <>
 constexpr size_t kOriginalSize<nopt_grad_options> = 32;
 template <>
@@ -87,6 +102,21 @@ size_t checked_struct_size(const Struct* argument, const char* name) {
                     size, name, kOriginalSize<Struct>);
     }
     return size;
+}
+
+// Element `index` of a caller's array of structs, all of which must have the size of the first.
+template <class Struct>
+Struct* array_element(Struct* first, int64_t index, const char* name) {
+    const size_t size = checked_struct_size(first, name);
+    using Byte = std::conditional_t<std::is_const<Struct>::value, const unsigned char, unsigned char>;
+    Byte* const own = reinterpret_cast<Byte*>(first) + size * static_cast<size_t>(index);
+    uint32_t own_size;
+    memcpy(&own_size, own, sizeof own_size);
+    if (own_size != size) {
+        throw Error(NOPT_ERROR_INVALID_ARGUMENT, "%s[%lld].struct_size is %u, but %s[0].struct_size is %zu", name,
+                    static_cast<long long>(index), own_size, name, size);
+    }
+    return reinterpret_cast<Struct*>(own);
 }
 
 // Copies a caller's struct, of its size or ours: fields that an older caller does not have are 0; fields that a newer

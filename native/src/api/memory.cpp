@@ -4,7 +4,6 @@
 
 #include "api/api.h"
 #include "numerics/dtypes.h"
-#include "numerics/dynamic8.h"
 
 using namespace nopt;
 
@@ -18,8 +17,8 @@ void check_bytes(int64_t bytes, const char* name) {
 
 int checked_dtype(nopt_dtype dtype) {
     const int type = static_cast<int>(dtype);
-    if (type < NOPT_DTYPE_FLOAT32 || type > NOPT_DTYPE_DYNAMIC8) {
-        throw Error(NOPT_ERROR_INVALID_ARGUMENT, "dtype is %d; it must be a nopt_dtype, 1 to 4", type);
+    if (!is_dtype(type)) {
+        throw Error(NOPT_ERROR_INVALID_ARGUMENT, "dtype is %d; it must be a nopt_dtype, 1 to %d", type, kDTypeCount);
     }
     return type;
 }
@@ -39,7 +38,7 @@ nopt_status nopt_dtype_get_bytes(nopt_dtype dtype, int64_t count, int64_t* bytes
         require_not_null(bytes, "bytes");
         const int type = checked_dtype(dtype);
         check_count(count);
-        *bytes = type == NOPT_DTYPE_DYNAMIC8 ? dynamic8_bytes(count) : count * bytes_of(type);
+        *bytes = buffer_bytes(type, count);
     });
 }
 
@@ -97,7 +96,7 @@ nopt_status nopt_memory_fill(nopt_backend backend, int32_t device_index, void* d
             return;
         }
         require_not_null(destination, "destination");
-        const int alignment = type == NOPT_DTYPE_DYNAMIC8 ? 4 : static_cast<int>(bytes_of(type));
+        const int alignment = dtype_info(type).alignment;
         if (reinterpret_cast<uintptr_t>(destination) % static_cast<uintptr_t>(alignment) != 0) {
             throw Error(NOPT_ERROR_INVALID_ARGUMENT, "destination is not aligned to its element (%d bytes)", alignment);
         }
@@ -107,7 +106,7 @@ nopt_status nopt_memory_fill(nopt_backend backend, int32_t device_index, void* d
             case NOPT_DTYPE_FLOAT32:
                 return found.fill(device_index, destination, count, 4, bits_of(rounded), stream);
             case NOPT_DTYPE_DYNAMIC8:
-                return found.fill(device_index, destination, dynamic8_bytes(count), 1, 0, stream);
+                return found.fill(device_index, destination, buffer_bytes(type, count), 1, 0, stream);
             default:
                 return found.fill(device_index, destination, count, 2, to_half(type, rounded), stream);
         }

@@ -4,6 +4,7 @@
 #include <limits>
 
 #include "api/api.h"
+#include "numerics/dtypes.h"
 
 using namespace nopt;
 
@@ -18,11 +19,13 @@ void check_tensor_count(const ParamSet& set, int64_t tensor_count) {
 }
 
 void check_role(nopt_role role) {
-    if (static_cast<int>(role) < 0 || static_cast<int>(role) >= kRoleCount) {
-        throw Error(NOPT_ERROR_INVALID_ARGUMENT, "role is %d; it must be a nopt_role, 0 to %d", static_cast<int>(role),
-                    kRoleCount - 1);
+    if (!is_role(static_cast<int>(role))) {
+        throw Error(NOPT_ERROR_INVALID_ARGUMENT, "role is %d; it must be a nopt_role", static_cast<int>(role));
     }
 }
+
+// Whether a role may have elements of a type.
+bool may_be(nopt_role role, int dtype) { return is_dtype(dtype) && (role_dtypes(role_info(role)) >> dtype & 1u) != 0; }
 
 // Stores per-tensor values after checking them all.
 void set_tensor_values(ParamSet& set, std::vector<double>& target, int64_t tensor_count, const double* values,
@@ -72,8 +75,7 @@ nopt_status nopt_param_set_create(nopt_backend backend, int32_t device_index, in
                             i, element_counts[i], kMaxElements);
             }
             total += element_counts[i];
-            if (dtypes != nullptr && (static_cast<int>(dtypes[i]) < NOPT_DTYPE_FLOAT32 ||
-                                      static_cast<int>(dtypes[i]) > NOPT_DTYPE_FLOAT16)) {
+            if (dtypes != nullptr && !may_be(NOPT_ROLE_PARAM, static_cast<int>(dtypes[i]))) {
                 throw Error(NOPT_ERROR_INVALID_ARGUMENT,
                             "dtypes[%" PRId64
                             "] is %d; parameters may be NOPT_DTYPE_FLOAT32 (1), NOPT_DTYPE_BFLOAT16 (2) or "
@@ -155,15 +157,6 @@ nopt_status nopt_param_set_set_groups(nopt_param_set* set, int64_t tensor_count,
         }
         ++own.tensor_options_version;
         ++own.version;
-    });
-}
-
-nopt_status nopt_param_set_upload(nopt_param_set* set, void* stream) {
-    return guarded([&] {
-        require_not_null(set, "set");
-        const UseGuard guard(*set->set);
-        check_stream(set->set->kind, stream);
-        set->set->backend.upload(*set->set, stream);
     });
 }
 

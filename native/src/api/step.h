@@ -1,25 +1,21 @@
-// What nopt_optimizer_step and nopt_dimer_step share: all checks and scalars of a step.
+// What nopt_optimizer_step and nopt_dimer_step share: the checks that come before a step, and the step.
 #pragma once
 
-#include "backend/param_set.h"
+#include "backend/optimizer_state.h"
 
 namespace nopt {
-
-struct PreparedStep {
-    const StepInputs* inputs;  // the optimizer's, until another one is prepared
-    GradInput grads;
-};
 
 // What a step, or a dimer's rotation, makes of the gradients now. Throws where it cannot.
 GradInput prepare_grads(const OptimizerState& optimizer);
 
-// A group's. Throws for what the optimizer's rule does not know or finds out of range.
-nopt_hyperparams read_hyperparams(const OptimizerState& optimizer, const nopt_hyperparams* hyperparams, int group);
+// Checks everything that a step needs, throws if it lacks something, and fills the optimizer's inputs and clocks for
+// it. Returns what it makes of the gradients.
+GradInput prepare_step(OptimizerState& optimizer, const nopt_hyperparams* hyperparams);
 
-// ... and if a role that the rule needs is not bound.
-PreparedStep prepare_step(OptimizerState& optimizer, const nopt_hyperparams* hyperparams);
+// Brings clocks and cohorts up to date with the set, and the device with both. Comes before the passes of every call.
+void begin_passes(OptimizerState& optimizer, void* stream);
 
-// Takes the step. A dimer's pass has begun the call already.
-void run_step(OptimizerState& optimizer, const PreparedStep& step, const DimerPass* dimer, void* stream);
+// Takes the step that was prepared. A dimer's pass has begun the call already.
+void run_step(OptimizerState& optimizer, const GradInput& grad_input, const DimerPass* dimer, void* stream);
 
 }  // namespace nopt

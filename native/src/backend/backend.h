@@ -2,6 +2,7 @@
 #pragma once
 
 #include <memory>
+#include <vector>
 
 #include "dimer/dimer.h"
 #include "nativeopt/nativeopt.h"
@@ -11,19 +12,28 @@
 namespace nopt {
 
 struct ParamSet;
+struct OptimizerState;
+class Clocks;
+class Cohorts;
 
 // What a backend keeps for one parameter set: work partition, device tables.
 struct BackendData {
     virtual ~BackendData() = default;
 };
 
-// The step count of a capturable optimizer, where the device counts.
+// What a backend keeps for one optimizer: tables of its cohorts.
+struct OptimizerData {
+    virtual ~OptimizerData() = default;
+};
+
+// The clocks of a capturable optimizer, where the device counts.
 struct StepCounter {
     virtual ~StepCounter() = default;
-    // As of the newest step that the host can see.
-    virtual nopt_step_state read(int group) const = 0;
-    // Waits for the device.
-    virtual void write(int group, const nopt_step_state& state) = 0;
+    // A group's clock after the newest step that the host can see.
+    virtual Clock read(int group) const = 0;
+    // All clocks, as many as the optimizer has; both wait for the device.
+    virtual std::vector<Clock> read_all(size_t count) const = 0;
+    virtual void write_all(const std::vector<Clock>& clocks) = 0;
     virtual void set_lr(int group, double lr, void* stream) = 0;
     virtual void set_loss_scale(double loss_scale, void* stream) = 0;
 };
@@ -58,6 +68,18 @@ struct GradPass {
     GradInput input;
 };
 
+// One step of all tensors. Every state of the rule's variant is bound.
+struct StepPlan {
+    int rule;  // a RuleIndex
+    const StepInputs& inputs;
+    const Clocks& clocks;  // with what they are in this step, unless the device counts
+    const Cohorts& cohorts;
+    OptimizerData* data;     // null: the backend keeps nothing
+    StepCounter* counter;    // null: the host counts
+    const GradPass* grads;   // null: no options of gradients
+    const DimerPass* dimer;  // null: no dimer
+};
+
 class Backend {
 public:
     virtual ~Backend() = default;
@@ -80,22 +102,25 @@ public:
 
     virtual std::unique_ptr<BackendData> create_data(const ParamSet& set) = 0;
 
-    // A counter of NOPT_MAX_GROUPS groups, or null if the host counts all steps.
-    virtual std::unique_ptr<StepCounter> create_step_counter(int) { return nullptr; }
+    virtual std::unique_ptr<OptimizerData> create_optimizer(const ParamSet&) { return nullptr; }
 
-    // Brings what changed in the set to the device. Throws where a stream that is being captured cannot.
-    virtual void upload(ParamSet&, void*) {}
-    // Before the passes of a call: uploads. Throws if the stream is being captured and the host counts the steps.
-    virtual void begin(ParamSet&, const StepCounter*, void*) {}
+    // A counter for an optimizer over the set, or null if the host counts all steps.
+    virtual std::unique_ptr<StepCounter> create_step_counter(const ParamSet&) { return nullptr; }
 
-    // One step over all tensors of the set; every role of the rule's variant is bound. With a dimer, whose scopes have
-    // decided, g is turned into the corrected gradient on the way, and where N turns theta comes from the backup.
-    // With `grads`, whose sum is there if it is needed, they are scaled and clipped, and the step may be skipped.
-    // A counter counts a step that is not. With both, and a sum that is needed, the dimer's sums have it, and its
-    // scopes decide here, unless the step is skipped: then theta is brought back from its backup.
-    // Returns false if the host knows that it was skipped.
-    virtual bool step(ParamSet& set, int rule, const StepInputs& inputs, StepCounter* counter, const GradPass* grads,
-                      const DimerPass* dimer, void* stream) = 0;
+    // Brings what changed in the set and the optimizer to the device. Throws where a stream that is being captured
+    // cannot.
+    virtual void upload(OptimizerState&, void*) {}
+    // Comes before the passes of a call, and uploads. Throws if the stream is being captured and the host counts the
+    // steps.
+    virtual void begin(OptimizerState&, void*) {}
+
+    // Takes a step over all tensors of the set. With a dimer, whose scopes have decided, g is turned into the corrected
+    // gradient on the way, and theta comes from the backup where N turns. With options of gradients, whose sum is there
+    // if it is needed, gradients are scaled and clipped, and the step may be skipped. A counter counts a step that is
+    // taken. With both, and a sum that is needed, the dimer's sums have it, and its scopes decide here, unless the step
+    // is skipped: then theta is brought back from its backup. Returns false if the host knows that the step was
+    // skipped.
+    virtual bool step(ParamSet& set, const StepPlan& plan, void* stream) = 0;
 
     virtual std::unique_ptr<GradData> create_grads(const ParamSet& set) = 0;
     // Sums up the squares of all gradients.

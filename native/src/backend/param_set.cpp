@@ -13,28 +13,27 @@
 namespace nopt {
 namespace {
 
-// Gradients are only read, so they may share memory with each other.
-constexpr nopt_role kReadOnly[] = {NOPT_ROLE_GRAD, NOPT_ROLE_GRAD_DISPLACED};
-
-bool is_written(nopt_role role) {
-    return std::find(std::begin(kReadOnly), std::end(kReadOnly), role) == std::end(kReadOnly);
-}
-
-// Between displacement and step: theta itself, for one.
-bool is_held_by_dimer(nopt_role role) {
-    return role == NOPT_ROLE_DIRECTION || role == NOPT_ROLE_PARAM_BACKUP || role == NOPT_ROLE_GRAD_BACKUP ||
-           role == NOPT_ROLE_ROTATION_DIRECTION;
-}
-
-bool is_state(nopt_role role) {
-    return role == NOPT_ROLE_EXP_AVG || role == NOPT_ROLE_EXP_AVG_SQ || role == NOPT_ROLE_MAX_EXP_AVG_SQ ||
-           role == NOPT_ROLE_MOMENTUM_BUFFER;
-}
-
 bool is_beside_param(nopt_role role) { return role == NOPT_ROLE_MASTER_PARAM || role == NOPT_ROLE_PARAM_REMAINDER; }
 
-// Some tensors may have no such buffer.
-bool is_optional(nopt_role role) { return role == NOPT_ROLE_GRAD || is_beside_param(role); }
+// "float32 (1) or bfloat16 (2)", made of the types of a set of bits; every name fits.
+const char* dtype_names(uint32_t dtypes, char (&text)[128]) {
+    int used = 0;
+    for (int type = 1, left = static_cast<int>(dtypes); type < kDTypeSlots; ++type) {
+        if ((left >> type & 1) == 0) {
+            continue;
+        }
+        left &= ~(1 << type);
+        used += snprintf(text + used, sizeof text - static_cast<size_t>(used), "%s%s (%d)",
+                         used == 0   ? ""
+                         : left != 0 ? ", "
+                                     : " or ",
+                         dtype_info(type).name, type);
+    }
+    return text;
+}
+
+// Roles whose element types the host chooses beside those of the parameters.
+bool has_own_types(nopt_role role) { return role == NOPT_ROLE_GRAD || is_state(role) || is_input(role); }
 
 uintptr_t address(const void* pointer) { return reinterpret_cast<uintptr_t>(pointer); }
 
@@ -47,86 +46,59 @@ uintptr_t address(const void* pointer) { return reinterpret_cast<uintptr_t>(poin
 
 }  // namespace
 
-const char* role_name(nopt_role role) {
-    switch (role) {
-        case NOPT_ROLE_PARAM:
-            return "PARAM";
-        case NOPT_ROLE_GRAD:
-            return "GRAD";
-        case NOPT_ROLE_EXP_AVG:
-            return "EXP_AVG";
-        case NOPT_ROLE_EXP_AVG_SQ:
-            return "EXP_AVG_SQ";
-        case NOPT_ROLE_MAX_EXP_AVG_SQ:
-            return "MAX_EXP_AVG_SQ";
-        case NOPT_ROLE_MOMENTUM_BUFFER:
-            return "MOMENTUM_BUFFER";
-        case NOPT_ROLE_DIRECTION:
-            return "DIRECTION";
-        case NOPT_ROLE_GRAD_DISPLACED:
-            return "GRAD_DISPLACED";
-        case NOPT_ROLE_PARAM_BACKUP:
-            return "PARAM_BACKUP";
-        case NOPT_ROLE_GRAD_BACKUP:
-            return "GRAD_BACKUP";
-        case NOPT_ROLE_ROTATION_DIRECTION:
-            return "ROTATION_DIRECTION";
-        case NOPT_ROLE_MASTER_PARAM:
-            return "MASTER_PARAM";
-        case NOPT_ROLE_PARAM_REMAINDER:
-            return "PARAM_REMAINDER";
-    }
-    return "unknown";
-}
-
 ParamSet::ParamSet(Backend& backend_, nopt_backend kind_, int device_, std::vector<int64_t> counts_,
                    std::vector<nopt_dtype> param_dtypes)
-    : backend(backend_), kind(kind_), device(device_), counts(std::move(counts_)) {
+    : backend(backend_),
+      kind(kind_),
+      device(device_),
+      counts(std::move(counts_)),
+      remainders_(counts.size(), NOPT_DTYPE_BFLOAT16) {
     for (const int64_t count : counts) {
         total += count;
     }
     types[NOPT_ROLE_PARAM] = std::move(param_dtypes);
-    update_has_types();
+    update_types();
     data = backend.create_data(*this);
 }
 
-void ParamSet::update_has_types() {
-    has_halves = false;
+void ParamSet::update_types() {
+    is_mixed = false;
     has_dynamic8 = false;
     for (const std::vector<nopt_dtype>& role : types) {
         for (const nopt_dtype type : role) {
-            has_halves = has_halves || type != NOPT_DTYPE_FLOAT32;
+            is_mixed = is_mixed || type != NOPT_DTYPE_FLOAT32;
             has_dynamic8 = has_dynamic8 || type == NOPT_DTYPE_DYNAMIC8;
         }
     }
+    for (int slot = 0; slot < kRoleSlots; ++slot) {
+        types_of_[slot] = is_role(slot) ? &types_of(static_cast<nopt_role>(slot)) : &all_float32_;
+    }
 }
 
-nopt_dtype ParamSet::dtype(nopt_role role, size_t tensor) const {
-    switch (role) {
-        case NOPT_ROLE_PARAM_REMAINDER:
-            return NOPT_DTYPE_BFLOAT16;
-        case NOPT_ROLE_PARAM_BACKUP:
-            role = NOPT_ROLE_PARAM;
-            break;
-        case NOPT_ROLE_GRAD:
-        case NOPT_ROLE_GRAD_DISPLACED:
-        case NOPT_ROLE_GRAD_BACKUP:
-            role = types[NOPT_ROLE_GRAD].empty() ? NOPT_ROLE_PARAM : NOPT_ROLE_GRAD;
-            break;
-        default:
+const std::vector<nopt_dtype>& ParamSet::types_of(nopt_role role) const {
+    switch (role_info(role).types) {
+        case kParamTypes:
+            return types[NOPT_ROLE_PARAM];
+        case kGradTypes:
+            return types[NOPT_ROLE_GRAD].empty() ? types[NOPT_ROLE_PARAM] : types[NOPT_ROLE_GRAD];
+        case kStateTypes:
+        case kInputTypes:
+            return types[role];
+        case kRemainderTypes:
+            return remainders_;
+        case kFloat32Types:
             break;
     }
-    return types[role].empty() ? NOPT_DTYPE_FLOAT32 : types[role][tensor];
+    return all_float32_;
 }
 
 int64_t ParamSet::byte_count(nopt_role role, size_t tensor) const {
-    const nopt_dtype type = dtype(role, tensor);
-    return type == NOPT_DTYPE_DYNAMIC8 ? dynamic8_bytes(counts[tensor]) : counts[tensor] * bytes_of(type);
+    return buffer_bytes(dtype(role, tensor), counts[tensor]);
 }
 
 bool ParamSet::has_bare_bfloat16() const {
-    for (size_t i = 0; i < types[NOPT_ROLE_PARAM].size(); ++i) {
-        if (types[NOPT_ROLE_PARAM][i] == NOPT_DTYPE_BFLOAT16 && pointer(NOPT_ROLE_MASTER_PARAM, i) == nullptr &&
+    for (size_t i = 0; i < counts.size(); ++i) {
+        if (dtype(NOPT_ROLE_PARAM, i) == NOPT_DTYPE_BFLOAT16 && pointer(NOPT_ROLE_MASTER_PARAM, i) == nullptr &&
             pointer(NOPT_ROLE_PARAM_REMAINDER, i) == nullptr) {
             return true;
         }
@@ -135,7 +107,7 @@ bool ParamSet::has_bare_bfloat16() const {
 }
 
 void ParamSet::set_dtypes(nopt_role role, const nopt_dtype* new_types) {
-    if (role != NOPT_ROLE_GRAD && !is_state(role)) {
+    if (!has_own_types(role)) {
         throw Error(NOPT_ERROR_INVALID_ARGUMENT,
                     "role is %s, whose element types cannot be chosen; see nopt_param_set_set_dtypes", role_name(role));
     }
@@ -146,14 +118,13 @@ void ParamSet::set_dtypes(nopt_role role, const nopt_dtype* new_types) {
                         role_name(bound_role));
         }
     }
+    const uint32_t allowed = role_dtypes(role_info(role));
     for (size_t i = 0; new_types != nullptr && i < counts.size(); ++i) {
         const int type = static_cast<int>(new_types[i]);
-        const bool known = type >= NOPT_DTYPE_FLOAT32 && type <= NOPT_DTYPE_DYNAMIC8;
-        if (!known || type == (is_state(role) ? NOPT_DTYPE_FLOAT16 : NOPT_DTYPE_DYNAMIC8)) {
-            throw Error(known ? NOPT_ERROR_UNSUPPORTED : NOPT_ERROR_INVALID_ARGUMENT,
-                        "dtypes[%zu] is %d; role %s may be NOPT_DTYPE_FLOAT32 (1)%s", i, type, role_name(role),
-                        is_state(role) ? ", NOPT_DTYPE_BFLOAT16 (2) or NOPT_DTYPE_DYNAMIC8 (4)"
-                                       : ", NOPT_DTYPE_BFLOAT16 (2) or NOPT_DTYPE_FLOAT16 (3)");
+        if (!is_dtype(type) || (allowed >> type & 1u) == 0) {
+            char names[128];
+            throw Error(is_dtype(type) ? NOPT_ERROR_UNSUPPORTED : NOPT_ERROR_INVALID_ARGUMENT,
+                        "dtypes[%zu] is %d; role %s may be %s", i, type, role_name(role), dtype_names(allowed, names));
         }
     }
     if (new_types == nullptr) {
@@ -161,7 +132,7 @@ void ParamSet::set_dtypes(nopt_role role, const nopt_dtype* new_types) {
     } else {
         types[role].assign(new_types, new_types + counts.size());
     }
-    update_has_types();
+    update_types();
     ++types_version;
     ++version;
 }
@@ -208,13 +179,14 @@ void ParamSet::check_reads(nopt_role role, void* const* read, const std::vector<
 }
 
 void ParamSet::bind(nopt_role role, void* const* new_pointers) {
+    const RoleInfo& info = role_info(role);
     std::vector<void*>& current = pointers[role];
     const size_t tensors = counts.size();
     if (new_pointers != nullptr && current.size() == tensors &&
         (tensors == 0 || memcmp(current.data(), new_pointers, tensors * sizeof(void*)) == 0)) {
         return;
     }
-    if (displaced_by != nullptr && is_held_by_dimer(role)) {
+    if (displaced_by != nullptr && info.is_held) {
         throw Error(NOPT_ERROR_INVALID_STATE,
                     "role %s holds what a dimer needs to end its update; call nopt_dimer_step or nopt_dimer_restore "
                     "before it is bound anew",
@@ -228,7 +200,7 @@ void ParamSet::bind(nopt_role role, void* const* new_pointers) {
             if (counts[i] == 0 || (!current.empty() && current[i] == new_pointers[i])) {
                 continue;
             }
-            if (begin == 0 && is_optional(role)) {
+            if (begin == 0 && info.may_be_null) {
                 continue;
             }
             if (begin == 0) {
@@ -237,12 +209,11 @@ void ParamSet::bind(nopt_role role, void* const* new_pointers) {
                             role_name(role), counts[i]);
             }
             check_dtype(role, i);
-            const bool is_dynamic8 = dtype(role, i) == NOPT_DTYPE_DYNAMIC8;
-            const int64_t alignment = is_dynamic8 ? 4 : bytes_of(dtype(role, i));
-            if (begin % static_cast<uintptr_t>(alignment) != 0) {
+            const DTypeInfo& type = dtype_info(dtype(role, i));
+            if (begin % static_cast<uintptr_t>(type.alignment) != 0) {
                 throw Error(NOPT_ERROR_INVALID_ARGUMENT,
-                            "pointers[%" PRId64 "] of role %s is not aligned to its %s (%" PRId64 " bytes)", tensor,
-                            role_name(role), is_dynamic8 ? "scales" : "element", alignment);
+                            "pointers[%" PRId64 "] of role %s is not aligned to its %s (%d bytes)", tensor,
+                            role_name(role), type.block_elements > 1 ? "scales" : "element", type.alignment);
             }
             if (begin > UINTPTR_MAX - static_cast<uintptr_t>(byte_count(role, i))) {
                 throw Error(NOPT_ERROR_INVALID_ARGUMENT,
@@ -257,7 +228,7 @@ void ParamSet::bind(nopt_role role, void* const* new_pointers) {
     // Written ranges are kept sorted, so that new gradients (the only thing that changes from step to step) cost one
     // binary search each and no allocation.
     std::vector<WrittenRange> new_written;
-    const bool written_changes = is_written(role);
+    const bool written_changes = info.is_written;
     if (written_changes) {
         new_written.reserve(written_.size() + tensors);
         for (const WrittenRange& range : written_) {
@@ -284,7 +255,11 @@ void ParamSet::bind(nopt_role role, void* const* new_pointers) {
     }
 
     const std::vector<WrittenRange>& written = written_changes ? new_written : written_;
-    for (const nopt_role reader : kReadOnly) {
+    for (int slot = 0; slot < kRoleSlots; ++slot) {
+        const nopt_role reader = static_cast<nopt_role>(slot);
+        if (!is_role(slot) || role_info(reader).is_written) {
+            continue;
+        }
         if (reader == role) {
             check_reads(reader, new_pointers, written);
         } else if (written_changes && !pointers[reader].empty()) {

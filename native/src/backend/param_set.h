@@ -6,10 +6,9 @@
 #include <vector>
 
 #include "backend/backend.h"
+#include "backend/roles.h"
 
 namespace nopt {
-
-const char* role_name(nopt_role role);
 
 // A buffer that steps write, as a range of addresses.
 struct WrittenRange {
@@ -33,8 +32,11 @@ struct ParamSet {
     // Checks and stores the element types of a role that is not bound; null: the default.
     void set_dtypes(nopt_role role, const nopt_dtype* types);
 
-    // The type of a tensor's buffer. PARAM_REMAINDER's is BFLOAT16, as it is as large.
-    nopt_dtype dtype(nopt_role role, size_t tensor) const;
+    // The type of a tensor's buffer. That of PARAM_REMAINDER is BFLOAT16, as it is as large.
+    nopt_dtype dtype(nopt_role role, size_t tensor) const {
+        const std::vector<nopt_dtype>& own = *types_of_[role];
+        return own.empty() ? NOPT_DTYPE_FLOAT32 : own[tensor];
+    }
 
     // The tensor's buffer; null if there is none.
     void* pointer(nopt_role role, size_t tensor) const {
@@ -50,17 +52,17 @@ struct ParamSet {
     const std::vector<int64_t> counts;
     int64_t total = 0;  // elements of all tensors
 
-    std::vector<void*> pointers[kRoleCount];    // per role and tensor; empty where not bound
-    std::vector<nopt_dtype> types[kRoleCount];  // of PARAM, GRAD and states, per tensor; empty: the default
-    bool has_halves = false;                    // whether any of these is not float32
+    std::vector<void*> pointers[kRoleSlots];    // per role and tensor; empty where not bound
+    std::vector<nopt_dtype> types[kRoleSlots];  // of PARAM, GRAD, states and inputs, per tensor; empty: the default
+    bool is_mixed = false;                      // whether any of these types is not float32
     bool has_dynamic8 = false;                  // whether a state is DYNAMIC8
-    uint64_t types_version = 1;                 // counts their changes
+    uint64_t types_version = 1;                 // counts the changes of types
     bool has_frozen = false;                    // whether a tensor has elements and no GRAD
-    uint64_t versions[kRoleCount] = {};         // counts the changes of each role's addresses
+    uint64_t versions[kRoleSlots] = {};         // counts the changes of each role's addresses
     std::vector<double> lr_scale;               // per tensor; empty: all 1
     std::vector<double> weight_decay;           // per tensor or NOPT_INHERIT; empty: all inherit
     std::vector<int32_t> group;                 // of hyperparameters, per tensor; empty: all 0
-    uint64_t tensor_options_version = 0;        // counts the changes of the three above
+    uint64_t tensor_options_version = 0;        // counts the changes of lr_scale, weight_decay and group
     uint64_t version = 0;                       // counts all changes
 
     std::unique_ptr<BackendData> data;
@@ -68,38 +70,16 @@ struct ParamSet {
     const void* displaced_by = nullptr;  // the dimer in an update, if any: PARAM is not theta then
 
 private:
-    void update_has_types();
+    void update_types();
+    const std::vector<nopt_dtype>& types_of(nopt_role role) const;
     int64_t byte_count(nopt_role role, size_t tensor) const;
     void check_dtype(nopt_role role, size_t tensor) const;
     void check_reads(nopt_role role, void* const* read, const std::vector<WrittenRange>& written) const;
 
-    std::vector<WrittenRange> written_;  // of all bound roles that steps write, sorted, disjoint
-};
-
-// What an optimizer and the dimers around it share.
-struct OptimizerState {
-    std::shared_ptr<ParamSet> set;
-    int rule;
-    int32_t group_count = 1;
-    nopt_step_state states[NOPT_MAX_GROUPS];  // unless `counter` has them
-    bool capturable = false;
-    bool has_lr[NOPT_MAX_GROUPS] = {};  // that of NOPT_LR_ON_DEVICE
-    double lr[NOPT_MAX_GROUPS] = {};    // ... where the host counts
-    bool has_loss_scale = false;        // that of NOPT_LOSS_SCALE_ON_DEVICE
-    double loss_scale = 1.0;            // ... where the host counts
-    std::unique_ptr<StepCounter> counter;
-    std::unique_ptr<GradData> grads;  // null: no options
-    GradInput grad_input = kNoGradInput;
-    bool grads_are_summed = false;  // for the next step
-
-    // What was checked last and made of it, so that steps with the same hyperparameters and buffers need not.
-    static constexpr uint64_t kUnchecked = UINT64_MAX;
-    uint64_t checked_version = kUnchecked;  // of the set
-    nopt_hyperparams checked[NOPT_MAX_GROUPS];
-    StepInputs inputs;
-
-    // What the steps of dimer passes are counted from.
-    int64_t steps_taken() const { return counter == nullptr ? states[0].step : 0; }
+    const std::vector<nopt_dtype>* types_of_[kRoleSlots] = {};  // where a role has its types from
+    const std::vector<nopt_dtype> all_float32_;                 // empty
+    const std::vector<nopt_dtype> remainders_;                  // all 16 bits
+    std::vector<WrittenRange> written_;                         // of all bound roles that steps write, sorted, disjoint
 };
 
 // Marks a set as in use for the length of a call, so that use from two threads at once is an error and no race.
@@ -116,11 +96,7 @@ private:
 
 }  // namespace nopt
 
-// The C handles.
+// The C handle.
 struct nopt_param_set {
     std::shared_ptr<nopt::ParamSet> set;
-};
-
-struct nopt_optimizer {
-    std::shared_ptr<nopt::OptimizerState> state;
 };

@@ -8,28 +8,10 @@
 #include <math.h>
 #include <stdint.h>
 
-#include "numerics/sums.h"
+#include "numerics/sum_kinds.h"
 #include "rules/rule.h"
 
 namespace nopt {
-
-// What a pass over the elements sums up, in this order.
-enum DimerSums {
-    kSumsNorm,      // N.N
-    kSumsProject,   // g.N
-    kSumsRotate,    // d.N, d.d, N.N, g.N, g.d          of the gradient displaced along N
-    kSumsOptimize,  // d.N, d.d, d.T, g.T, T.T, N.T     of the gradient displaced along T
-    kSumsGradNorm,  // g.g
-    // Those of before and g.g, where the options of the gradients need it.
-    kSumsProjectNorm,
-    kSumsRotateNorm,
-    kDimerSumsCount
-};
-
-// Where some of them are.
-constexpr int kDifferenceSquare = 1;   // d.d
-constexpr int kProjectGradSquare = 1;  // g.g of kSumsProjectNorm
-constexpr int kRotateGradSquare = 5;   // ... and of kSumsRotateNorm
 
 // What a scope's sums are for.
 enum DimerDecision {
@@ -38,12 +20,12 @@ enum DimerDecision {
     kDecideRotate,         // turn N by the rate
     kDecidePlane,          // find T
     kDecideOptimize,       // turn N to the best angle
-    kDecideOptimizeAgain,  // ... and find the next T
-    kDecideNothing,        // the norm of all gradients is not for the dimer
+    kDecideOptimizeAgain,  // turn N to the best angle and find the next T
 };
 
-// `with_norm`: g.g, too. An update to the best angle has it from its first pass, that of the plane.
-constexpr DimerSums sums_for(DimerDecision decision, bool with_norm) {
+// The sums that a decision needs; `with_norm` says that g.g is needed, too. An update to the best angle has it from its
+// first pass, that of the plane.
+constexpr SumKind sums_for(DimerDecision decision, bool with_norm) {
     switch (decision) {
         case kDecideNormalize:
             return kSumsNorm;
@@ -52,8 +34,6 @@ constexpr DimerSums sums_for(DimerDecision decision, bool with_norm) {
         case kDecideRotate:
         case kDecidePlane:
             return with_norm ? kSumsRotateNorm : kSumsRotate;
-        case kDecideNothing:
-            return kSumsGradNorm;
         default:
             return kSumsOptimize;
     }
@@ -76,7 +56,7 @@ struct DimerReading {
     double curvature;
     double grad_dot_direction;
     double cosine;  // of the last rotation
-    double sine;    // ... not negative
+    double sine;    // of the last rotation, not negative
     int64_t step;
     uint32_t flags;  // nopt_dimer_status_flag
 };
@@ -86,12 +66,14 @@ struct DimerScope : DimerReading {
     uint64_t version;  // counts the decisions
 
     // What the pass over the elements does.
-    int32_t turns;      // whether N changes
-    double along;       // N <- along N + across X, where X is d or, to the best angle, T
-    double across;      //
-    double t_along;     // T <- t_along N + t_turn T + t_across d
-    double t_turn;      //
-    double t_across;    //
+    int32_t turns;  // whether N changes
+    // N <- along N + across X, where X is d or, to the best angle, T
+    double along;
+    double across;
+    // T <- t_along N + t_turn T + t_across d
+    double t_along;
+    double t_turn;
+    double t_across;
     float correction;   // g <- g - correction N
     int32_t displaces;  // whether the next displacement is along T, not N
 
@@ -337,29 +319,7 @@ NOPT_HD void decide(DimerDecision decision, DimerScope& s, const Sums& sums, con
         case kDecideOptimizeAgain:
             decide_optimize(s, sums, input, decision == kDecideOptimizeAgain);
             break;
-        case kDecideNothing:
-            break;
     }
-}
-
-// What a scope adds to the sum of the squares of all gradients, before a decision whose pass summed it up.
-NOPT_HD double grad_square(DimerDecision decision, const DimerScope& s, const Sums& sums) {
-    switch (decision) {
-        case kDecideNothing:
-            return sums.value[0];
-        case kDecideProject:
-            return sums.value[kProjectGradSquare];
-        case kDecideRotate:
-            return sums.value[kRotateGradSquare];
-        default:
-            return s.grad_square;
-    }
-}
-
-// Finite if and only if all that the decision's pass read of gradients is: the differences to displaced ones, too.
-NOPT_HD double finite_probe(DimerDecision decision, const DimerScope& s, const Sums& sums) {
-    const bool has_difference = decision != kDecideNothing && decision != kDecideProject;
-    return grad_square(decision, s, sums) + (has_difference ? sums.value[kDifferenceSquare] : 0.0);
 }
 
 // ---- one element, in every pass of every backend ----

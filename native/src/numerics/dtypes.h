@@ -84,8 +84,46 @@ NOPT_HD uint16_t to_float16(float value) {
 
 // ---- elements of any type ----
 
-// Of an element that has bytes of its own: not DYNAMIC8.
-NOPT_HD int64_t bytes_of(int32_t dtype) { return dtype == NOPT_DTYPE_FLOAT32 ? 4 : 2; }
+// What each element type is made of; the one table of them.
+struct DTypeInfo {
+    nopt_dtype dtype;
+    const char* name;
+    int element_bytes;
+    int alignment;          // of a buffer
+    int block_elements;     // 1: each element stands for itself
+    int block_extra_bytes;  // beside the elements of a block: its scale
+};
+
+constexpr DTypeInfo kDTypes[] = {{NOPT_DTYPE_FLOAT32, "float32", 4, 4, 1, 0},
+                                 {NOPT_DTYPE_BFLOAT16, "bfloat16", 2, 2, 1, 0},
+                                 {NOPT_DTYPE_FLOAT16, "float16", 2, 2, 1, 0},
+                                 {NOPT_DTYPE_DYNAMIC8, "dynamic8", 1, 4, 256, 4}};
+constexpr int kDTypeCount = static_cast<int>(sizeof kDTypes / sizeof kDTypes[0]);
+constexpr int kDTypeSlots = kDTypeCount + 1;  // of tables that a nopt_dtype is the index of
+
+constexpr bool is_dtype(int dtype) { return dtype >= 1 && dtype <= kDTypeCount; }
+constexpr const DTypeInfo& dtype_info(int dtype) { return kDTypes[dtype - 1]; }
+
+constexpr bool dtypes_are_in_order() {
+    for (int i = 0; i < kDTypeCount; ++i) {
+        if (kDTypes[i].dtype != i + 1) {
+            return false;
+        }
+    }
+    return true;
+}
+static_assert(dtypes_are_in_order(), "dtype_info() finds a type by its value");
+static_assert(kDTypeSlots <= 32, "sets of types are bits of 32");
+
+// The bytes of a buffer of `count` elements, and where element `begin`, the first of a block, lies in it.
+constexpr int64_t buffer_bytes(int dtype, int64_t count) {
+    const DTypeInfo& info = dtype_info(dtype);
+    return count * info.element_bytes +
+           (count + info.block_elements - 1) / info.block_elements * info.block_extra_bytes;
+}
+
+// The types whose elements stand for themselves; kernels ask with the type in a register, so this is no table.
+NOPT_HD constexpr int64_t bytes_of(int32_t dtype) { return dtype == NOPT_DTYPE_FLOAT32 ? 4 : 2; }
 
 NOPT_HD float from_half(int32_t dtype, uint16_t value) {
     return dtype == NOPT_DTYPE_BFLOAT16 ? from_bfloat16(value) : from_float16(value);
@@ -95,15 +133,29 @@ NOPT_HD uint16_t to_half(int32_t dtype, float value) {
     return dtype == NOPT_DTYPE_BFLOAT16 ? to_bfloat16(value) : to_float16(value);
 }
 
+// A new type has to be told apart in the three functions above, and in every `dtype` branch of the kernels.
+constexpr bool elements_are_known() {
+    for (const DTypeInfo& info : kDTypes) {
+        const bool is_16_bits = info.dtype == NOPT_DTYPE_BFLOAT16 || info.dtype == NOPT_DTYPE_FLOAT16;
+        const bool stands_alone = info.dtype == NOPT_DTYPE_FLOAT32 || is_16_bits;
+        if (stands_alone ? bytes_of(info.dtype) != info.element_bytes : info.dtype != NOPT_DTYPE_DYNAMIC8) {
+            return false;
+        }
+    }
+    return true;
+}
+static_assert(elements_are_known(), "bytes_of, from_half and to_half know every type");
+
 // ---- the numbers of stochastic rounding ----
 
 constexpr int kRandomsPerBlock = 8;  // elements that share a block of random bits
 
-// For eight elements of a tensor in a row, from 8 block on. The upper byte of a word tells this use from others.
-NOPT_HD Philox rounding_bits(uint64_t seed, uint64_t step, uint32_t tensor, uint64_t block) {
+// For eight elements of a tensor in a row, from 8 block on, in the tensor's step `step`. The upper byte of a word tells
+// this use from others.
+NOPT_HD Philox rounding_bits(uint64_t seed, uint32_t step, uint32_t tensor, uint64_t block) {
     const Philox counter = {{static_cast<uint32_t>(block),
                              (static_cast<uint32_t>(block >> 32) & 0xffffffu) | uint32_t{kRandomRounding} << 24, tensor,
-                             static_cast<uint32_t>(step)}};
+                             step}};
     return philox(counter, static_cast<uint32_t>(seed), static_cast<uint32_t>(seed >> 32));
 }
 

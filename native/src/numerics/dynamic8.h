@@ -10,21 +10,14 @@
 namespace nopt {
 
 constexpr int64_t kBlockwiseElements = 256;                  // of a block
-constexpr int64_t kBlockwiseBytes = kBlockwiseElements + 4;  // ... with its scale in front
+constexpr int64_t kBlockwiseBytes = kBlockwiseElements + 4;  // of a block and the scale before it
 constexpr int kDynamicDecades = 7;
-
-// Of a buffer of this type.
-NOPT_HD int64_t dynamic8_bytes(int64_t count) {
-    return count + 4 * ((count + kBlockwiseElements - 1) / kBlockwiseElements);
-}
+static_assert(dtype_info(NOPT_DTYPE_DYNAMIC8).block_elements == kBlockwiseElements &&
+                  buffer_bytes(NOPT_DTYPE_DYNAMIC8, kBlockwiseElements) == kBlockwiseBytes,
+              "the table of types says the same");
 
 // Where the block that begins with element `begin` is.
 NOPT_HD int64_t dynamic8_offset(int64_t begin) { return begin / kBlockwiseElements * kBlockwiseBytes; }
-
-// The negative numbers of a first moment take one bit.
-NOPT_HD constexpr bool is_signed_state(int role) {
-    return role == NOPT_ROLE_EXP_AVG || role == NOPT_ROLE_MOMENTUM_BUFFER;
-}
 
 // What decodes a byte, and the places where the number of a decade begins. kLowest is the I of the smallest decade.
 template <bool kSigned>

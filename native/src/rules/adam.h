@@ -6,22 +6,29 @@
 namespace nopt {
 
 struct Adam : MomentRule<Adam> {
-    static constexpr RuleTraits traits = {"adam",
-                                          kMomentFlags,
-                                          NOPT_HYPERPARAM_BETAS_EPS,
-                                          {sizeof(nopt_hyperparams), 0, 1e-3, 0.9, 0.999, 1e-8, 0.0, 0.0, 0.0, 0}};
+    static constexpr const char* name = "adam";
+    static constexpr const char* source =
+        "Kingma & Ba 2015, \"Adam: a method for stochastic optimization\", algorithm 1; with decoupled weight decay "
+        "AdamW, "
+        "Loshchilov & Hutter 2019, algorithm 2";
+    static constexpr const char* equations =
+        "m = beta1 m + (1 - beta1) g; v = beta2 v + (1 - beta2) g^2; m_hat = m / (1 - beta1^t); v_hat = v / (1 - "
+        "beta2^t); "
+        "theta -= lr * m_hat / (sqrt(v_hat) + eps)";
+    static constexpr HyperparamInfo hyperparams[] = {lr_info(1e-3), weight_decay_info(0.0), beta1_info, beta2_info,
+                                                     eps_info};
+    static constexpr FlagInfo flags[] = {kAmsgradInfo};
 
-    struct Scalars {
-        MomentScalars moments;
+    struct Scalars : MomentScalars {
         float step_size;  // lr / (1 - beta1^t)
         float eps;
     };
 
-    NOPT_HD static Scalars scalars(const StepInput& step, double lr_scale, double weight_decay) {
+    NOPT_HD static Scalars scalars(const StepInput& step, const Clock& clock, double lr_scale, double weight_decay) {
         Scalars s;
-        s.moments = moment_scalars(step, lr_scale, weight_decay);
-        s.step_size = static_cast<float>(step.lr * lr_scale / step.bias_correction1);
-        s.eps = static_cast<float>(step.eps);
+        set_moments(s, step, clock, lr_scale, weight_decay);
+        s.step_size = static_cast<float>(corrected_lr(step, clock, lr_scale));
+        s.eps = static_cast<float>(step.values[kEps]);
         return s;
     }
 

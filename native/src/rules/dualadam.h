@@ -2,34 +2,47 @@
 // weight of the inverse part at step t.
 #pragma once
 
-#include "rules/moments.h"
+#include "rules/invadam.h"
 
 namespace nopt {
 
 struct DualAdam : MomentRule<DualAdam> {
-    static constexpr RuleTraits traits = {"dualadam",
-                                          kMomentFlags | NOPT_FLAG_INVERSE_EPSILON,
-                                          NOPT_HYPERPARAM_BETAS_EPS | NOPT_HYPERPARAM_SWITCHING_RATE,
-                                          {sizeof(nopt_hyperparams), 0, 1e-3, 0.9, 0.999, 1e-8, 0.0, 0.0, 8e-5, 0}};
+    enum OwnHyperparam {
+        kSwitchingRate = kFirstAfterMoments
+    };
 
-    struct Scalars {
-        MomentScalars moments;
+    static constexpr const char* name = "dualadam";
+    static constexpr const char* source = "arXiv 2603.07122, DualAdam (algorithm 1)";
+    static constexpr const char* equations =
+        "m, v, m_hat and v_hat as adam; a = max(0, 1 - switching_rate * t); "
+        "theta -= lr * (a * m_hat * sqrt(v_hat) + (1 - a) * m_hat / (sqrt(v_hat) + eps))";
+    static constexpr HyperparamInfo hyperparams[] = {
+        lr_info(1e-3),
+        weight_decay_info(0.0),
+        beta1_info,
+        beta2_info,
+        eps_info,
+        {"switching_rate", 8e-5, kNotNegative,
+         "xi: the weight of the inverse part at step t is max(0, 1 - xi * t); 8e-5 in the paper."}};
+    static constexpr FlagInfo flags[] = {kAmsgradInfo, kInverseEpsilonInfo};
+
+    struct Scalars : MomentScalars {
         float inverse_step_size;  // lr * a / (1 - beta1^t)
         float step_size;          // lr * (1 - a) / (1 - beta1^t)
         float eps;
-        float inverse_eps;  // eps if INVERSE_EPSILON, else 0
+        float inverse_eps;  // eps with inverse_epsilon, else 0
     };
 
-    NOPT_HD static Scalars scalars(const StepInput& step, double lr_scale, double weight_decay) {
-        const double left = 1.0 - step.switching_rate * static_cast<double>(step.step);
+    NOPT_HD static Scalars scalars(const StepInput& step, const Clock& clock, double lr_scale, double weight_decay) {
+        const double left = 1.0 - step.values[kSwitchingRate] * static_cast<double>(clock.step);
         const double a = left > 0.0 ? left : 0.0;
-        const double lr = step.lr * lr_scale / step.bias_correction1;
+        const double lr = corrected_lr(step, clock, lr_scale);
         Scalars s;
-        s.moments = moment_scalars(step, lr_scale, weight_decay);
+        set_moments(s, step, clock, lr_scale, weight_decay);
         s.inverse_step_size = static_cast<float>(lr * a);
         s.step_size = static_cast<float>(lr * (1.0 - a));
-        s.eps = static_cast<float>(step.eps);
-        s.inverse_eps = (step.flags & NOPT_FLAG_INVERSE_EPSILON) != 0 ? s.eps : 0.0f;
+        s.eps = static_cast<float>(step.values[kEps]);
+        s.inverse_eps = (step.flags & kInverseEpsilon) != 0 ? s.eps : 0.0f;
         return s;
     }
 

@@ -6,8 +6,11 @@
 
 namespace nopt {
 
-struct MomentScalars {
-    CommonScalars common;
+constexpr uint32_t kAmsgrad = own_flag(0);
+constexpr FlagInfo kAmsgradInfo = {
+    "amsgrad", "Uses the running maximum of the second moment in its place (Reddi et al. 2018), as torch defines it."};
+
+struct MomentScalars : CommonScalars {
     float beta1;
     float one_minus_beta1;
     float beta2;
@@ -16,48 +19,74 @@ struct MomentScalars {
 };
 
 template <class Rule>
-struct MomentRule {
-    NOPT_HD static constexpr StateRoles states(int variant) {
-        return {variant == 1 ? 3 : 2, {NOPT_ROLE_EXP_AVG, NOPT_ROLE_EXP_AVG_SQ, NOPT_ROLE_MAX_EXP_AVG_SQ}};
+struct MomentRule : RuleDefaults {
+    enum Hyperparam {
+        kBeta1 = kFirstOwnHyperparam,
+        kBeta2,
+        kEps,
+        kFirstAfterMoments
+    };
+    enum State {
+        kExpAvg,
+        kExpAvgSq,
+        kMaxExpAvgSq
+    };
+    enum Running {
+        kBeta1Product,
+        kBeta2Product
+    };
+
+    static constexpr HyperparamInfo beta1_info = {"beta1", 0.9, kDecayRate, "Decay rate of the first moment."};
+    static constexpr HyperparamInfo beta2_info = {"beta2", 0.999, kDecayRate, "Decay rate of the second moment."};
+    static constexpr HyperparamInfo eps_info = {"eps", 1e-8, kNotNegative, "Added to the root of the second moment."};
+
+    static constexpr uint32_t common_flags = NOPT_FLAG_MAXIMIZE | NOPT_FLAG_DECOUPLED_WEIGHT_DECAY;
+    // With their lengths, as nvcc 11.8 does not count the elements of a class template's array.
+    static constexpr StateInfo states[3] = {
+        {"exp_avg", kSigned, kUpTo8Bits, "First moment m: a running average of the gradient."},
+        {"exp_avg_sq", kUnsigned, kUpTo8Bits, "Second moment v: a running average of the squared gradient."},
+        {"max_exp_avg_sq", kUnsigned, kUpTo8Bits, "Running maximum of v.", kAmsgrad}};
+    static constexpr RunningInfo running[2] = {
+        decay_product_info("beta1_product", "The product of beta1 over all steps, for the bias correction of m."),
+        decay_product_info("beta2_product", "The product of beta2 over all steps, for the bias correction of v.")};
+    static constexpr uint32_t variants[2] = {0b011, 0b111};
+
+    NOPT_HD static void advance(const double (&values)[kMaxHyperparams], Clock& clock) {
+        clock.running[kBeta1Product] *= values[kBeta1];
+        clock.running[kBeta2Product] *= values[kBeta2];
+    }
+
+    NOPT_HD static void set_moments(MomentScalars& s, const StepInput& step, const Clock& clock, double lr_scale,
+                                    double weight_decay) {
+        set_common(s, step, clock, lr_scale, weight_decay);
+        s.beta1 = static_cast<float>(step.values[kBeta1]);
+        s.one_minus_beta1 = static_cast<float>(1.0 - step.values[kBeta1]);
+        s.beta2 = static_cast<float>(step.values[kBeta2]);
+        s.one_minus_beta2 = static_cast<float>(1.0 - step.values[kBeta2]);
+        s.inv_sqrt_bias_correction2 = static_cast<float>(1.0 / sqrt(1.0 - clock.running[kBeta2Product]));
+    }
+
+    // lr / (1 - beta1^t)
+    NOPT_HD static double corrected_lr(const StepInput& step, const Clock& clock, double lr_scale) {
+        return step.values[kLr] * lr_scale / (1.0 - clock.running[kBeta1Product]);
     }
 
     template <class Scalars>
-    NOPT_HD static auto& common(Scalars& s) {
-        return s.moments.common;
-    }
-
-    static int variant(uint32_t flags, double) { return (flags & NOPT_FLAG_AMSGRAD) != 0 ? 1 : 0; }
-
-    NOPT_HD static MomentScalars moment_scalars(const StepInput& step, double lr_scale, double weight_decay) {
-        MomentScalars s;
-        s.common = common_scalars(step, lr_scale, weight_decay);
-        s.beta1 = static_cast<float>(step.beta1);
-        s.one_minus_beta1 = static_cast<float>(1.0 - step.beta1);
-        s.beta2 = static_cast<float>(step.beta2);
-        s.one_minus_beta2 = static_cast<float>(1.0 - step.beta2);
-        s.inv_sqrt_bias_correction2 = static_cast<float>(1.0 / sqrt(step.bias_correction2));
-        return s;
-    }
-
-    template <int Variant, class Scalars>
-    NOPT_HD static void update(float& param, float grad, float (&state)[kMaxStates], const Scalars& s) {
-        const MomentScalars& c = s.moments;
-        const float g = effective_grad(param, grad, c.common);
-        const float exp_avg = c.beta1 * state[0] + c.one_minus_beta1 * g;
-        const float exp_avg_sq = c.beta2 * state[1] + c.one_minus_beta2 * (g * g);
+    NOPT_HD static void update(Element& e, const Present& present, const Scalars& s) {
+        const float g = effective_grad(e, s);
+        const float exp_avg = s.beta1 * e.state[kExpAvg] + s.one_minus_beta1 * g;
+        const float exp_avg_sq = s.beta2 * e.state[kExpAvgSq] + s.one_minus_beta2 * (g * g);
         float denominator_sq = exp_avg_sq;
-        if (Variant == 1) {
+        if (present.state(kMaxExpAvgSq)) {
             // In this order a NaN in exp_avg_sq is kept, as torch's maximum does.
-            denominator_sq = state[2] >= exp_avg_sq ? state[2] : exp_avg_sq;
-            state[2] = denominator_sq;
+            denominator_sq = e.state[kMaxExpAvgSq] >= exp_avg_sq ? e.state[kMaxExpAvgSq] : exp_avg_sq;
+            e.state[kMaxExpAvgSq] = denominator_sq;
         }
-        state[0] = exp_avg;
-        state[1] = exp_avg_sq;
-        const float root = NOPT_SQRTF(denominator_sq) * c.inv_sqrt_bias_correction2;
-        param = apply_update(param, Rule::delta(exp_avg, root, s), c.common);
+        e.state[kExpAvg] = exp_avg;
+        e.state[kExpAvgSq] = exp_avg_sq;
+        const float root = NOPT_SQRTF(denominator_sq) * s.inv_sqrt_bias_correction2;
+        e.param = apply_update(e.param, Rule::delta(exp_avg, root, s), s);
     }
 };
-
-constexpr uint32_t kMomentFlags = NOPT_FLAG_AMSGRAD | NOPT_FLAG_MAXIMIZE | NOPT_FLAG_DECOUPLED_WEIGHT_DECAY;
 
 }  // namespace nopt

@@ -1,20 +1,24 @@
-// What an update rule is made of. A rule is a struct of static functions that runs on the host and on the device:
+// What an update rule is made of. A rule is a struct of constants and static functions that run on the host and on the
+// device. It derives from RuleDefaults and has
 //
-//   static constexpr RuleTraits traits           its name, and the options and hyperparameters that it knows
-//   static constexpr StateRoles states(variant)  the state buffers of each variant (the number of buffers is the only
-//                                                 thing that makes another kernel; all else is data in the scalars)
-//   static int variant(flags, momentum)          which variant these options need
-//   struct Scalars; static Scalars scalars(step, lr_scale, weight_decay)
-//                                                 what one tensor's elements share, computed in double, rounded once
-//   static auto& common(scalars)                  the CommonScalars in them, const or not
-//   template <int Variant> static void update(param, grad, state, scalars)
-//                                                 one element, in float: the formula, written once
+//   name, source, equations              what it is called, where it comes from, what it does
+//   hyperparams, flags, states, inputs,  its description; see describe.h. Enums name the indices.
+//   running, variants
+//   struct Scalars : CommonScalars       what the elements of a tensor share in a step
+//   static void advance(values, clock)   takes the running scalars on by one step; the count has been taken on already
+//   static Scalars scalars(step, clock, lr_scale, weight_decay)
+//                                        computed in double, rounded to float once
+//   static void update(element, present, scalars)
+//                                        one element, in float: the formula, written once
+//
+// adam.h is the model to follow.
 #pragma once
 
 #include <math.h>
 #include <stdint.h>
 
 #include "nativeopt/nativeopt.h"
+#include "rules/describe.h"
 
 // Functions that also run on a device. They are always inlined: the kernels are compiled once per instruction set, and
 // an out-of-line copy of one of them, merged by the linker with another's, could run on a processor that lacks it.
@@ -31,94 +35,95 @@
 
 namespace nopt {
 
-constexpr int kRoleCount = 13;   // of nopt_role
-constexpr int kMaxStates = 3;    // state buffers of one rule
-constexpr int kMaxVariants = 2;  // of one rule
-constexpr int kMaxScalars = 64;  // bytes of a rule's Scalars
+constexpr int kMaxStates = NOPT_MAX_STATES;
+constexpr int kMaxInputs = NOPT_MAX_INPUTS;
+constexpr int kMaxHyperparams = NOPT_MAX_HYPERPARAMS;
+constexpr int kMaxRunning = NOPT_MAX_RUNNING;
+constexpr int kMaxVariants = 4;  // of one rule
+constexpr int kMaxScalars = 96;  // bytes of a rule's Scalars
 
-struct RuleTraits {
-    const char* name;
-    uint32_t flags;        // nopt_flag values that the rule knows
-    uint32_t hyperparams;  // nopt_hyperparam values that the rule reads
-    nopt_hyperparams defaults;
+// How far a tensor has come. Plain data, so that it can live on the host or on a device.
+struct Clock {
+    int64_t step;  // t; in a step, the one that is being taken
+    double running[kMaxRunning];
 };
 
-struct StateRoles {
-    int count;
-    nopt_role roles[kMaxStates];
-};
-
-// One step, the same for all tensors of a group. Plain data, so that it can live on the host or on a device.
+// What one step does, the same for all tensors of a group of hyperparameters. Plain data, too.
 struct StepInput {
-    double lr;  // or NOPT_LR_ON_DEVICE
-    double beta1;
-    double beta2;
-    double eps;
-    double weight_decay;
-    double momentum;
-    double switching_rate;
-    double bias_correction1;  // 1 - beta1^t
-    double bias_correction2;  // 1 - beta2^t
-    int64_t step;             // t, counted from 1
-    uint32_t flags;           // nopt_flag values
-    uint32_t variant;         // of the rule
-    uint64_t rounding_seed;   // of stochastic rounding
-    double grad_factor;       // what gradients are multiplied with
-    double max_grad;          // what they are clipped to then; infinite: not
+    double values[kMaxHyperparams];  // values[kLr] may be NOPT_LR_ON_DEVICE
+    uint32_t flags;
+    uint32_t variant;        // an index into the rule's variants
+    uint64_t rounding_seed;  // of stochastic rounding
+    double grad_factor;      // what gradients are multiplied with
+    double max_grad;         // what their elements are clipped to after that; infinite: they are not
 };
 
-// ... of all groups of hyperparameters. Variant and rounding are the same for all.
+// A step of every group of hyperparameters. Variant and rounding are the same in all of them.
 struct StepInputs {
     int32_t count;
     StepInput of[NOPT_MAX_GROUPS];
 };
 
-// Takes the step count and the products on by one step, and with them what the step sees. `reads_betas`: the rule does.
-NOPT_HD void advance(nopt_step_state& state, StepInput& input, bool reads_betas) {
-    state.step += 1;
-    if (reads_betas) {
-        state.beta1_product *= input.beta1;
-        state.beta2_product *= input.beta2;
-    }
-    input.step = state.step;
-    input.bias_correction1 = 1.0 - state.beta1_product;
-    input.bias_correction2 = 1.0 - state.beta2_product;
+template <class Rule>
+NOPT_HD void advance(const StepInput& step, Clock& clock) {
+    clock.step += 1;
+    Rule::advance(step.values, clock);
 }
 
-// Weight decay and the sign of the gradient are the same for every rule.
-struct CommonScalars {
-    float lr_weight_decay;  // decoupled: lr * weight_decay
-    float weight_decay;     // L2
-    float grad_factor;      // negative to maximize
-    float max_grad;
-    int32_t adjusts_grad;  // whether these two change it
-    int32_t decoupled;
-    int32_t l2;
+// One element on its way through a step. Only the states and inputs that are present hold anything.
+struct Element {
+    float param;
+    float grad;
+    float state[kMaxStates];
+    float input[kMaxInputs];
 };
 
-NOPT_HD CommonScalars common_scalars(const StepInput& step, double lr_scale, double weight_decay) {
+// Which states and inputs there are, by bit. Kernels know it when they are compiled, or it is the same for a whole
+// tensor.
+struct Present {
+    uint32_t states;
+    uint32_t inputs;
+
+    NOPT_HD constexpr bool state(int i) const { return (states >> i & 1u) != 0; }
+    NOPT_HD constexpr bool input(int i) const { return (inputs >> i & 1u) != 0; }
+};
+
+// The scalars of every rule begin with these: weight decay, the sign of the gradient, scaling and clipping are the same
+// for all.
+struct CommonScalars {
+    float lr_weight_decay;  // lr * weight_decay, for decoupled decay
+    float weight_decay;     // for L2
+    float grad_factor;      // negative to maximize
+    float max_grad;
+    int32_t adjusts_grad;  // whether grad_factor and max_grad change the gradient
+    int32_t decoupled;
+    int32_t l2;
+    uint32_t step;  // the lower bits of t, for stochastic rounding
+};
+
+NOPT_HD void set_common(CommonScalars& s, const StepInput& step, const Clock& clock, double lr_scale,
+                        double weight_decay) {
     const bool decoupled = (step.flags & NOPT_FLAG_DECOUPLED_WEIGHT_DECAY) != 0;
-    CommonScalars s;
-    s.lr_weight_decay = static_cast<float>(step.lr * lr_scale * weight_decay);
+    s.lr_weight_decay = static_cast<float>(step.values[kLr] * lr_scale * weight_decay);
     s.weight_decay = static_cast<float>(weight_decay);
     s.decoupled = decoupled && weight_decay != 0.0;
     s.l2 = !decoupled && weight_decay != 0.0;
     s.grad_factor = static_cast<float>((step.flags & NOPT_FLAG_MAXIMIZE) != 0 ? -step.grad_factor : step.grad_factor);
     s.max_grad = static_cast<float>(step.max_grad);
     s.adjusts_grad = s.grad_factor != 1.0f || s.max_grad < INFINITY;
-    return s;
+    s.step = static_cast<uint32_t>(clock.step);
 }
 
 // The gradient that the rule sees: scale and sign first (1 and -1 change no other bit), then clipping, then L2, in
-// torch's order. Of NaNs the comparisons keep the gradient.
-NOPT_HD float effective_grad(float param, float grad, const CommonScalars& s) {
-    float adjusted = grad;
+// torch's order. If the gradient is a NaN, the comparisons keep it.
+NOPT_HD float effective_grad(const Element& e, const CommonScalars& s) {
+    float adjusted = e.grad;
     if (s.adjusts_grad) {
-        adjusted = s.grad_factor * grad;
+        adjusted = s.grad_factor * e.grad;
         adjusted = s.max_grad < adjusted ? s.max_grad : adjusted;
         adjusted = -s.max_grad > adjusted ? -s.max_grad : adjusted;
     }
-    return s.l2 ? adjusted + s.weight_decay * param : adjusted;
+    return s.l2 ? adjusted + s.weight_decay * e.param : adjusted;
 }
 
 // theta <- (1 - lr * weight_decay) * theta - delta. The decay is added to the update first: 1 - lr * weight_decay

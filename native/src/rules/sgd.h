@@ -5,50 +5,60 @@
 
 namespace nopt {
 
-struct Sgd {
-    static constexpr RuleTraits traits = {"sgd",
-                                          NOPT_FLAG_MAXIMIZE | NOPT_FLAG_DECOUPLED_WEIGHT_DECAY | NOPT_FLAG_NESTEROV,
-                                          NOPT_HYPERPARAM_MOMENTUM,
-                                          {sizeof(nopt_hyperparams), 0, 1e-3, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0}};
+struct Sgd : RuleDefaults {
+    enum Hyperparam {
+        kMomentum = kFirstOwnHyperparam
+    };
+    enum State {
+        kMomentumBuffer
+    };
+    static constexpr uint32_t kNesterov = own_flag(0);
 
-    NOPT_HD static constexpr StateRoles states(int variant) {
-        return {variant == 1 ? 1 : 0, {NOPT_ROLE_MOMENTUM_BUFFER}};
-    }
+    static constexpr const char* name = "sgd";
+    static constexpr const char* source =
+        "Sutskever et al. 2013, \"On the importance of initialization and momentum in deep learning\", as torch "
+        "defines it, "
+        "without dampening";
+    static constexpr const char* equations =
+        "b = momentum * b + g; theta -= lr * b, with nesterov lr * (g + momentum * b), without momentum lr * g";
+    static constexpr HyperparamInfo hyperparams[] = {
+        lr_info(1e-3),
+        weight_decay_info(0.0),
+        {"momentum", 0.0, kNotNegative, "Decay rate of the momentum buffer; 0 uses no buffer."}};
+    static constexpr uint32_t common_flags = NOPT_FLAG_MAXIMIZE | NOPT_FLAG_DECOUPLED_WEIGHT_DECAY;
+    static constexpr FlagInfo flags[] = {
+        {"nesterov", "Nesterov momentum; needs momentum > 0 (Sutskever et al. 2013; as torch defines it).", kMomentum}};
+    static constexpr StateInfo states[] = {
+        {"momentum_buffer", kSigned, kUpTo8Bits, "Momentum b: a decaying sum of the gradients.", 0, kMomentum}};
+    static constexpr uint32_t variants[] = {0b0, 0b1};
 
-    static int variant(uint32_t, double momentum) { return momentum > 0.0 ? 1 : 0; }
-
-    struct Scalars {
-        CommonScalars common;
+    struct Scalars : CommonScalars {
         float lr;
         float momentum;
         int32_t nesterov;
     };
 
-    template <class AnyScalars>
-    NOPT_HD static auto& common(AnyScalars& s) {
-        return s.common;
-    }
+    NOPT_HD static void advance(const double (&)[kMaxHyperparams], Clock&) {}
 
-    NOPT_HD static Scalars scalars(const StepInput& step, double lr_scale, double weight_decay) {
+    NOPT_HD static Scalars scalars(const StepInput& step, const Clock& clock, double lr_scale, double weight_decay) {
         Scalars s;
-        s.common = common_scalars(step, lr_scale, weight_decay);
-        s.lr = static_cast<float>(step.lr * lr_scale);
-        s.momentum = static_cast<float>(step.momentum);
-        s.nesterov = (step.flags & NOPT_FLAG_NESTEROV) != 0;
+        set_common(s, step, clock, lr_scale, weight_decay);
+        s.lr = static_cast<float>(step.values[kLr] * lr_scale);
+        s.momentum = static_cast<float>(step.values[kMomentum]);
+        s.nesterov = (step.flags & kNesterov) != 0;
         return s;
     }
 
-    template <int Variant>
-    NOPT_HD static void update(float& param, float grad, float (&state)[kMaxStates], const Scalars& s) {
-        const float g = effective_grad(param, grad, s.common);
+    NOPT_HD static void update(Element& e, const Present& present, const Scalars& s) {
+        const float g = effective_grad(e, s);
         float direction = g;
-        if (Variant == 1) {
+        if (present.state(kMomentumBuffer)) {
             // From a zero buffer the first step gives g itself, as torch's first step does.
-            const float buffer = s.momentum * state[0] + g;
-            state[0] = buffer;
+            const float buffer = s.momentum * e.state[kMomentumBuffer] + g;
+            e.state[kMomentumBuffer] = buffer;
             direction = s.nesterov ? g + s.momentum * buffer : buffer;
         }
-        param = apply_update(param, s.lr * direction, s.common);
+        e.param = apply_update(e.param, s.lr * direction, s);
     }
 };
 
