@@ -42,7 +42,7 @@ void split(const float* __restrict from, int64_t count, uint16_t* __restrict to,
     }
 }
 
-void from_float_stochastic(const float* __restrict from, int64_t count, uint64_t seed, uint64_t step, uint32_t tensor,
+void from_float_stochastic(const float* __restrict from, int64_t count, uint64_t seed, uint32_t step, uint32_t tensor,
                            int64_t first, uint16_t* __restrict to) {
     for (int64_t begin = 0; begin < count; begin += kRandomsPerBlock) {
         const uint64_t block = static_cast<uint64_t>(first + begin) / kRandomsPerBlock;
@@ -92,10 +92,12 @@ void to_blocks(const float* __restrict from, int64_t count, unsigned char* __res
 
 }  // namespace
 
+static_assert(kDTypeSlots == 5, "the tables below name every element type");
+
 extern const ConvertKernels NOPT_JOIN(convert_kernels_, NOPT_CPU_ISA);
 const ConvertKernels NOPT_JOIN(convert_kernels_, NOPT_CPU_ISA) = {
-    {nullptr, nullptr, &to_float<NOPT_DTYPE_BFLOAT16>, &to_float<NOPT_DTYPE_FLOAT16>},
-    {nullptr, nullptr, &from_float<NOPT_DTYPE_BFLOAT16>, &from_float<NOPT_DTYPE_FLOAT16>},
+    {nullptr, nullptr, &to_float<NOPT_DTYPE_BFLOAT16>, &to_float<NOPT_DTYPE_FLOAT16>, nullptr},
+    {nullptr, nullptr, &from_float<NOPT_DTYPE_BFLOAT16>, &from_float<NOPT_DTYPE_FLOAT16>, nullptr},
     &from_master,
     &join,
     &split,

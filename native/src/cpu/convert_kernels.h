@@ -4,20 +4,22 @@
 
 #include <stdint.h>
 
+#include "numerics/dtypes.h"
+
 namespace nopt {
 
 struct ConvertKernels {
-    // By nopt_dtype; there is none of float32.
-    void (*to_float[4])(const uint16_t* from, int64_t count, float* to);
+    // By nopt_dtype; there is none of float32, and none of DYNAMIC8, whose blocks are below.
+    void (*to_float[kDTypeSlots])(const uint16_t* from, int64_t count, float* to);
     // To nearest, ties to even.
-    void (*from_float[4])(const float* from, int64_t count, uint16_t* to);
+    void (*from_float[kDTypeSlots])(const float* from, int64_t count, uint16_t* to);
     // bfloat16 beside a master: to nearest, ties away from zero.
     void (*from_master)(const float* from, int64_t count, uint16_t* to);
     // bfloat16 with its remainder.
     void (*join)(const uint16_t* from, const uint16_t* remainder, int64_t count, float* to);
     void (*split)(const float* from, int64_t count, uint16_t* to, uint16_t* remainder);
     // bfloat16 by the random numbers of element `first` of the tensor, a multiple of 8, and those after it.
-    void (*from_float_stochastic)(const float* from, int64_t count, uint64_t seed, uint64_t step, uint32_t tensor,
+    void (*from_float_stochastic)(const float* from, int64_t count, uint64_t seed, uint32_t step, uint32_t tensor,
                                   int64_t first, uint16_t* to);
     // Blocks of DYNAMIC8, the first one whole, without and with a sign.
     void (*from_blocks[2])(const unsigned char* from, int64_t count, float* to);

@@ -369,10 +369,13 @@ void project(const DimerArgs& args, float correction, float* out_) {
 
 }  // namespace
 
+static_assert(kSumKindCount == 7, "the table below names every kind");
+
 extern const DimerKernels NOPT_JOIN(dimer_kernels_, NOPT_CPU_ISA);
 const DimerKernels NOPT_JOIN(dimer_kernels_, NOPT_CPU_ISA) = {
-    {&chunk_sums<Norm>, &chunk_sums<Project<false>>, &chunk_sums<Rotate<false>>, &chunk_sums<Optimize>,
-     &chunk_sums<GradNorm>, &chunk_sums<Project<true>>, &chunk_sums<Rotate<true>>},
+    // In the order of SumKind.
+    {&chunk_sums<GradNorm>, &chunk_sums<Norm>, &chunk_sums<Project<false>>, &chunk_sums<Project<true>>,
+     &chunk_sums<Rotate<false>>, &chunk_sums<Rotate<true>>, &chunk_sums<Optimize>},
     &randomize,
     &scale,
     &displace,

@@ -20,8 +20,8 @@ struct DimerArgs {
 };
 
 struct DimerKernels {
-    // The sums of one chunk, by DimerSums.
-    void (*sums[kDimerSumsCount])(const DimerArgs& args, Sums& sums);
+    // The sums of one chunk, by SumKind.
+    void (*sums[kSumKindCount])(const DimerArgs& args, Sums& sums);
     void (*randomize)(float* direction, int64_t count, uint64_t seed, uint64_t first_element);
     void (*scale)(float* direction, int64_t count, double factor);
     // Backs up param (and grad, if grad_backup is not null) and displaces param along the direction. `streams`:

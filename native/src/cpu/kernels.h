@@ -10,12 +10,13 @@ namespace nopt {
 
 // What one call works on: tensors in a row that share their scalars, from element `begin` of the first to element `end`
 // of the last one. (Calling for each tensor takes as long as 40 elements.) One table of addresses per buffer, by
-// tensor; states[] are in the rule's order.
+// tensor; states and inputs have the rule's indices.
 struct ElementwiseArgs {
     void* const* param;
     const void* const* param_source;  // theta before the step: param, or its backup
     const void* const* grad;          // null: the tensor is left alone
     void* const* states[kMaxStates];
+    const void* const* inputs[kMaxInputs];  // null: not bound; a null address: the tensor has none
     const int64_t* counts;
     int64_t first;
     int64_t last;
@@ -27,7 +28,7 @@ struct ElementwiseArgs {
 typedef void (*ElementwiseKernel)(const ElementwiseArgs& args);
 
 struct CpuKernels {
-    ElementwiseKernel elementwise[kRuleCount][kMaxVariants];
+    ElementwiseKernel elementwise[kRuleCount][kMaxVariants];  // null beyond a rule's variants
 };
 
 }  // namespace nopt
