@@ -55,174 +55,247 @@ struct Codes<8> {
     }
 };
 
-// A state's elements from the begin of a piece on, of any type.
+// A state's elements from the begin of a piece on, of any type. (An address and a type alone: every register counts.)
 struct StateCells {
-    Cells<true> cells;
-    unsigned char* blocks;  // null: not DYNAMIC8
+    Cells<true> cells;  // of DYNAMIC8, `at` is where the first block is
 
-    __device__ StateCells() : blocks(nullptr) {}
-    __device__ StateCells(RoleTable table, TypeTable types, nopt_role role, const Piece& piece) : blocks(nullptr) {
-        if (dtype_of(types, piece.tensor, role) == kDynamic8) {
-            blocks = static_cast<unsigned char*>(const_cast<void*>(table[piece.tensor])) + dynamic8_offset(piece.begin);
+    __device__ StateCells() {}
+    __device__ StateCells(RoleTable table, TypeTable types, nopt_role role, const Piece& piece) {
+        if (dtype_of(types, piece.tensor, role) == NOPT_DTYPE_DYNAMIC8) {
+            cells.at =
+                static_cast<unsigned char*>(const_cast<void*>(table[piece.tensor])) + dynamic8_offset(piece.begin);
+            cells.dtype = NOPT_DTYPE_DYNAMIC8;
         } else {
             cells = Cells<true>(table, types, role, piece);
         }
     }
 
-    __device__ bool is_aligned() const { return blocks != nullptr || cells.misalignment<Pack8>() == 0; }
+    __device__ bool has_blocks() const { return cells.dtype == NOPT_DTYPE_DYNAMIC8; }
+    // The block that element `i` lies in.
+    __device__ unsigned char* block(int i) const { return static_cast<unsigned char*>(cells.at) + dynamic8_offset(i); }
+    __device__ bool is_aligned() const { return has_blocks() || cells.misalignment<Pack8>() == 0; }
 };
 
-// A thread's part of a block, and of it what the kernel keeps until the scales are known.
-using ThreadStates = float[kMaxStates][kThreadElements];
-
-// The elements of a piece, a block at a time.
-template <class Rule, int Variant, class Source>
+// Updates the elements of a piece, a block at a time.
+template <class Rule, class Source>
 struct BlockwiseUpdate {
-    static constexpr int kStates = Rule::states(Variant).count;
+    using Shape = RuleShape<Rule>;
+    static constexpr int kRoom = Shape::kStates > 0 ? Shape::kStates : 1;
 
     Source source;
-    StateCells states[kMaxStates];
+    StateCells states[kRoom];
+    Inputs<Rule, true> inputs;
+    Present present;
     typename Rule::Scalars scalars;
     const DynamicNumbers* numbers;
 
-    __device__ static constexpr nopt_role role_of(int s) { return Rule::states(Variant).roles[s]; }
+    __device__ BlockwiseUpdate(const UpdateTable& table, const typename Source::Table& dimer,
+                               const CohortScalars& cohorts, const DynamicNumbers* numbers_, const Piece& piece)
+        : source(table, dimer, piece),
+          inputs(table, piece),
+          present{states_of<Rule, kAnyVariant>(table), inputs.present()},
+          scalars(scalars_of<Rule>(cohorts, piece.tensor)),
+          numbers(numbers_) {
+        source.theta.set_step(scalars.step);
+#pragma unroll
+        for (int s = 0; s < Shape::kStates; ++s) {
+            if (present.state(s)) {
+                states[s] = StateCells(table.states[s], table.theta.types, state_role(s), piece);
+            }
+        }
+    }
 
-    // Elements from `i` on are updated; their states go to own[...][k] and on.
+    __device__ static constexpr bool is_signed(int s) { return (Shape::kSignedStates >> s & 1u) != 0; }
+
+    // Whether all buffers allow wide accesses.
+    __device__ bool is_aligned() const {
+        bool aligned = source.theta.template offset<Pack8>() == 0 && source.template aligned_like<Pack8>(0) &&
+                       inputs.template aligned_like<Pack8>(0);
+#pragma unroll
+        for (int s = 0; s < Shape::kStates; ++s) {
+            aligned = aligned && (!present.state(s) || states[s].is_aligned());
+        }
+        return aligned;
+    }
+
+    // The states of some elements, until the scales of their block are known.
     template <class Values>
-    __device__ void update(int i, ThreadStates& own, int k) {
+    using OwnStates = float[kRoom][Values::kCount];
+
+    // Updates the elements from `i` on, all but their states, which go to `own`. Without `stores` nothing is written.
+    template <class Values>
+    __device__ void update(int i, OwnStates<Values>& own, bool stores) const {
         Values p;
         Values g;
-        source.load(i, p, g);
-#pragma unroll
-        for (int s = 0; s < kStates; ++s) {
-            load_state<Values>(s, i, own[s], k);
+        Values direction = {};
+        source.load(i, p, g, direction);
+        if (stores) {
+            // At once: the states' loads wait for one another in any case, and so this takes fewer registers.
+            source.store(i, direction);
         }
+        Values given[kMaxInputs] = {};
 #pragma unroll
-        for (int j = 0; j < Values::kCount; ++j) {
-            float state[kMaxStates] = {};
-#pragma unroll
-            for (int s = 0; s < kStates; ++s) {
-                state[s] = own[s][k + j];
-            }
-            Rule::template update<Variant>(p.v[j], g.v[j], state, scalars);
-#pragma unroll
-            for (int s = 0; s < kStates; ++s) {
-                own[s][k + j] = state[s];
+        for (int s = 0; s < Shape::kStates; ++s) {
+            if (present.state(s)) {
+                load_state<Values>(s, i, own[s]);
             }
         }
-        source.theta.store(i, p);
-        source.template store<Values>(i);
+        inputs.load(i, given);
+#pragma unroll
+        for (int k = 0; k < Values::kCount; ++k) {
+            Element e = {};
+            e.param = p.v[k];
+            e.grad = g.v[k];
+#pragma unroll
+            for (int s = 0; s < Shape::kStates; ++s) {
+                e.state[s] = own[s][k];
+            }
+#pragma unroll
+            for (int n = 0; n < Shape::kInputs; ++n) {
+                e.input[n] = given[n].v[k];
+            }
+            Rule::update(e, present, scalars);
+            p.v[k] = e.param;
+#pragma unroll
+            for (int s = 0; s < Shape::kStates; ++s) {
+                own[s][k] = e.state[s];
+            }
+        }
+        if (stores) {
+            source.theta.store(i, p);
+        }
     }
 
     template <class Values>
-    __device__ void load_state(int s, int i, float (&own)[kThreadElements], int k) const {
-        if (states[s].blocks == nullptr) {
+    __device__ void load_state(int s, int i, float (&own)[Values::kCount]) const {
+        if (!states[s].has_blocks()) {
             const Values values = states[s].cells.template load<Values>(i);
 #pragma unroll
-            for (int j = 0; j < Values::kCount; ++j) {
-                own[k + j] = values.v[j];
+            for (int k = 0; k < Values::kCount; ++k) {
+                own[k] = values.v[k];
             }
             return;
         }
-        const unsigned char* const block = states[s].blocks + dynamic8_offset(i);
-        const float scale = *reinterpret_cast<const float*>(block);
+        const float scale = *reinterpret_cast<const float*>(states[s].block(i));
         const Codes<Values::kCount> codes = Codes<Values::kCount>::load(codes_at(s, i));
 #pragma unroll
-        for (int j = 0; j < Values::kCount; ++j) {
-            own[k + j] = numbers->value[is_signed_state(role_of(s))][codes.at(j)] * scale;
+        for (int k = 0; k < Values::kCount; ++k) {
+            own[k] = numbers->value[is_signed(s) ? 1 : 0][codes.at(k)] * scale;
         }
     }
 
     template <class Values>
-    __device__ void store_state(int s, int i, const float (&own)[kThreadElements], int k, float scale) const {
-        if (states[s].blocks == nullptr) {
-            Values values;
+    __device__ void store_states(int i, const OwnStates<Values>& own, const float (&scales)[kRoom]) const {
 #pragma unroll
-            for (int j = 0; j < Values::kCount; ++j) {
-                values.v[j] = own[k + j];
+        for (int s = 0; s < Shape::kStates; ++s) {
+            if (!present.state(s)) {
+                continue;
             }
-            states[s].cells.store(i, values);
-            return;
-        }
-        Codes<Values::kCount> codes = {};
+            if (!states[s].has_blocks()) {
+                Values values;
 #pragma unroll
-        for (int j = 0; j < Values::kCount; ++j) {
-            const float part = own[k + j] / divisor_of(scale);
-            codes.set(j, is_signed_state(role_of(s)) ? to_dynamic<true>(part) : to_dynamic<false>(part));
+                for (int k = 0; k < Values::kCount; ++k) {
+                    values.v[k] = own[s][k];
+                }
+                states[s].cells.store(i, values);
+                continue;
+            }
+            Codes<Values::kCount> codes = {};
+#pragma unroll
+            for (int k = 0; k < Values::kCount; ++k) {
+                const float part = own[s][k] / divisor_of(scales[s]);
+                codes.set(k, is_signed(s) ? to_dynamic<true>(part) : to_dynamic<false>(part));
+            }
+            codes.store(codes_at(s, i));
         }
-        codes.store(codes_at(s, i));
     }
 
     __device__ unsigned char* codes_at(int s, int i) const {
-        return states[s].blocks + dynamic8_offset(i) + sizeof(float) + i % static_cast<int>(kBlockwiseElements);
+        return states[s].block(i) + sizeof(float) + i % static_cast<int>(kBlockwiseElements);
     }
 
-    // The largest magnitude of a state in the block; all threads of the warp get it.
-    __device__ static float scale_of(const float (&own)[kThreadElements]) {
-        uint32_t largest = 0;
+    template <class Values>
+    __device__ static void find_largest(const OwnStates<Values>& own, uint32_t (&largest)[kRoom]) {
 #pragma unroll
-        for (int k = 0; k < kThreadElements; ++k) {
-            largest = larger_magnitude(largest, own[k]);
-        }
+        for (int s = 0; s < Shape::kStates; ++s) {
 #pragma unroll
-        for (int distance = kWarpThreads / 2; distance > 0; distance /= 2) {
-            largest = larger_magnitude(largest, float_of(__shfl_xor_sync(0xffffffffu, largest, distance)));
+            for (int k = 0; k < Values::kCount; ++k) {
+                largest[s] = larger_magnitude(largest[s], own[s][k]);
+            }
         }
-        return float_of(largest);
     }
 
-    // The block that begins with element `first` of the piece. `wide`: it is whole, and all buffers are aligned.
-    __device__ void block(int first, int count, bool wide) {
-        const int lane = lane_of_warp();
-        ThreadStates own = {};
-        if (wide) {
-            update<Pack8>(first + lane * kThreadElements, own, 0);
-        } else {
+    // The largest magnitude of each state in the block, for all threads of the warp, of the largest of each thread.
+    __device__ static void find_scales(uint32_t (&largest)[kRoom], float (&scales)[kRoom]) {
 #pragma unroll
-            for (int k = 0; k < kThreadElements; ++k) {
-                if (lane + k * kWarpThreads < count) {
-                    update<Single>(first + lane + k * kWarpThreads, own, k);
+        for (int s = 0; s < Shape::kStates; ++s) {
+#pragma unroll
+            for (int distance = kWarpThreads / 2; distance > 0; distance /= 2) {
+                largest[s] = larger_magnitude(largest[s], float_of(__shfl_xor_sync(0xffffffffu, largest[s], distance)));
+            }
+            scales[s] = float_of(largest[s]);
+        }
+    }
+
+    __device__ void store_scales(int first, const float (&scales)[kRoom]) const {
+        __syncwarp();  // all have read those of before
+        if (lane_of_warp() == 0) {
+#pragma unroll
+            for (int s = 0; s < Shape::kStates; ++s) {
+                if (present.state(s) && states[s].has_blocks()) {
+                    *reinterpret_cast<float*>(states[s].block(first)) = scales[s];
                 }
             }
         }
-#pragma unroll
-        for (int s = 0; s < kStates; ++s) {
-            float scale = 0.0f;
-            if (states[s].blocks != nullptr) {
-                scale = scale_of(own[s]);
-                if (lane == 0) {
-                    *reinterpret_cast<float*>(states[s].blocks + dynamic8_offset(first)) = scale;
+    }
+
+    // A whole block from element `first` of the piece on, all of whose buffers allow wide accesses.
+    __device__ void whole_block(int first) const {
+        const int i = first + lane_of_warp() * kThreadElements;
+        OwnStates<Pack8> own = {};
+        uint32_t largest[kRoom] = {};
+        float scales[kRoom] = {};
+        update<Pack8>(i, own, true);
+        find_largest<Pack8>(own, largest);
+        find_scales(largest, scales);
+        store_states<Pack8>(i, own, scales);
+        store_scales(first, scales);
+    }
+
+    // Any block, one element at a time. The states of a thread are not kept until the scales are known, which would
+    // take this code once for each of them; they are computed again.
+    __device__ void any_block(int first, int count) const {
+        uint32_t largest[kRoom] = {};
+        float scales[kRoom] = {};
+#pragma unroll 1
+        for (int pass = 0; pass < 2; ++pass) {
+            const bool stores = pass == 1;
+#pragma unroll 1
+            for (int i = first + lane_of_warp(); i < first + count; i += kWarpThreads) {
+                OwnStates<Single> own = {};
+                update<Single>(i, own, stores);
+                if (stores) {
+                    store_states<Single>(i, own, scales);
+                } else {
+                    find_largest<Single>(own, largest);
                 }
             }
-            if (wide) {
-                store_state<Pack8>(s, first + lane * kThreadElements, own[s], 0, scale);
-                continue;
-            }
-#pragma unroll
-            for (int k = 0; k < kThreadElements; ++k) {
-                if (lane + k * kWarpThreads < count) {
-                    store_state<Single>(s, first + lane + k * kWarpThreads, own[s], k, scale);
-                }
+            if (!stores) {
+                find_scales(largest, scales);
             }
         }
+        store_scales(first, scales);
     }
 };
 
-// The blocks that a multiprocessor is to hold at least. Two, which leaves 128 registers to a thread: then those of one
-// or two states take 72 to 124 and spill none, and three of them, or a dimer, 8 to 64 bytes, so that these get as many
-// registers as they ask for, 129 to 158 (nvcc 11.8, sm_80 and sm_90).
-template <class Source>
-constexpr int min_blocks(int states) {
-    return Source::kMinBlocks == 0 && states <= 2 ? 2 : 1;
-}
-
-template <class Rule, int Variant, class Source>
-__global__ void __launch_bounds__(kThreadsPerBlock, min_blocks<Source>(Rule::states(Variant).count))
-    blockwise_kernel(const __grid_constant__ ElementwiseTable table,
-                     const __grid_constant__ typename Source::Table source_table,
-                     const __grid_constant__ GroupScalars groups) {
-    using Elements = BlockwiseUpdate<Rule, Variant, Source>;
+// Any types, with and without a dimer.
+template <class Rule>
+__global__ void __launch_bounds__(kThreadsPerBlock, 1)
+    blockwise_update_kernel(const __grid_constant__ UpdateTable table, const __grid_constant__ DimerTable dimer,
+                            const __grid_constant__ CohortScalars cohorts) {
+    using Elements = BlockwiseUpdate<Rule, DimerSource<true>>;
     __shared__ DynamicNumbers numbers;
+    __shared__ SharedByWarps<Elements> shared;
     if (table.skip != nullptr && *table.skip != 0) {
         return;
     }
@@ -235,19 +308,17 @@ __global__ void __launch_bounds__(kThreadsPerBlock, min_blocks<Source>(Rule::sta
         if (table.grad[piece.tensor] == nullptr) {
             return;  // frozen
         }
-        Elements elements = {Source(table, source_table, piece), {}, scalars_of<Rule>(groups, piece.tensor), &numbers};
-        bool aligned =
-            elements.source.theta.template offset<Pack8>() == 0 && elements.source.template aligned_like<Pack8>(0);
-#pragma unroll
-        for (int s = 0; s < Elements::kStates; ++s) {
-            elements.states[s] = StateCells(table.states[s], table.theta.types, Elements::role_of(s), piece);
-            aligned = aligned && elements.states[s].is_aligned();
-        }
+        const Elements& elements = shared.make(table, dimer, cohorts, &numbers, piece);
+        const bool aligned = elements.is_aligned();
         constexpr int kBlock = static_cast<int>(kBlockwiseElements);
 #pragma unroll 1
         for (int first = 0; first < piece.count; first += kBlock) {
             const int count = piece.count - first < kBlock ? piece.count - first : kBlock;
-            elements.block(first, count, aligned && count == kBlock);
+            if (aligned && count == kBlock) {
+                elements.whole_block(first);
+            } else {
+                elements.any_block(first, count);
+            }
         }
     });
 }

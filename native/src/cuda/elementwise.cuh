@@ -1,198 +1,165 @@
-// The update kernels: one launch for all tensors, whatever their number, sizes and alignments.
+// The update kernels where every element stands for itself: one launch for all tensors, whatever their number, sizes
+// and alignments.
 #pragma once
 
 #include <stdint.h>
 
-#include "cuda/dimer.cuh"
 #include "cuda/pieces.cuh"
 #include "cuda/scalars.cuh"
-#include "cuda/theta.cuh"
-#include "dimer/dimer.h"
-#include "rules/registry.h"
+#include "cuda/sources.cuh"
 
 namespace nopt {
 
-// What an update needs beside the scalars; all in device memory, passed by value.
-struct ElementwiseTable {
-    PieceTable set;
-    ThetaTable theta;
-    RoleTable grad;
-    RoleTable states[kMaxStates];  // in the rule's order
-    const int32_t* skip;           // not 0: nothing is done; null: never
-};
+// Instead of a variant's index: the states that there are, are those of the table.
+constexpr int kAnyVariant = -1;
 
-struct NoTable {};
+template <class Rule, int kVariant>
+__device__ inline uint32_t states_of(const UpdateTable& table) {
+    if constexpr (kVariant != kAnyVariant) {
+        constexpr uint32_t kStates = Rule::variants[kVariant];
+        return kStates;
+    } else {
+        uint32_t states = 0;
+#pragma unroll
+        for (int s = 0; s < RuleShape<Rule>::kStates; ++s) {
+            states |= table.states[s] != nullptr ? 1u << s : 0u;
+        }
+        return states;
+    }
+}
 
-// Where theta and the gradient that the rule sees come from: a piece of the buffers themselves.
-template <bool kHalves>
-struct PlainSource {
-    using Table = NoTable;
-    static constexpr int kMinBlocks = 0;
-    static constexpr bool kHasHalves = kHalves;
+// A rule's inputs from the begin of a piece on. Which of them there are is the same for the whole piece.
+template <class Rule, bool kMixed>
+struct Inputs {
+    static constexpr int kCount = RuleShape<Rule>::kInputs;
 
-    Theta<kHalves> theta;
-    Cells<kHalves> grad;
+    Cells<kMixed> cells[kCount > 0 ? kCount : 1];
 
-    __device__ PlainSource(const ElementwiseTable& table, const Table&, const Piece& piece)
-        : theta(table.theta, table.theta.param, piece), grad(table.grad, table.theta.types, NOPT_ROLE_GRAD, piece) {}
+    __device__ Inputs(const UpdateTable& table, const Piece& piece) {
+#pragma unroll
+        for (int n = 0; n < kCount; ++n) {
+            cells[n] = optional_cells<kMixed>(table.inputs[n], table.theta.types, input_role(n), piece);
+        }
+    }
+
+    // By bit.
+    __device__ uint32_t present() const {
+        uint32_t inputs = 0;
+#pragma unroll
+        for (int n = 0; n < kCount; ++n) {
+            inputs |= cells[n].at != nullptr ? 1u << n : 0u;
+        }
+        return inputs;
+    }
 
     template <class Wide>
     __device__ bool aligned_like(int off) const {
-        return theta.template aligned_like<Wide>(off) && grad.template misalignment<Wide>() == off;
+        bool aligned = true;
+#pragma unroll
+        for (int n = 0; n < kCount; ++n) {
+            aligned = aligned && (cells[n].at == nullptr || cells[n].template misalignment<Wide>() == off);
+        }
+        return aligned;
     }
 
     template <class Values>
-    __device__ void load(int i, Values& p, Values& g) {
-        p = theta.template load<Values>(i);
-        g = grad.template load<Values>(i);
-    }
-
-    template <class Values>
-    __device__ void store(int) {}
-};
-
-// ... or what a dimer makes of them. Which of its buffers are read is the same for a whole piece.
-template <bool kHalves>
-struct DimerSource {
-    using Table = DimerTable;
-    static constexpr int kMinBlocks = 1;
-    static constexpr bool kHasHalves = kHalves;
-
-    Theta<kHalves> theta;
-    Cells<kHalves> grad;
-    Cells<kHalves> displaced;  // null if N stays, or turns with T
-    Cells<false> rotation;     // T; null if N stays, or turns with the difference of the gradients
-    Cells<false> direction;
-    double along;
-    double across;
-    float correction;
-    Pack8 turned_direction;
-
-    __device__ DimerSource(const ElementwiseTable& table, const DimerTable& dimer, const Piece& piece)
-        : theta(table.theta, dimer.decision == kDecideProject ? table.theta.param : dimer.param_backup, piece),
-          grad(dimer.grad, table.theta.types, NOPT_ROLE_GRAD, piece),
-          direction(dimer.direction, nullptr, NOPT_ROLE_DIRECTION, piece) {
-        const DimerScope& scope = dimer.scopes[dimer.per_tensor != 0 ? piece.tensor : 0];
-        along = scope.along;
-        across = scope.across;
-        correction = scope.correction;
-        if (dimer.decision != kDecideProject && scope.turns != 0) {
-            if (dimer.decision == kDecideRotate) {
-                displaced = Cells<kHalves>(dimer.displaced, table.theta.types, NOPT_ROLE_GRAD, piece);
-            } else {
-                rotation = Cells<false>(dimer.rotation_direction, nullptr, NOPT_ROLE_ROTATION_DIRECTION, piece);
-            }
-        }
-    }
-
-    __device__ bool turns() const { return displaced.at != nullptr || rotation.at != nullptr; }
-
-    template <class Wide>
-    __device__ bool aligned_like(int off) const {
-        return theta.template aligned_like<Wide>(off) && grad.template misalignment<Wide>() == off &&
-               direction.misalignment<Wide>() == off &&
-               (displaced.at == nullptr || displaced.template misalignment<Wide>() == off) &&
-               (rotation.at == nullptr || rotation.misalignment<Wide>() == off);
-    }
-
-    template <class Values>
-    __device__ void load(int i, Values& p, Values& g) {
-        p = theta.template load<Values>(i);
-        g = grad.template load<Values>(i);
-        if (!turns() && correction == 0.0f) {
-            return;
-        }
-        Values n = direction.load<Values>(i);
-        if (turns()) {
-            Values x;
-            if (rotation.at != nullptr) {
-                x = rotation.load<Values>(i);
-            } else {
-                x = displaced.template load<Values>(i);
+    __device__ void load(int i, Values (&values)[kMaxInputs]) const {
 #pragma unroll
-                for (int k = 0; k < Values::kCount; ++k) {
-                    x.v[k] = gradient_difference(x.v[k], g.v[k]);
-                }
+        for (int n = 0; n < kCount; ++n) {
+            if (cells[n].at != nullptr) {
+                values[n] = cells[n].template load<Values>(i);
             }
-#pragma unroll
-            for (int k = 0; k < Values::kCount; ++k) {
-                n.v[k] = turned(along, n.v[k], across, x.v[k]);
-                turned_direction.v[k] = n.v[k];
-            }
-        }
-        if (correction != 0.0f) {
-#pragma unroll
-            for (int k = 0; k < Values::kCount; ++k) {
-                g.v[k] = corrected(g.v[k], correction, n.v[k]);
-            }
-        }
-    }
-
-    // After all loads of the element, so that none of them has to wait for it.
-    template <class Values>
-    __device__ void store(int i) {
-        if (turns()) {
-            Values n;
-#pragma unroll
-            for (int k = 0; k < Values::kCount; ++k) {
-                n.v[k] = turned_direction.v[k];
-            }
-            direction.store<Values>(i, n);
         }
     }
 };
 
-// A source's kMinBlocks is the second number of __launch_bounds__. 0 leaves the registers to the compiler; with 1 it
-// does not spill some of them to reach the next number of blocks on a processor (nvcc 11.8).
-
-// The elements of a piece, one or some at a time.
-template <class Rule, int Variant, class Source>
+// Updates the elements of a piece, one or some at a time.
+template <class Rule, int kVariant, class Source>
 struct Update {
-    static constexpr int kStates = Rule::states(Variant).count;
+    using Shape = RuleShape<Rule>;
+    using Buffer = Cells<Source::kIsMixed>;
 
     Source source;
-    Cells<Source::kHasHalves> states[kMaxStates];
+    Buffer states[Shape::kStates > 0 ? Shape::kStates : 1];
+    Inputs<Rule, Source::kIsMixed> inputs;
+    Present present;
     typename Rule::Scalars scalars;
 
+    __device__ Update(const UpdateTable& table, const typename Source::Table& dimer, const CohortScalars& cohorts,
+                      const Piece& piece)
+        : source(table, dimer, piece),
+          inputs(table, piece),
+          present{states_of<Rule, kVariant>(table), inputs.present()},
+          scalars(scalars_of<Rule>(cohorts, piece.tensor)) {
+        source.theta.set_step(scalars.step);
+#pragma unroll
+        for (int s = 0; s < Shape::kStates; ++s) {
+            if (present.state(s)) {
+                states[s] = Buffer(table.states[s], table.theta.types, state_role(s), piece);
+            }
+        }
+    }
+
+    template <class Wide>
+    __device__ bool aligned_like(int off) const {
+        bool aligned = source.template aligned_like<Wide>(off) && inputs.template aligned_like<Wide>(off);
+#pragma unroll
+        for (int s = 0; s < Shape::kStates; ++s) {
+            aligned = aligned && (!present.state(s) || states[s].template misalignment<Wide>() == off);
+        }
+        return aligned;
+    }
+
     template <class Values>
-    __device__ void operator()(int i) {
+    __device__ void operator()(int i) const {
         Values p;
         Values g;
-        source.load(i, p, g);
-        Values own[kMaxStates];
+        Values direction = {};
+        source.load(i, p, g, direction);
+        Values own[kMaxStates] = {};
+        Values given[kMaxInputs] = {};
 #pragma unroll
-        for (int s = 0; s < kStates; ++s) {
-            own[s] = states[s].template load<Values>(i);
+        for (int s = 0; s < Shape::kStates; ++s) {
+            if (present.state(s)) {
+                own[s] = states[s].template load<Values>(i);
+            }
         }
+        inputs.load(i, given);
 #pragma unroll
         for (int k = 0; k < Values::kCount; ++k) {
-            float state[kMaxStates] = {};
+            Element e = {};
+            e.param = p.v[k];
+            e.grad = g.v[k];
 #pragma unroll
-            for (int s = 0; s < kStates; ++s) {
-                state[s] = own[s].v[k];
+            for (int s = 0; s < Shape::kStates; ++s) {
+                e.state[s] = own[s].v[k];
             }
-            Rule::template update<Variant>(p.v[k], g.v[k], state, scalars);
 #pragma unroll
-            for (int s = 0; s < kStates; ++s) {
-                own[s].v[k] = state[s];
+            for (int n = 0; n < Shape::kInputs; ++n) {
+                e.input[n] = given[n].v[k];
+            }
+            Rule::update(e, present, scalars);
+            p.v[k] = e.param;
+#pragma unroll
+            for (int s = 0; s < Shape::kStates; ++s) {
+                own[s].v[k] = e.state[s];
             }
         }
         source.theta.store(i, p);
 #pragma unroll
-        for (int s = 0; s < kStates; ++s) {
-            states[s].store(i, own[s]);
+        for (int s = 0; s < Shape::kStates; ++s) {
+            if (present.state(s)) {
+                states[s].store(i, own[s]);
+            }
         }
-        source.template store<Values>(i);
+        source.store(i, direction);
     }
 };
 
-template <class Rule, int Variant, class Source>
-__global__ void __launch_bounds__(kThreadsPerBlock, Source::kMinBlocks)
-    update_kernel(const __grid_constant__ ElementwiseTable table,
-                  const __grid_constant__ typename Source::Table source_table,
-                  const __grid_constant__ GroupScalars groups) {
-    using Wide = WideOf<Source::kHasHalves>;
-    using Elements = Update<Rule, Variant, Source>;
+template <class Rule, int kVariant, class Source>
+__device__ inline void update_pieces(const UpdateTable& table, const typename Source::Table& dimer,
+                                     const CohortScalars& cohorts) {
+    using Wide = WideOf<Source::kIsMixed>;
     if (table.skip != nullptr && *table.skip != 0) {
         return;
     }
@@ -200,25 +167,42 @@ __global__ void __launch_bounds__(kThreadsPerBlock, Source::kMinBlocks)
         if (table.grad[piece.tensor] == nullptr) {
             return;  // frozen
         }
-        Elements elements = {Source(table, source_table, piece), {}, scalars_of<Rule>(groups, piece.tensor)};
-        const int off = elements.source.theta.template offset<Wide>();
-        bool wide = elements.source.template aligned_like<Wide>(off);
-#pragma unroll
-        for (int s = 0; s < Elements::kStates; ++s) {
-            elements.states[s] =
-                Cells<Source::kHasHalves>(table.states[s], table.theta.types, Rule::states(Variant).roles[s], piece);
-            wide = wide && elements.states[s].template misalignment<Wide>() == off;
+        using Elements = Update<Rule, kVariant, Source>;
+        const auto run = [&](const Elements& elements) {
+            const int off = elements.source.theta.template offset<Wide>();
+            for_each_element<Wide>(piece.count, off, elements.template aligned_like<Wide>(off), elements);
+        };
+        if constexpr (Source::kIsShared) {
+            __shared__ SharedByWarps<Elements> shared;
+            run(shared.make(table, dimer, cohorts, piece));
+        } else {
+            run(Elements(table, dimer, cohorts, piece));
         }
-        for_each_element<Wide>(piece.count, off, wide, elements);
     });
 }
 
-template <class Element>
-__global__ void __launch_bounds__(kThreadsPerBlock) fill_kernel(Element* destination, int64_t count, Element value) {
-    const int64_t stride = static_cast<int64_t>(gridDim.x) * kThreadsPerBlock;
-    for (int64_t i = static_cast<int64_t>(blockIdx.x) * kThreadsPerBlock + threadIdx.x; i < count; i += stride) {
-        destination[i] = value;
-    }
+// float32 alone, of one variant, without a dimer: the path that is taken most, and has no branch that it can do
+// without.
+template <class Rule, int kVariant>
+__global__ void __launch_bounds__(kThreadsPerBlock)
+    update_kernel(const __grid_constant__ UpdateTable table, const __grid_constant__ CohortScalars cohorts) {
+    update_pieces<Rule, kVariant, PlainSource>(table, {}, cohorts);
+}
+
+// float32 alone, with a dimer.
+template <class Rule>
+__global__ void __launch_bounds__(kThreadsPerBlock, 1)
+    dimer_update_kernel(const __grid_constant__ UpdateTable table, const __grid_constant__ DimerTable dimer,
+                        const __grid_constant__ CohortScalars cohorts) {
+    update_pieces<Rule, kAnyVariant, DimerSource<false>>(table, dimer, cohorts);
+}
+
+// Any types whose elements stand for themselves, with and without a dimer.
+template <class Rule>
+__global__ void __launch_bounds__(kThreadsPerBlock, 1)
+    mixed_update_kernel(const __grid_constant__ UpdateTable table, const __grid_constant__ DimerTable dimer,
+                        const __grid_constant__ CohortScalars cohorts) {
+    update_pieces<Rule, kAnyVariant, DimerSource<true>>(table, dimer, cohorts);
 }
 
 }  // namespace nopt

@@ -4,8 +4,7 @@
 
 #include <stdint.h>
 
-#include "cuda/pieces.cuh"
-#include "cuda/scalars.cuh"
+#include "cuda/cells.cuh"
 
 namespace nopt {
 
@@ -19,12 +18,10 @@ struct ThetaTable {
     // Of stochastic rounding.
     int32_t stochastic;
     uint64_t rounding_seed;
-    int64_t host_step;              // the step, unless the device counts
-    const DeviceStep* device_step;  // ... which has counted it already
 };
 
 // Where a step finds theta and where it leaves it.
-template <bool kHalves>
+template <bool kMixed>
 struct Theta;
 
 template <>
@@ -34,6 +31,8 @@ struct Theta<false> {
 
     __device__ Theta(const ThetaTable& table, RoleTable from, const Piece& piece)
         : source(from, nullptr, NOPT_ROLE_PARAM, piece), param(table.param, nullptr, NOPT_ROLE_PARAM, piece) {}
+
+    __device__ void set_step(uint32_t) {}
 
     template <class Wide>
     __device__ int offset() const {
@@ -57,29 +56,31 @@ template <>
 struct Theta<true> {
     Cells<true> source;
     Cells<true> param;
-    Cells<true> master;
-    Cells<true> remainder;
+    Cells<true> beside;  // MASTER_PARAM, which is float32, or PARAM_REMAINDER, which has 16 bits; null: neither
     bool stochastic;
     uint64_t seed;
-    uint64_t step;
+    uint32_t step;  // of the tensor, where steps round stochastically
     int tensor;
     int64_t begin;
 
     __device__ Theta(const ThetaTable& table, RoleTable from, const Piece& piece)
         : source(from, table.types, NOPT_ROLE_PARAM, piece),
           param(table.param, table.types, NOPT_ROLE_PARAM, piece),
+          beside(optional_cells<true>(table.master, table.types, NOPT_ROLE_MASTER_PARAM, piece)),
           stochastic(table.stochastic != 0),
           seed(table.rounding_seed),
-          step(static_cast<uint64_t>(table.device_step != nullptr ? table.device_step->state.step : table.host_step)),
+          step(0),
           tensor(piece.tensor),
           begin(piece.begin) {
-        if (table.master != nullptr) {
-            master = Cells<true>(table.master, table.types, NOPT_ROLE_MASTER_PARAM, piece);
-        }
-        if (table.remainder != nullptr) {
-            remainder = Cells<true>(table.remainder, table.types, NOPT_ROLE_PARAM_REMAINDER, piece);
+        if (beside.at == nullptr) {
+            beside = optional_cells<true>(table.remainder, table.types, NOPT_ROLE_PARAM_REMAINDER, piece);
         }
     }
+
+    // Stochastic rounding draws by the tensor's step.
+    __device__ void set_step(uint32_t tensor_step) { step = tensor_step; }
+
+    __device__ bool has_master() const { return beside.at != nullptr && beside.dtype == NOPT_DTYPE_FLOAT32; }
 
     template <class Wide>
     __device__ int offset() const {
@@ -87,20 +88,19 @@ struct Theta<true> {
     }
     template <class Wide>
     __device__ bool aligned_like(int off) const {
-        return source.misalignment<Wide>() == off && (master.at == nullptr || master.misalignment<Wide>() == off) &&
-               (remainder.at == nullptr || remainder.misalignment<Wide>() == off);
+        return source.misalignment<Wide>() == off && (beside.at == nullptr || beside.misalignment<Wide>() == off);
     }
 
     template <class Values>
     __device__ Values load(int i) const {
-        if (master.at != nullptr) {
-            return values_at<Values>(static_cast<const float*>(master.at), i);
+        if (has_master()) {
+            return values_at<Values>(static_cast<const float*>(beside.at), i);
         }
-        if (remainder.at == nullptr) {
+        if (beside.at == nullptr) {
             return source.load<Values>(i);
         }
         const Halves<Values::kCount> upper = source.load_halves<Values>(i);
-        const Halves<Values::kCount> lower = remainder.load_halves<Values>(i);
+        const Halves<Values::kCount> lower = beside.load_halves<Values>(i);
         Values values;
 #pragma unroll
         for (int k = 0; k < Values::kCount; ++k) {
@@ -111,19 +111,17 @@ struct Theta<true> {
 
     template <class Values>
     __device__ void store(int i, const Values& values) const {
-        if (master.at != nullptr) {
-            values_at<Values>(static_cast<float*>(master.at), i) = values;
-        }
-        if (remainder.at != nullptr) {
+        if (has_master()) {
+            values_at<Values>(static_cast<float*>(beside.at), i) = values;
+        } else if (beside.at != nullptr) {
             Halves<Values::kCount> lower;
 #pragma unroll
             for (int k = 0; k < Values::kCount; ++k) {
                 lower.v[k] = remainder_of(values.v[k]);
             }
-            remainder.store_halves(i, lower);
+            beside.store_halves(i, lower);
         }
-        const bool has_more = master.at != nullptr || remainder.at != nullptr;
-        if (param.dtype != NOPT_DTYPE_BFLOAT16 || !(has_more || stochastic)) {
+        if (param.dtype != NOPT_DTYPE_BFLOAT16 || !(beside.at != nullptr || stochastic)) {
             param.store<Values>(i, values);
             return;
         }
@@ -131,7 +129,7 @@ struct Theta<true> {
         Philox bits = {};
 #pragma unroll
         for (int k = 0; k < Values::kCount; ++k) {
-            if (has_more) {
+            if (beside.at != nullptr) {
                 rounded.v[k] = to_bfloat16_away(values.v[k]);
                 continue;
             }

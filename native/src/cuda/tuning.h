@@ -2,6 +2,7 @@
 // for their measurement.
 #pragma once
 
+#include <stddef.h>
 #include <stdint.h>
 
 namespace nopt {
@@ -42,11 +43,12 @@ constexpr const Tuning& tuning_for(int compute_capability) {
     return *found;
 }
 
-// Parameter groups whose scalars travel with the launch itself (64 bytes each, of 4 KiB that a launch may carry); those
-// of more groups are computed on the device by a launch before.
-constexpr int kFewGroups = 16;
+// The scalars of so many cohorts travel with the launch itself (kMaxScalars bytes each, of 4 KiB that a launch may
+// carry); those of more cohorts are computed on the device by a launch before.
+constexpr int kFewCohorts = 16;
 
-// Pointer tables on their way to the device at one time; see StagingRing.
+// Tables on their way to the device at one time, and the least bytes that one of them has; see StagingRing.
 constexpr int kStagingSlots = 8;
+constexpr size_t kMinStagingBytes = 4096;
 
 }  // namespace nopt

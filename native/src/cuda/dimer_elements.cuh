@@ -1,11 +1,12 @@
-// The dimer's kernels: the decisions of dimer/dimer.h over the sums of a scope, and the passes over the elements.
+// The dimer's passes over the elements.
 #pragma once
 
 #include <stdint.h>
 
+#include "cuda/cells.cuh"
+#include "cuda/decide.cuh"
 #include "cuda/pieces.cuh"
-#include "cuda/published.cuh"
-#include "cuda/scalars.cuh"
+#include "cuda/set_tables.cuh"
 #include "cuda/theta.cuh"
 #include "dimer/dimer.h"
 #include "numerics/philox.h"
@@ -22,51 +23,10 @@ struct DimerTable {
     RoleTable rotation_direction;
     RoleTable param_backup;
     RoleTable grad_backup;
-    DimerScope* scopes;
+    DimerScope* scopes;  // null: the pass needs none
     int32_t per_tensor;
     int32_t decision;  // a DimerDecision
 };
-
-// ---- decisions ----
-
-// What deciding takes beside the sums. `input.step` is counted from `step`'s, where the device counts.
-struct DecideTable {
-    DimerScope* scopes;
-    Published<DimerReading>* published;
-    const DeviceStep* step;  // null: the host counts
-    const int32_t* skip;     // not 0: nothing is decided; null: never
-    DimerInput input;
-    int32_t decision;  // a DimerDecision
-};
-
-// `empty`: the scope has no elements here.
-__device__ inline void decide_scope(const DecideTable& table, int64_t scope, const Sums& sums, bool empty) {
-    DimerInput input = table.input;
-    if (table.step != nullptr) {
-        input.step += table.step->state.step;
-        if (input.loss_scale == NOPT_LOSS_SCALE_ON_DEVICE) {
-            input.loss_scale = table.step->loss_scale;
-        }
-    }
-    DimerScope own = table.scopes[scope];
-    decide(static_cast<DimerDecision>(table.decision), own, sums, input, empty);
-    table.scopes[scope] = own;
-    publish<DimerReading>(table.published[scope], own, own.version);
-}
-
-__global__ void __launch_bounds__(kThreadsPerBlock)
-    decide_kernel(const __grid_constant__ DecideTable table, int64_t scope_count, const int64_t* first_chunk,
-                  const Sums* sums) {
-    if (table.skip != nullptr && *table.skip != 0) {
-        return;
-    }
-    const int64_t stride = static_cast<int64_t>(gridDim.x) * kThreadsPerBlock;
-    for (int64_t i = static_cast<int64_t>(blockIdx.x) * kThreadsPerBlock + threadIdx.x; i < scope_count; i += stride) {
-        decide_scope(table, i, sums[i], first_chunk[i] == first_chunk[i + 1]);
-    }
-}
-
-// ---- passes over the elements ----
 
 __global__ void __launch_bounds__(kThreadsPerBlock)
     randomize_kernel(const __grid_constant__ DimerTable table, const int64_t* first_element, uint64_t seed,
@@ -86,23 +46,17 @@ template <class Elements>
 __device__ inline void run_elements(const DimerTable& table, double value) {
     using Wide = typename Elements::Wide;
     for_each_piece(table.set, [&](const Piece& piece) {
-        Elements elements(table, piece, value);
+        const Elements elements(table, piece, value);
         const int off = elements.offset();
         for_each_element<Wide>(piece.count, off, elements.aligned_like(off), elements);
     });
 }
 
+// `runs`: 0 in device memory makes the kernel do nothing; null: it does something in any case.
 template <class Elements>
 __global__ void __launch_bounds__(kThreadsPerBlock)
-    dimer_kernel(const __grid_constant__ DimerTable table, double value) {
-    run_elements<Elements>(table, value);
-}
-
-// ... or over none.
-template <class Elements>
-__global__ void __launch_bounds__(kThreadsPerBlock)
-    dimer_if_kernel(const __grid_constant__ DimerTable table, double value, const int32_t* runs) {
-    if (*runs != 0) {
+    dimer_kernel(const __grid_constant__ DimerTable table, double value, const int32_t* runs) {
+    if (runs == nullptr || *runs != 0) {
         run_elements<Elements>(table, value);
     }
 }
@@ -126,7 +80,7 @@ struct ScaleElements {
     __device__ bool aligned_like(int) const { return true; }
 
     template <class Values>
-    __device__ void operator()(int i) {
+    __device__ void operator()(int i) const {
         if (!scales) {
             return;
         }
@@ -149,15 +103,15 @@ __device__ inline Values displaced_values(Values theta, float displacement, cons
     return theta;
 }
 
-template <bool kHalves>
+template <bool kMixed>
 struct DisplaceElements {
-    using Wide = WideOf<kHalves>;
+    using Wide = WideOf<kMixed>;
 
-    Theta<kHalves> theta;
-    Cells<kHalves> param_backup;
+    Theta<kMixed> theta;
+    Cells<kMixed> param_backup;
     Cells<false> direction;
-    Cells<kHalves> grad;
-    Cells<kHalves> grad_backup;  // null: g stays where it is
+    Cells<kMixed> grad;
+    Cells<kMixed> grad_backup;  // null: g stays where it is
     float displacement;
 
     __device__ DisplaceElements(const DimerTable& table, const Piece& piece, double value)
@@ -166,8 +120,8 @@ struct DisplaceElements {
           direction(table.direction, nullptr, NOPT_ROLE_DIRECTION, piece),
           displacement(static_cast<float>(value)) {
         if (table.grad_backup != nullptr) {
-            grad = Cells<kHalves>(table.grad, table.theta.types, NOPT_ROLE_GRAD, piece);
-            grad_backup = Cells<kHalves>(table.grad_backup, table.theta.types, NOPT_ROLE_GRAD, piece);
+            grad = Cells<kMixed>(table.grad, table.theta.types, NOPT_ROLE_GRAD, piece);
+            grad_backup = Cells<kMixed>(table.grad_backup, table.theta.types, NOPT_ROLE_GRAD, piece);
         }
     }
     __device__ int offset() const { return theta.template offset<Wide>(); }
@@ -179,7 +133,7 @@ struct DisplaceElements {
     }
 
     template <class Values>
-    __device__ void operator()(int i) {
+    __device__ void operator()(int i) const {
         const Values p = theta.template load<Values>(i);
         const Values n = direction.load<Values>(i);
         param_backup.template copy<Values>(i, theta.param);
@@ -191,17 +145,17 @@ struct DisplaceElements {
 };
 
 // Turns N or T, or both, and displaces theta anew along one of them.
-template <bool kHalves>
+template <bool kMixed>
 struct TurnElements {
-    using Wide = WideOf<kHalves>;
+    using Wide = WideOf<kMixed>;
 
     DimerScope scope;
     int decision;
     bool turns;
     float displacement;
-    Theta<kHalves> theta;
-    Cells<kHalves> grad;
-    Cells<kHalves> displaced;
+    Theta<kMixed> theta;
+    Cells<kMixed> grad;
+    Cells<kMixed> displaced;
     Cells<false> direction;
     Cells<false> rotation_direction;  // null for a fixed rate
 
@@ -226,7 +180,7 @@ struct TurnElements {
     }
 
     template <class Values>
-    __device__ void operator()(int i) {
+    __device__ void operator()(int i) const {
         Values n = direction.load<Values>(i);
         const Values p = theta.template load<Values>(i);
         Values along = n;
@@ -262,12 +216,12 @@ struct TurnElements {
     }
 };
 
-template <bool kHalves>
+template <bool kMixed>
 struct RestoreElements {
-    using Wide = WideOf<kHalves>;
+    using Wide = WideOf<kMixed>;
 
-    Cells<kHalves> param;
-    Cells<kHalves> param_backup;
+    Cells<kMixed> param;
+    Cells<kMixed> param_backup;
 
     __device__ RestoreElements(const DimerTable& table, const Piece& piece, double)
         : param(table.theta.param, table.theta.types, NOPT_ROLE_PARAM, piece),
@@ -276,9 +230,51 @@ struct RestoreElements {
     __device__ bool aligned_like(int off) const { return param_backup.template misalignment<Wide>() == off; }
 
     template <class Values>
-    __device__ void operator()(int i) {
+    __device__ void operator()(int i) const {
         param.template copy<Values>(i, param_backup);
     }
 };
+
+// `pass` may be null for what needs no scopes.
+inline DimerTable dimer_table(const ParamSet& set, const DimerPass* pass) {
+    const CudaSet& data = set_data(set);
+    DimerTable table = {};
+    table.set = data.piece_table();
+    table.theta = data.theta_table(set);
+    table.grad = data.table(set, pass != nullptr ? pass->grad : NOPT_ROLE_GRAD);
+    table.displaced = data.table(set, pass != nullptr ? pass->displaced : NOPT_ROLE_GRAD_DISPLACED);
+    table.direction = data.table(set, NOPT_ROLE_DIRECTION);
+    table.rotation_direction = data.table(set, NOPT_ROLE_ROTATION_DIRECTION);
+    table.param_backup = data.table(set, NOPT_ROLE_PARAM_BACKUP);
+    table.grad_backup = data.table(set, NOPT_ROLE_GRAD_BACKUP);
+    if (pass != nullptr) {
+        const CudaDimer& dimer = dimer_of(*pass);
+        table.scopes = dimer.scopes.get();
+        table.per_tensor = dimer.sums.per_tensor ? 1 : 0;
+        table.decision = pass->decision;
+    }
+    return table;
+}
+
+// Runs Elements over all pieces, or none if `runs` says so. The device is current.
+template <class Elements>
+void run_dimer_pass(const char* name, const ParamSet& set, const DimerPass* pass, double value, cudaStream_t stream,
+                    const int32_t* runs = nullptr) {
+    CudaSet& data = set_data(set);
+    if (data.has_pieces()) {
+        data.launch_pieces(name, &dimer_kernel<Elements>, stream, dimer_table(set, pass), value, runs);
+    }
+}
+
+// Runs Elements<true> where some element is not float32.
+template <template <bool> class Elements>
+void run_dimer_pass(const char* name, const ParamSet& set, const DimerPass* pass, double value, cudaStream_t stream,
+                    const int32_t* runs = nullptr) {
+    if (set.is_mixed) {
+        run_dimer_pass<Elements<true>>(name, set, pass, value, stream, runs);
+    } else {
+        run_dimer_pass<Elements<false>>(name, set, pass, value, stream, runs);
+    }
+}
 
 }  // namespace nopt

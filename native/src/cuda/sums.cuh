@@ -1,57 +1,53 @@
-// The dimer's sums, in the order of numerics/sums.h: of each chunk by a block, or by a warp where chunks are small,
-// then of each scope over its chunks. Nothing depends on which block is first.
+// The sums of chunks, in the order of numerics/sums.h: of each chunk by a block, or by a warp where chunks are small.
+// Nothing depends on which block is first.
 #pragma once
 
 #include <stdint.h>
 
-#include "cuda/dimer.cuh"
-#include "numerics/sums.h"
+#include <utility>
+
+#include "cuda/cells.cuh"
+#include "cuda/partition.h"
+#include "cuda/set_tables.cuh"
+#include "numerics/sum_kinds.h"
 
 namespace nopt {
 
-// What a block sums up at one time: one chunk, each warp its kWarpLeaves leaves, or a chunk for each warp.
-struct SumTask {
-    int64_t first_chunk;
-    int32_t chunk_count;
-    int32_t reserved;
+// What a pass reads; all in device memory, passed by value. What its kind of sums does not read may be null.
+struct SumInput {
+    TypeTable types;
+    RoleTable grad;
+    RoleTable displaced;
+    RoleTable direction;
+    RoleTable rotation_direction;
 };
-
-// In device memory; passed by value.
-struct SumTable {
-    const SumTask* tasks;
-    const Piece* pieces;  // kWarpsPerBlock for each task
-    int64_t count;        // of tasks
-};
-
-constexpr int kWarpLeaves = kChunkLeaves / kWarpsPerBlock;
-constexpr int64_t kWarpSumElements = kWarpLeaves * kLeafElements;
 
 // The values at one place of the buffers that the kind of sum reads; the rest is 0 and costs nothing.
-template <int Kind, bool kHalves>
+template <int Kind, bool kMixed>
 struct SumSource {
     static constexpr bool kNorm = Kind == kSumsProjectNorm || Kind == kSumsRotateNorm;
     static constexpr bool kProject = Kind == kSumsProject || Kind == kSumsProjectNorm;
     static constexpr bool kRotate = Kind == kSumsRotate || Kind == kSumsRotateNorm;
     static constexpr int kSums = (kRotate ? 5 : Kind == kSumsOptimize ? 6 : 1) + (kNorm ? 1 : 0);
-    static constexpr bool kGrad = Kind != kSumsNorm;
+    static constexpr bool kGrad = sums_read_grad(static_cast<SumKind>(Kind));
     static constexpr bool kDirection = Kind != kSumsGradNorm;
-    static constexpr bool kDisplaced = kRotate || Kind == kSumsOptimize;
+    static constexpr bool kDisplaced = sums_read_displaced(static_cast<SumKind>(Kind));
     static constexpr bool kRotation = Kind == kSumsOptimize;
 
-    Cells<kHalves> grad;
-    Cells<kHalves> displaced;
+    Cells<kMixed> grad;
+    Cells<kMixed> displaced;
     Cells<false> direction;
     Cells<false> rotation_direction;
 
-    __device__ SumSource(const DimerTable& table, const Piece& piece) {
+    __device__ SumSource(const SumInput& table, const Piece& piece) {
         if (kDirection) {
             direction = Cells<false>(table.direction, nullptr, NOPT_ROLE_DIRECTION, piece);
         }
         if (kGrad) {
-            grad = Cells<kHalves>(table.grad, table.theta.types, NOPT_ROLE_GRAD, piece);
+            grad = Cells<kMixed>(table.grad, table.types, NOPT_ROLE_GRAD, piece);
         }
         if (kDisplaced) {
-            displaced = Cells<kHalves>(table.displaced, table.theta.types, NOPT_ROLE_GRAD, piece);
+            displaced = Cells<kMixed>(table.displaced, table.types, NOPT_ROLE_GRAD, piece);
         }
         if (kRotation) {
             rotation_direction = Cells<false>(table.rotation_direction, nullptr, NOPT_ROLE_ROTATION_DIRECTION, piece);
@@ -139,7 +135,7 @@ struct SumSource {
     }
 };
 
-// Of the elements of a piece, in the first thread of the warp.
+// Sums up the elements of a piece; the first thread of the warp gets the sums.
 template <class Source>
 __device__ inline void sum_piece(const Source& source, int count, double (&sums)[Source::kSums]) {
     constexpr int kSums = Source::kSums;
@@ -192,11 +188,10 @@ __device__ inline void sum_piece(const Source& source, int count, double (&sums)
     }
 }
 
-template <int Kind, bool kHalves>
+template <int Kind, bool kMixed>
 __global__ void __launch_bounds__(kThreadsPerBlock)
-    sums_kernel(const __grid_constant__ DimerTable table, const __grid_constant__ SumTable sum_table,
-                Sums* chunk_sums) {
-    using Source = SumSource<Kind, kHalves>;
+    sums_kernel(const __grid_constant__ SumInput table, const __grid_constant__ SumTable sum_table, Sums* chunk_sums) {
+    using Source = SumSource<Kind, kMixed>;
     constexpr int kSums = Source::kSums;
     __shared__ double shares[kSums][kWarpsPerBlock];
     const int warp = warp_of_block();
@@ -242,83 +237,48 @@ __global__ void __launch_bounds__(kThreadsPerBlock)
     }
 }
 
-// The tree over the chunks of each scope, in place, and the decision. A group of threads for each scope: the block of
-// kScopeThreads for one that has all tensors, a warp for each of many.
-template <int kThreads>
-__global__ void __launch_bounds__(kThreads == kWarpThreads ? kThreadsPerBlock : kThreads)
-    scope_sums_kernel(const __grid_constant__ DecideTable table, int64_t scope_count, const int64_t* first_chunk,
-                      Sums* chunk_sums, Sums* sums, int decides) {
-    constexpr bool kIsWarp = kThreads == kWarpThreads;
-    constexpr int kGroups = kIsWarp ? kWarpsPerBlock : 1;  // in a block
-    constexpr int kWarps = kThreads / kWarpThreads;        // in a group
-    constexpr int kValues = 8;                             // of a thread, whose loads are on their way together
-    __shared__ double shares[kMaxSums][kWarps];
-    const int thread = kIsWarp ? lane_of_warp() : static_cast<int>(threadIdx.x);
-    const int group = kIsWarp ? warp_of_block() : 0;
+using SumsKernel = void (*)(SumInput, SumTable, Sums*);
 
-    for (int64_t scope = static_cast<int64_t>(blockIdx.x) * kGroups + group; scope < scope_count;
-         scope += static_cast<int64_t>(gridDim.x) * kGroups) {
-        Sums* const chunks = chunk_sums + first_chunk[scope];
-        int64_t count = first_chunk[scope + 1] - first_chunk[scope];
-        const bool empty = count == 0;
-        while (count > 1) {
-            // Whole subtrees become one value each, which are the chunks of the next turn.
-            int64_t subtrees = 0;
-            for (int64_t begin = 0; begin < count; begin += kThreads * kValues) {
-                double values[kMaxSums];
-#pragma unroll
-                for (int s = 0; s < kMaxSums; ++s) {
-                    double own[kValues];
-#pragma unroll
-                    for (int k = 0; k < kValues; ++k) {
-                        const int64_t i = begin + thread * kValues + k;
-                        own[k] = i < count ? chunks[i].value[s] : 0.0;
-                    }
-                    const double sum =
-                        ((own[0] + own[1]) + (own[2] + own[3])) + ((own[4] + own[5]) + (own[6] + own[7]));
-                    values[s] = tree_of_threads<kWarpThreads>(sum);
-                }
-                if (!kIsWarp) {
-                    if (lane_of_warp() == 0) {
-#pragma unroll
-                        for (int s = 0; s < kMaxSums; ++s) {
-                            shares[s][warp_of_block()] = values[s];
-                        }
-                    }
-                    __syncthreads();
-                    if (warp_of_block() == 0) {
-#pragma unroll
-                        for (int s = 0; s < kMaxSums; ++s) {
-                            values[s] = tree_of_threads<kWarps>(shares[s][lane_of_warp() % kWarps]);
-                        }
-                    }
-                    __syncthreads();
-                }
-                if (thread == 0) {
-#pragma unroll
-                    for (int s = 0; s < kMaxSums; ++s) {
-                        chunks[subtrees].value[s] = values[s];
-                    }
-                }
-                ++subtrees;
-            }
-            count = subtrees;
-            if (kIsWarp) {
-                __syncwarp();
-            } else {
-                __syncthreads();
-            }
-        }
-        if (thread == 0) {
-            Sums own = {};
-            if (!empty) {
-                own = chunks[0];
-            }
-            sums[scope] = own;
-            if (decides != 0) {
-                decide_scope(table, scope, own, empty);
-            }
-        }
+template <bool kMixed, int... Kinds>
+SumsKernel sums_kernel_of(SumKind kind, std::integer_sequence<int, Kinds...>) {
+    // The dimer's directions are float32 in any set.
+    static constexpr SumsKernel kKernels[] = {&sums_kernel < Kinds,
+                                              kMixed && sums_read_grad(static_cast<SumKind>(Kinds)) > ...};
+    return kKernels[kind];
+}
+
+// The sums of a dimer's scopes, or of all tensors.
+struct CudaSums {
+    // The set's device is current.
+    CudaSums(const ParamSet& set, bool per_tensor_)
+        : per_tensor(per_tensor_), scope_count(per_tensor ? static_cast<int64_t>(set.counts.size()) : 1) {
+        const CudaSet& data = set_data(set);
+        const int64_t chunks = data.first_chunk.back();
+        chunk_sums = device_array<Sums>(static_cast<size_t>(chunks));
+        sums = device_array<Sums>(static_cast<size_t>(scope_count));
+        first_chunk = constant_table(per_tensor ? data.first_chunk : std::vector<int64_t>{0, chunks});
+    }
+
+    const bool per_tensor;
+    const int64_t scope_count;
+    DeviceArray<Sums> chunk_sums;
+    DeviceArray<Sums> sums;            // of each scope
+    DeviceArray<int64_t> first_chunk;  // of each scope, and the number of all
+};
+
+// Fills the sums of the chunks, of the gradients in two roles. The device is current.
+inline void sum_chunks(const ParamSet& set, SumKind kind, nopt_role grad, nopt_role displaced, CudaSums& sums,
+                       cudaStream_t stream) {
+    CudaSet& data = set_data(set);
+    const SumTable table = data.sum_table();
+    const SumInput input = {data.theta_table(set).types, data.table(set, grad), data.table(set, displaced),
+                            data.table(set, NOPT_ROLE_DIRECTION), data.table(set, NOPT_ROLE_ROTATION_DIRECTION)};
+    if (table.count > 0) {
+        constexpr auto kKinds = std::make_integer_sequence<int, kSumKindCount>();
+        const SumsKernel kernel =
+            set.is_mixed ? sums_kernel_of<true>(kind, kKinds) : sums_kernel_of<false>(kind, kKinds);
+        launch("summing up", kernel, data.waves.grid(kernel, table.count), kThreadsPerBlock, stream, input, table,
+               sums.chunk_sums.get());
     }
 }
 

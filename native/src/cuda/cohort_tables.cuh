@@ -1,0 +1,97 @@
+// What the CUDA backend keeps on the device for an optimizer: its cohorts.
+#pragma once
+
+#include <stdint.h>
+
+#include <algorithm>
+#include <vector>
+
+#include "backend/cohorts.h"
+#include "cuda/prepare.cuh"
+#include "cuda/scalars.cuh"
+#include "cuda/staging.h"
+
+namespace nopt {
+
+// Tables that graphs know are where they are from the beginning, with room for as many cohorts as there can be.
+class CudaOptimizer final : public OptimizerData {
+public:
+    // The set's device is current.
+    explicit CudaOptimizer(const ParamSet& set)
+        : tensors_(set.counts.size()),
+          count_(device_array<int32_t>(1)),
+          cohorts_(device_array<Cohort>(std::max<size_t>(tensors_, 1))),
+          of_tensor_(device_array<int32_t>(tensors_)),
+          scalars_(device_array<unsigned char>(std::max<size_t>(tensors_, 1) * kMaxScalars)) {}
+
+    bool is_current(const Cohorts& cohorts) const { return version_ == cohorts.version(); }
+
+    // Uploads what changed, in stream order.
+    void refresh(const Cohorts& cohorts, StagingRing& staging, cudaStream_t stream) {
+        if (is_current(cohorts)) {
+            return;
+        }
+        const int32_t count = static_cast<int32_t>(cohorts.all().size());
+        staging.upload(count_.get(), &count, 1, stream);
+        staging.upload(cohorts_.get(), cohorts.all(), stream);
+        staging.upload(of_tensor_.get(), cohorts.is_one() ? std::vector<int32_t>(tensors_, 0) : cohorts.of_tensor(),
+                       stream);
+        version_ = cohorts.version();
+    }
+
+    // What the host computes travels with the launch.
+    CohortScalars scalars_by_host(const Rule& rule, const StepInputs& inputs, const Clocks& clocks,
+                                  const Cohorts& cohorts) const {
+        CohortScalars scalars = {};
+        scalars.cohort_of_tensor = cohorts.is_one() ? nullptr : of_tensor_.get();
+        for (size_t c = 0; c < cohorts.all().size(); ++c) {
+            const Cohort& cohort = cohorts.all()[c];
+            const StepInput& input = inputs.of[cohort.group];
+            rule.scalars(input, clocks.next(cohort.clock), cohort.lr_scale, weight_decay_of(cohort.weight_decay, input),
+                         scalars.few[c]);
+        }
+        return scalars;
+    }
+
+    // What prepare_kernel computes is in device memory.
+    CohortScalars scalars_by_device() const {
+        CohortScalars scalars = {};
+        scalars.cohort_of_tensor = of_tensor_.get();
+        scalars.many = scalars_.get();
+        return scalars;
+    }
+    CohortTable table() const { return {count_.get(), cohorts_.get(), scalars_.get()}; }
+
+    // The clocks of a step that the host counts. No stream is being captured.
+    HostClocks host_clocks(const Clocks& clocks, StagingRing& staging, cudaStream_t stream) {
+        HostClocks host = {};
+        if (clocks.count() <= NOPT_MAX_GROUPS) {
+            for (int c = 0; c < clocks.count(); ++c) {
+                host.groups[c] = clocks.next(c);
+            }
+            return host;
+        }
+        if (clocks_ == nullptr) {
+            clocks_ = device_array<Clock>(Clocks::capacity(tensors_));
+        }
+        next_.clear();
+        for (int c = 0; c < clocks.count(); ++c) {
+            next_.push_back(clocks.next(c));
+        }
+        staging.upload(clocks_.get(), next_, stream);
+        host.all = clocks_.get();
+        return host;
+    }
+
+private:
+    const size_t tensors_;
+    std::vector<Clock> next_;     // room for host_clocks
+    DeviceArray<int32_t> count_;  // one
+    DeviceArray<Cohort> cohorts_;
+    DeviceArray<int32_t> of_tensor_;
+    DeviceArray<unsigned char> scalars_;
+    DeviceArray<Clock> clocks_;  // of steps that the host counts, where there are others than those of the groups
+    uint64_t version_ = 0;
+};
+
+}  // namespace nopt

@@ -1,0 +1,104 @@
+// The launches of one step.
+#pragma once
+
+#include "cuda/cohort_tables.cuh"
+#include "cuda/decide.cuh"
+#include "cuda/dimer_elements.cuh"
+#include "cuda/grad_decision.cuh"
+#include "cuda/kernel_tables.cuh"
+#include "cuda/set_tables.cuh"
+#include "cuda/step_counter.cuh"
+
+namespace nopt {
+
+inline GradDecision grad_decision(const StepPlan& plan) {
+    GradDecision decision = {};
+    if (plan.grads == nullptr) {
+        return decision;
+    }
+    const CudaGrads& grads = static_cast<const CudaGrads&>(plan.grads->data);
+    decision.input = plan.grads->input;
+    decision.reading = grads.reading.get();
+    decision.published = grads.published.device;
+    decision.skip = grads.skip.get();
+    if (needs_sum(plan.grads->input)) {
+        const CudaSums& sums = plan.dimer == nullptr ? grads.sums : dimer_of(*plan.dimer).sums;
+        decision.sums = sums.sums.get();
+        decision.scopes = plan.dimer == nullptr ? nullptr : dimer_of(*plan.dimer).scopes.get();
+        decision.scope_count = sums.scope_count;
+        decision.kind = plan.dimer == nullptr ? kSumsGradNorm : sums_for(plan.dimer->decision, plan.dimer->with_norm);
+    }
+    return decision;
+}
+
+// Decides about the gradients, counts the step if the device does, and returns the scalars of all cohorts.
+inline CohortScalars prepare_scalars(CudaSet& data, const StepPlan& plan, const GradDecision& decision,
+                                     cudaStream_t stream) {
+    CudaOptimizer& optimizer = static_cast<CudaOptimizer&>(*plan.data);
+    const Rule& rule = rule_at(plan.rule);
+    const bool few = plan.cohorts.all().size() <= kFewCohorts;
+    if (plan.counter == nullptr && plan.grads == nullptr && few) {
+        return optimizer.scalars_by_host(rule, plan.inputs, plan.clocks, plan.cohorts);
+    }
+    const HostClocks host_clocks =
+        plan.counter != nullptr ? HostClocks{} : optimizer.host_clocks(plan.clocks, data.staging, stream);
+    launch(rule.info.name, kernels_of(plan.rule).prepare, 1, kThreadsPerBlock, stream, plan.inputs, decision,
+           counter_table(plan.counter), host_clocks, optimizer.table());
+    return optimizer.scalars_by_device();
+}
+
+inline UpdateTable update_table(const ParamSet& set, const StepPlan& plan, const int32_t* skip) {
+    const CudaSet& data = set_data(set);
+    const RuleInfo& info = rule_at(plan.rule).info;
+    const StepInput& first = plan.inputs.of[0];
+    const DimerPass* const dimer = plan.dimer;
+    UpdateTable table = {};
+    table.set = data.piece_table();
+    table.theta = data.theta_table(set);
+    table.theta.stochastic = (first.flags & NOPT_FLAG_STOCHASTIC_ROUNDING) != 0 ? 1 : 0;
+    table.theta.rounding_seed = first.rounding_seed;
+    const bool is_displaced = dimer != nullptr && dimer->decision != kDecideProject;
+    table.theta_source = is_displaced ? data.table(set, NOPT_ROLE_PARAM_BACKUP) : table.theta.param;
+    table.grad = data.table(set, dimer == nullptr ? NOPT_ROLE_GRAD : dimer->grad);
+    const uint32_t states = info.variants[static_cast<int>(first.variant)];
+    for (int s = 0; s < info.states.count; ++s) {
+        table.states[s] = (states >> s & 1u) != 0 ? data.table(set, state_role(s)) : nullptr;
+    }
+    for (int n = 0; n < info.inputs.count; ++n) {
+        table.inputs[n] = data.table(set, input_role(n));
+    }
+    table.skip = skip;
+    return table;
+}
+
+// The device is current.
+inline void launch_step(const ParamSet& set, const StepPlan& plan, cudaStream_t stream) {
+    CudaSet& data = set_data(set);
+    const DimerPass* const dimer = plan.dimer;
+    const GradDecision decision = grad_decision(plan);
+    const CohortScalars scalars = prepare_scalars(data, plan, decision, stream);
+    if (dimer != nullptr && dimer->with_norm) {
+        DecideTable table = decide_table(*dimer);
+        table.skip = decision.skip;
+        table.input.step -= plan.counter == nullptr ? 0 : 1;  // it is counted already
+        decide_scopes(set, *dimer, table, stream);
+    }
+    if (!data.has_pieces()) {
+        return;
+    }
+    if (plan.grads != nullptr && plan.grads->input.skips != 0 && dimer != nullptr &&
+        dimer->decision != kDecideProject) {
+        run_dimer_pass<RestoreElements>("restoring", set, nullptr, 0.0, stream, decision.skip);
+    }
+    const RuleKernels& kernels = kernels_of(plan.rule);
+    const char* const name = rule_at(plan.rule).info.name;
+    const UpdateTable table = update_table(set, plan, decision.skip);
+    if (dimer == nullptr && !set.is_mixed) {
+        data.launch_pieces(name, kernels.plain[plan.inputs.of[0].variant], stream, table, scalars);
+        return;
+    }
+    const DimerKernel kernel = set.has_dynamic8 ? kernels.blockwise : set.is_mixed ? kernels.mixed : kernels.dimer;
+    data.launch_pieces(name, kernel, stream, table, dimer == nullptr ? DimerTable{} : dimer_table(set, dimer), scalars);
+}
+
+}  // namespace nopt
