@@ -53,14 +53,14 @@ void Buffers::bind(uint32_t roles) {
     if (layout_.dtype == NOPT_DTYPE_BFLOAT16) {
         roles |= role_bit(NOPT_ROLE_PARAM_REMAINDER);
     }
-    for (int i = NOPT_ROLE_PARAM; i <= NOPT_ROLE_PARAM_REMAINDER; ++i) {
+    for (int i = 0; i < 32; ++i) {
         const nopt_role role = static_cast<nopt_role>(i);
         if ((roles & role_bit(role)) == 0) {
             continue;
         }
         const bool is_remainder = role == NOPT_ROLE_PARAM_REMAINDER;
-        const bool is_state = !is_remainder && role != NOPT_ROLE_PARAM && role != NOPT_ROLE_GRAD;
-        const nopt_dtype dtype = is_state ? NOPT_DTYPE_FLOAT32 : layout_.dtype;
+        const bool is_float = !is_remainder && role != NOPT_ROLE_PARAM && role != NOPT_ROLE_GRAD;
+        const nopt_dtype dtype = is_float ? NOPT_DTYPE_FLOAT32 : layout_.dtype;
         const double value = is_remainder ? 0.0 : kValue;
         const RoleBuffers& buffers = roles_.try_emplace(role, counts_, dtype, layout_.offset, value).first->second;
         check(nopt_param_set_bind(set_, role, static_cast<int64_t>(counts_.size()), buffers.pointers().data()));

@@ -98,8 +98,12 @@ int main(int argc, char** argv) {
     nopt_hyperparams h = {};
     h.struct_size = sizeof h;
     check(nopt_rule_get_defaults(rule.c_str(), &h));
-    h.flags = has("-amsgrad") ? uint32_t{NOPT_FLAG_AMSGRAD} : 0u;
-    h.momentum = has("-momentum") ? 0.9 : 0.0;
+    if (has("-amsgrad")) {
+        check(nopt_hyperparams_set_flag(rule.c_str(), &h, "amsgrad", 1));
+    }
+    if (has("-momentum")) {
+        check(nopt_hyperparams_set(rule.c_str(), &h, "momentum", 0.9));
+    }
     if (has("-clipped")) {
         nopt_grad_options options = {};
         options.struct_size = sizeof options;
@@ -111,9 +115,9 @@ int main(int argc, char** argv) {
     std::vector<Role*> roles;
     uint32_t mask = 0;
     check(nopt_optimizer_get_roles(optimizer, &h, &mask));
-    for (int role = NOPT_ROLE_PARAM; role <= NOPT_ROLE_MOMENTUM_BUFFER; ++role) {
+    for (int role = 0; role < 32; ++role) {
         if ((mask >> role & 1u) != 0) {
-            const bool is_state = role > NOPT_ROLE_GRAD;
+            const bool is_state = role >= NOPT_ROLE_STATE;
             if (is_state) {
                 check(nopt_param_set_set_dtypes(set, static_cast<nopt_role>(role), tensors, state_dtypes.data()));
             }

@@ -17,7 +17,7 @@ struct Case {
     CpuSettings settings;
 
     std::string name() const {
-        return std::string("size/") + variant.name + (layout.dtype == NOPT_DTYPE_BFLOAT16 ? "_bfloat16/" : "/") +
+        return "size/" + variant.name + (layout.dtype == NOPT_DTYPE_BFLOAT16 ? "_bfloat16/" : "/") +
                std::to_string(size) + (layout.offset == 0 ? "/aligned/" : "/unaligned/") + settings.isa +
                "/threads:" + std::to_string(settings.threads);
     }
@@ -75,11 +75,12 @@ void CpuSettings::use() const {
 }
 
 void register_sizes(bool all) {
-    std::vector<Variant> variants = {kAdam};
+    std::vector<Variant> variants = {plain("adam")};
     std::vector<nopt_dtype> dtypes = {NOPT_DTYPE_FLOAT32};
     std::vector<CpuSettings> settings = {CpuSettings::now()};
     if (all) {
-        variants = {kSgd, kSgdMomentum, kAdam, kAdamAmsgrad, kAdamW, kInvAdam, kDualAdam};
+        variants = all_variants();
+        variants.push_back(adamw());
         dtypes.push_back(NOPT_DTYPE_BFLOAT16);
         settings = all_settings();
     }

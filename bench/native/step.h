@@ -5,30 +5,32 @@
 
 #include <stdint.h>
 
+#include <string>
 #include <vector>
 
 #include "buffers.h"
 #include "nativeopt/nativeopt.h"
 
-// A rule with options that make another one of it.
+// A rule with the options of a measurement.
 struct Variant {
-    const char* name;
-    const char* rule;
-    uint32_t flags = 0;
-    double momentum = 0.0;
-    double weight_decay = 0.0;
+    std::string name;
+    std::string rule;
+    nopt_hyperparams hyperparams;
 };
 
-constexpr Variant kSgd = {"sgd", "sgd"};
-constexpr Variant kSgdMomentum = {"sgd_momentum", "sgd", 0, 0.9};
-constexpr Variant kAdam = {"adam", "adam"};
-constexpr Variant kAdamAmsgrad = {"adam_amsgrad", "adam", NOPT_FLAG_AMSGRAD};
-constexpr Variant kAdamW = {"adamw", "adam", NOPT_FLAG_DECOUPLED_WEIGHT_DECAY, 0.0, 0.01};
-constexpr Variant kInvAdam = {"invadam", "invadam"};
-constexpr Variant kDualAdam = {"dualadam", "dualadam"};
+// The rule's defaults.
+Variant plain(const std::string& rule);
 
-// The rule's defaults with the variant's options.
-nopt_hyperparams hyperparams(const Variant& variant);
+// With a flag, or a hyperparameter that has another value, which its name says.
+Variant with_flag(Variant variant, const char* flag);
+Variant with_value(Variant variant, const char* hyperparam, double value);
+
+// Adam with decoupled weight decay.
+Variant adamw();
+
+// Every rule with its defaults; with each flag that adds a state, and with a value above the bound of each
+// hyperparameter that does.
+std::vector<Variant> all_variants();
 
 // Times steps over tensors of so many elements. Allocates their buffers, and frees them.
 void step(benchmark::State& state, const Variant& variant, const std::vector<int64_t>& counts, Layout layout = {});

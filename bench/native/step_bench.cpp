@@ -56,10 +56,10 @@ enum DimerWork {
 void dimer_step(benchmark::State& state, DimerWork work, int bytes, const Shape& shape) {
     Buffers buffers(tensors(shape));
     nopt_optimizer* optimizer = nullptr;
-    check(nopt_optimizer_create(buffers.set(), kAdam.rule, &optimizer));
+    check(nopt_optimizer_create(buffers.set(), "adam", &optimizer));
     nopt_dimer* dimer = nullptr;
     check(nopt_dimer_create(optimizer, NOPT_DIMER_SCOPE_GLOBAL, &dimer));
-    const nopt_hyperparams h = hyperparams(kAdam);
+    const nopt_hyperparams h = plain("adam").hyperparams;
     nopt_dimer_options options = {};
     options.struct_size = sizeof options;
     check(nopt_dimer_get_defaults(&options));
@@ -90,8 +90,11 @@ void dimer_step(benchmark::State& state, DimerWork work, int bytes, const Shape&
     check(nopt_optimizer_destroy(optimizer));
 }
 
+// As many as Adam has: its two states are states 0 and 1.
+constexpr nopt_role kExpAvg = NOPT_ROLE_STATE;
+constexpr nopt_role kExpAvgSq = static_cast<nopt_role>(NOPT_ROLE_STATE + 1);
 constexpr uint32_t kAdamRoles =
-    role_bit(NOPT_ROLE_PARAM) | role_bit(NOPT_ROLE_GRAD) | role_bit(NOPT_ROLE_EXP_AVG) | role_bit(NOPT_ROLE_EXP_AVG_SQ);
+    role_bit(NOPT_ROLE_PARAM) | role_bit(NOPT_ROLE_GRAD) | role_bit(kExpAvg) | role_bit(kExpAvgSq);
 
 // Reads four streams and writes three, and nothing else.
 void move(float* param, const float* grad, float* exp_avg, float* exp_avg_sq, int64_t count) {
@@ -116,7 +119,7 @@ void floor_of_adam(benchmark::State& state, const Shape& shape) {
             const int64_t count = t == threads - 1 ? buffers.elements() - begin : part;
             const auto work = [&buffers, begin, count] {
                 move(buffers.floats(NOPT_ROLE_PARAM) + begin, buffers.floats(NOPT_ROLE_GRAD) + begin,
-                     buffers.floats(NOPT_ROLE_EXP_AVG) + begin, buffers.floats(NOPT_ROLE_EXP_AVG_SQ) + begin, count);
+                     buffers.floats(kExpAvg) + begin, buffers.floats(kExpAvgSq) + begin, count);
             };
             if (t == threads - 1) {
                 work();
@@ -150,8 +153,8 @@ const char* const kHelp =
     "\n"
     "  WORK/SHAPE, WORK being floor, adam, adamw, dualadam, sgd_momentum, bind_gradients or deo_..., with a dimer\n"
     "  size/RULE/SIZE/ALIGNMENT/ISA/threads:N\n"
-    "    RULE: sgd, sgd_momentum, adam, adam_amsgrad, adamw, invadam or dualadam; RULE_bfloat16 with bfloat16\n"
-    "      parameters (and remainders) and gradients\n"
+    "    RULE: a rule, such as adam; RULE_OPTION with an option that adds a state, such as adam_amsgrad or\n"
+    "      sgd_momentum; adamw; RULE_bfloat16 with bfloat16 parameters (and remainders) and gradients\n"
     "    ALIGNMENT: aligned (buffers begin at multiples of 64 bytes) or unaligned (4 bytes after them)\n"
     "    ISA: an instruction set that this processor has, e.g. baseline\n"
     "    N: 1, 2, 4, ... up to NATIVEOPT_NUM_THREADS or the processors\n"
@@ -175,7 +178,8 @@ void register_models() {
             benchmark::RegisterBenchmark((work + suffix).c_str(), body)->UseRealTime()->Unit(benchmark::kMicrosecond);
         };
         add("floor", [&s](benchmark::State& state) { floor_of_adam(state, s); });
-        for (const Variant& variant : {kAdam, kAdamW, kDualAdam, kSgdMomentum}) {
+        for (const Variant& variant :
+             {plain("adam"), adamw(), plain("dualadam"), with_value(plain("sgd"), "momentum", 0.9)}) {
             add(variant.name, [&s, variant](benchmark::State& state) { step(state, variant, tensors(s)); });
         }
         add("deo_adam", [&s](benchmark::State& state) { dimer_step(state, kCachedStep, 8 + 32, s); });

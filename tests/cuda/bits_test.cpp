@@ -12,7 +12,7 @@ class CudaBits : public testing::TestWithParam<Case> {};
 
 std::vector<float> run(nopt_backend backend, const Case& one, const std::vector<int64_t>& counts, int64_t misalign) {
     const OnBackend on(backend);
-    Model model(one.rule.c_str(), counts, misalign);
+    Model model(one.rule, counts, misalign);
     std::vector<double> lr_scale, weight_decay;
     for (size_t i = 0; i < counts.size(); ++i) {
         lr_scale.push_back(i % 3 == 0 ? 0.5 : 1.0);

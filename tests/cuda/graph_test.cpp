@@ -1,6 +1,6 @@
 // Capturable optimizers: the device counts the steps, and a captured step replayed k times gives the bits of k steps.
 #include "support.h"
-#include "support/half_model.h"
+#include "support/mixed_model.h"
 
 namespace nopt_test {
 namespace {
@@ -31,14 +31,11 @@ private:
 };
 
 nopt_hyperparams hyperparams_of(const std::string& rule) {
-    nopt_hyperparams h = defaults(rule.c_str());
-    h.flags |= NOPT_FLAG_DECOUPLED_WEIGHT_DECAY;
-    h.weight_decay = 0.01;
-    if (rule == "sgd") {
-        h.momentum = 0.9;
-    }
+    nopt_hyperparams h = test_hyperparams(rule);
+    h.flags |= known_flags(rule, NOPT_FLAG_DECOUPLED_WEIGHT_DECAY);
+    weight_decay(h) = 0.01;
     if (rule == "dualadam") {
-        h.switching_rate = 0.3;  // ends within the steps
+        value(h, rule, "switching_rate") = 0.3;  // ends within the steps
     }
     return h;
 }
@@ -50,11 +47,11 @@ protected:
     // The reference: steps that the host counts, on the CPU.
     std::vector<float> eager(int groups) {
         const OnBackend on(NOPT_BACKEND_CPU);
-        Model model(GetParam().c_str(), kCounts);
+        Model model(GetParam(), kCounts);
         set_groups(model, groups);
         nopt_hyperparams h = hyperparams_of(GetParam());
         for (int step = 0; step < kSteps; ++step) {
-            h.lr = lr_of(step);
+            lr(h) = lr_of(step);
             model.new_gradients();
             NOPT_EXPECT_OK(model.step(h));
         }
@@ -64,8 +61,7 @@ protected:
 
     void expect_state(const nopt_step_state& s) {
         EXPECT_EQ(state.step, s.step);
-        EXPECT_EQ(state.beta1_product, s.beta1_product);
-        EXPECT_EQ(state.beta2_product, s.beta2_product);
+        EXPECT_TRUE(same_state(state, s));
     }
 
     nopt_step_state state = {};
@@ -75,16 +71,16 @@ TEST_P(CudaGraph, StepsThatTheDeviceCountsEqualTheHosts) {
     const std::vector<float> values = eager(3);
     for (const nopt_backend backend : {NOPT_BACKEND_CPU, NOPT_BACKEND_CUDA}) {
         const OnBackend on(backend);
-        Model model(GetParam().c_str(), kCounts);
+        Model model(GetParam(), kCounts);
         set_groups(model, 3);
         nopt_hyperparams h = hyperparams_of(GetParam());
         for (int step = 0; step < kSteps; ++step) {
             // The count goes to the device and back.
             NOPT_ASSERT_OK(nopt_optimizer_set_capturable(model.optimizer, step % 3 != 2, nullptr));
-            h.lr = lr_of(step);
+            lr(h) = lr_of(step);
             if (step % 3 == 1) {
-                NOPT_ASSERT_OK(nopt_optimizer_set_lr(model.optimizer, h.lr, nullptr));
-                h.lr = NOPT_LR_ON_DEVICE;
+                NOPT_ASSERT_OK(nopt_optimizer_set_lr(model.optimizer, lr(h), nullptr));
+                lr(h) = NOPT_LR_ON_DEVICE;
             }
             model.new_gradients();
             NOPT_ASSERT_OK(model.step(h));
@@ -99,14 +95,14 @@ TEST_P(CudaGraph, ReplaysEqualSteps) {
     for (const int groups : {1, 3, 20}) {
         const std::vector<float> values = eager(groups);
         Stream stream;
-        Model model(GetParam().c_str(), kCounts);
+        Model model(GetParam(), kCounts);
         model.stream = stream;
         set_groups(model, groups);
         nopt_hyperparams h = hyperparams_of(GetParam());
-        h.lr = NOPT_LR_ON_DEVICE;
+        lr(h) = NOPT_LR_ON_DEVICE;
         NOPT_ASSERT_OK(nopt_optimizer_set_capturable(model.optimizer, 1, stream));
         NOPT_ASSERT_OK(nopt_optimizer_set_lr(model.optimizer, 123.0, stream));  // of no step
-        NOPT_ASSERT_OK(nopt_param_set_upload(model.set, stream));
+        NOPT_ASSERT_OK(nopt_optimizer_upload(model.optimizer, stream));
         const Graph graph(stream.cuda(), [&] { NOPT_EXPECT_OK(nopt_optimizer_step(model.optimizer, &h, stream)); });
         EXPECT_EQ(0, model.state().step);
         for (int step = 0; step < kSteps; ++step) {
@@ -124,13 +120,13 @@ TEST_P(CudaGraph, ReplaysEqualSteps) {
         NOPT_ASSERT_OK(model.work([&] { return graph.replay(); }));
         NOPT_ASSERT_OK(nopt_optimizer_set_capturable(model.optimizer, 0, stream));
         EXPECT_EQ(kSteps + 1, model.state().step);
-        h.lr = 1e-3;
+        lr(h) = 1e-3;
         NOPT_ASSERT_OK(model.step(h));
         EXPECT_EQ(kSteps + 2, model.state().step);
     }
 }
 
-INSTANTIATE_TEST_SUITE_P(Rules, CudaGraph, testing::Values("adam", "invadam", "dualadam", "sgd"),
+INSTANTIATE_TEST_SUITE_P(Rules, CudaGraph, testing::ValuesIn(all_rules()),
                          [](const testing::TestParamInfo<std::string>& one) { return one.param; });
 
 // New addresses and options reach a captured step through the tables.
@@ -155,12 +151,62 @@ TEST(CudaGraphs, UploadsReachReplays) {
         const std::vector<void*> pointers = other.pointers();
         NOPT_EXPECT_OK(nopt_param_set_bind(model.set, NOPT_ROLE_GRAD, model.tensor_count(), pointers.data()));
         set_groups(model, 4);
-        NOPT_EXPECT_OK(nopt_param_set_upload(model.set, stream));
+        NOPT_EXPECT_OK(nopt_optimizer_upload(model.optimizer, stream));
         NOPT_EXPECT_OK(captured ? model.work([&] { return graph->replay(); }) : model.step(h));
         model.synchronize();
         return model.all_values();
     };
     EXPECT_TRUE(same_bits(run(false), run(true)));
+}
+
+// Which tensors have a gradient reaches a captured step, too: each tensor's steps are its own.
+TEST(CudaGraphs, ReplaysStepTheTensorsThatHaveGradients) {
+    const std::vector<std::vector<bool>> frozen = {
+        {false, true, false, false, false, false}, {false, true, false, true, true, false},
+        {true, false, true, false, true, true},    {false, false, false, false, false, false},
+        {false, false, true, true, false, false},  {false, true, false, false, true, false}};
+    for (const int groups : {1, 3}) {
+        const auto run = [&](nopt_backend backend, bool captured, std::vector<nopt_step_state>& states) {
+            const OnBackend on(backend);
+            std::unique_ptr<Stream> stream;
+            Model model("adam", kCounts);
+            set_groups(model, groups);
+            const nopt_hyperparams h = hyperparams_of("adam");
+            std::unique_ptr<Graph> graph;
+            if (backend == NOPT_BACKEND_CUDA) {
+                stream = std::make_unique<Stream>();
+                model.stream = *stream;
+            }
+            if (captured) {
+                NOPT_EXPECT_OK(nopt_optimizer_set_capturable(model.optimizer, 1, model.stream));
+                NOPT_EXPECT_OK(nopt_optimizer_upload(model.optimizer, model.stream));
+                graph = std::make_unique<Graph>(
+                    stream->cuda(), [&] { NOPT_EXPECT_OK(nopt_optimizer_step(model.optimizer, &h, model.stream)); });
+            }
+            for (const std::vector<bool>& pattern : frozen) {
+                model.new_gradients();
+                model.freeze(pattern);
+                if (captured) {
+                    NOPT_EXPECT_OK(nopt_optimizer_upload(model.optimizer, model.stream));
+                }
+                NOPT_EXPECT_OK(captured ? model.work([&] { return graph->replay(); }) : model.step(h));
+            }
+            model.synchronize();
+            states = model.tensor_states();
+            EXPECT_EQ(kSteps, model.state().step);
+            return model.all_values();
+        };
+        std::vector<nopt_step_state> on_cpu, plain, replayed;
+        const std::vector<float> values = run(NOPT_BACKEND_CPU, false, on_cpu);
+        EXPECT_TRUE(same_bits(values, run(NOPT_BACKEND_CUDA, false, plain))) << groups;
+        EXPECT_TRUE(same_bits(values, run(NOPT_BACKEND_CUDA, true, replayed))) << groups;
+        const int64_t steps[] = {6, 3, 4, 4, 3, 6};  // those without elements step always
+        for (size_t t = 0; t < kCounts.size(); ++t) {
+            EXPECT_EQ(steps[t], on_cpu[t].step) << t;
+            EXPECT_TRUE(same_state(on_cpu[t], plain[t])) << t;
+            EXPECT_TRUE(same_state(on_cpu[t], replayed[t])) << t;
+        }
+    }
 }
 
 // Clipping and skipping are decided on the device, at each replay anew.
@@ -181,7 +227,7 @@ TEST(CudaGraphs, ReplaysDecideOnTheGradients) {
             stream = std::make_unique<Stream>();
             model.stream = *stream;
             NOPT_EXPECT_OK(nopt_optimizer_set_capturable(model.optimizer, 1, model.stream));
-            NOPT_EXPECT_OK(nopt_param_set_upload(model.set, model.stream));
+            NOPT_EXPECT_OK(nopt_optimizer_upload(model.optimizer, model.stream));
             graph = std::make_unique<Graph>(
                 stream->cuda(), [&] { NOPT_EXPECT_OK(nopt_optimizer_step(model.optimizer, &h, model.stream)); });
         }
@@ -197,12 +243,7 @@ TEST(CudaGraphs, ReplaysDecideOnTheGradients) {
         status.struct_size = sizeof status;
         NOPT_EXPECT_OK(nopt_optimizer_get_grad_status(model.optimizer, &status));
         EXPECT_EQ(2, status.skipped_steps);
-        std::vector<float> values;
-        for (const nopt_role role : {NOPT_ROLE_PARAM, NOPT_ROLE_EXP_AVG, NOPT_ROLE_EXP_AVG_SQ}) {
-            const std::vector<float> own = model.buffer(role).values();
-            values.insert(values.end(), own.begin(), own.end());
-        }
-        return values;
+        return model.values_of(model.written());
     };
     nopt_grad_status cpu = {}, cuda = {};
     EXPECT_TRUE(same_bits(run(NOPT_BACKEND_CPU, cpu), run(NOPT_BACKEND_CUDA, cuda)));
@@ -216,7 +257,7 @@ TEST(CudaGraphs, ReplaysRoundByTheirStep) {
     const auto run = [&](nopt_backend backend) {
         const OnBackend on(backend);
         std::unique_ptr<Stream> stream;
-        HalfModel model("adam", all_mixes());
+        MixedModel model("adam", all_mixes());
         Random random(3);
         model.fill_params(random);
         model.fill(NOPT_ROLE_GRAD, random);
@@ -231,7 +272,7 @@ TEST(CudaGraphs, ReplaysRoundByTheirStep) {
         }
         stream = std::make_unique<Stream>();
         NOPT_EXPECT_OK(nopt_optimizer_set_capturable(model.optimizer, 1, *stream));
-        NOPT_EXPECT_OK(nopt_param_set_upload(model.set, *stream));
+        NOPT_EXPECT_OK(nopt_optimizer_upload(model.optimizer, *stream));
         const Graph graph(stream->cuda(), [&] { NOPT_EXPECT_OK(nopt_optimizer_step(model.optimizer, &h, *stream)); });
         for (int step = 0; step < kSteps; ++step) {
             NOPT_EXPECT_OK(graph.replay());
@@ -265,7 +306,7 @@ TEST(CudaGraphs, DimersReplay) {
                 stream = std::make_unique<Stream>();
                 model.stream = *stream;
                 NOPT_EXPECT_OK(nopt_optimizer_set_capturable(model.optimizer, 1, model.stream));
-                NOPT_EXPECT_OK(nopt_param_set_upload(model.set, model.stream));
+                NOPT_EXPECT_OK(nopt_optimizer_upload(model.optimizer, model.stream));
                 update_graph = std::make_unique<Graph>(stream->cuda(), [&] { update(); });
                 step_graph = std::make_unique<Graph>(stream->cuda(), [&] { NOPT_EXPECT_OK(step()); });
             }
@@ -312,7 +353,7 @@ TEST(CudaGraphs, DimersReplayWithOptionsOfTheGradients) {
                 const nopt_grad_options options = grad_options(0.5, 0.01, NOPT_LOSS_SCALE_ON_DEVICE, true);
                 NOPT_EXPECT_OK(nopt_optimizer_set_grad_options(model.optimizer, &options));
                 NOPT_EXPECT_OK(nopt_optimizer_set_loss_scale(model.optimizer, 77.0, model.stream));
-                NOPT_EXPECT_OK(nopt_param_set_upload(model.set, model.stream));
+                NOPT_EXPECT_OK(nopt_optimizer_upload(model.optimizer, model.stream));
                 // The calls of an update, each a graph of its own, since the test makes the gradients in between; the
                 // last is that of a step without an update.
                 std::vector<std::function<nopt_status()>> calls = {
@@ -367,7 +408,7 @@ TEST(CudaGraphs, WhatCannotBeCapturedIsRefused) {
     Graph by_the_host(stream.cuda(), [&] { refused("nopt_optimizer_set_capturable"); });
     NOPT_ASSERT_OK(nopt_optimizer_set_capturable(model.optimizer, 1, stream));
     NOPT_ASSERT_OK(nopt_param_set_set_lr_scale(model.set, model.tensor_count(), nullptr));
-    Graph with_old_tables(stream.cuda(), [&] { refused("nopt_param_set_upload"); });
+    Graph with_old_tables(stream.cuda(), [&] { refused("nopt_optimizer_upload"); });
     // Nothing was captured.
     const std::vector<float> before = model.all_values();
     NOPT_ASSERT_OK(model.work([&] { return by_the_host.replay(); }));
@@ -379,7 +420,7 @@ TEST(CudaGraphs, WhatCannotBeCapturedIsRefused) {
 TEST(CudaGraphs, ArgumentsAreChecked) {
     Model model("adam", {1});
     nopt_hyperparams h = defaults("adam");
-    h.lr = NOPT_LR_ON_DEVICE;
+    lr(h) = NOPT_LR_ON_DEVICE;
     EXPECT_EQ(NOPT_ERROR_INVALID_ARGUMENT, model.step(h));
     EXPECT_EQ(NOPT_ERROR_INVALID_STATE, nopt_optimizer_set_lr(model.optimizer, 1e-3, nullptr));
     EXPECT_EQ(NOPT_ERROR_INVALID_ARGUMENT, nopt_optimizer_set_capturable(model.optimizer, 2, nullptr));
@@ -390,7 +431,7 @@ TEST(CudaGraphs, ArgumentsAreChecked) {
         EXPECT_EQ(NOPT_ERROR_INVALID_ARGUMENT, nopt_optimizer_set_lr(model.optimizer, lr, nullptr)) << lr;
     }
     EXPECT_EQ(NOPT_ERROR_INVALID_ARGUMENT, nopt_optimizer_set_lr(nullptr, 1e-3, nullptr));
-    EXPECT_EQ(NOPT_ERROR_INVALID_ARGUMENT, nopt_param_set_upload(nullptr, nullptr));
+    EXPECT_EQ(NOPT_ERROR_INVALID_ARGUMENT, nopt_optimizer_upload(nullptr, nullptr));
     NOPT_ASSERT_OK(nopt_optimizer_set_lr(model.optimizer, 1e-3, nullptr));
     NOPT_EXPECT_OK(model.step(h));
     model.synchronize();

@@ -29,7 +29,7 @@ TEST(CudaLarge, MoreElementsThan31BitsCount) {
     nopt_dimer* dimer = nullptr;
     NOPT_ASSERT_OK(nopt_dimer_create(optimizer, NOPT_DIMER_SCOPE_GLOBAL, &dimer));
     nopt_hyperparams h = defaults("sgd");
-    h.lr = 0.25;
+    lr(h) = 0.25;
     NOPT_ASSERT_OK(nopt_optimizer_step(optimizer, &h, nullptr));
     NOPT_ASSERT_OK(nopt_dimer_sum(dimer, NOPT_DIMER_PASS_STEP, nullptr));
 

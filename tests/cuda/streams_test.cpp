@@ -96,7 +96,8 @@ TEST(CudaDevices, TheCallersDeviceStays) {
     void* memory[2][4] = {};
     nopt_param_set* sets[2] = {};
     nopt_optimizer* optimizers[2] = {};
-    const nopt_role roles[] = {NOPT_ROLE_PARAM, NOPT_ROLE_GRAD, NOPT_ROLE_EXP_AVG, NOPT_ROLE_EXP_AVG_SQ};
+    const nopt_role roles[] = {NOPT_ROLE_PARAM, NOPT_ROLE_GRAD, state_role("adam", "exp_avg"),
+                               state_role("adam", "exp_avg_sq")};
     for (int32_t d = 1; d >= 0; --d) {
         NOPT_ASSERT_OK(nopt_param_set_create(NOPT_BACKEND_CUDA, d, 1, &count, nullptr, &sets[d]));
         for (int r = 0; r < 4; ++r) {

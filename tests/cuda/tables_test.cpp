@@ -38,7 +38,7 @@ TEST(CudaTables, OptionsMayChangeBetweenSteps) {
         Model model("adam", counts);
         nopt_hyperparams h = defaults("adam");
         h.flags = NOPT_FLAG_DECOUPLED_WEIGHT_DECAY;
-        h.weight_decay = 0.1;
+        weight_decay(h) = 0.1;
         for (const int groups : {1, 2, 16, 17, 50, 3, 90}) {
             set_groups(model, groups);
             model.new_gradients();

@@ -3,6 +3,7 @@
 #include <map>
 #include <sstream>
 
+#include "support/header.h"
 #include "support/model.h"
 
 namespace nopt_test {
@@ -17,11 +18,14 @@ TEST(Abi, VersionsAreThoseOfTheHeader) {
 // The report has every byte of every struct: a field that it forgot would leave a gap.
 TEST(Abi, LayoutReportCoversEveryStruct) {
     const std::map<std::string, size_t> expected = {
-        {"nopt_device_info", sizeof(nopt_device_info)},   {"nopt_cpu_isa_info", sizeof(nopt_cpu_isa_info)},
-        {"nopt_hyperparams", sizeof(nopt_hyperparams)},   {"nopt_rule_info", sizeof(nopt_rule_info)},
-        {"nopt_step_state", sizeof(nopt_step_state)},     {"nopt_dimer_options", sizeof(nopt_dimer_options)},
-        {"nopt_grad_options", sizeof(nopt_grad_options)}, {"nopt_grad_status", sizeof(nopt_grad_status)},
-        {"nopt_dimer_status", sizeof(nopt_dimer_status)}};
+        {"nopt_device_info", sizeof(nopt_device_info)},         {"nopt_cpu_isa_info", sizeof(nopt_cpu_isa_info)},
+        {"nopt_dtype_info", sizeof(nopt_dtype_info)},           {"nopt_role_info", sizeof(nopt_role_info)},
+        {"nopt_hyperparams", sizeof(nopt_hyperparams)},         {"nopt_rule_info", sizeof(nopt_rule_info)},
+        {"nopt_hyperparam_info", sizeof(nopt_hyperparam_info)}, {"nopt_flag_info", sizeof(nopt_flag_info)},
+        {"nopt_state_info", sizeof(nopt_state_info)},           {"nopt_input_info", sizeof(nopt_input_info)},
+        {"nopt_running_info", sizeof(nopt_running_info)},       {"nopt_step_state", sizeof(nopt_step_state)},
+        {"nopt_grad_options", sizeof(nopt_grad_options)},       {"nopt_grad_status", sizeof(nopt_grad_status)},
+        {"nopt_dimer_options", sizeof(nopt_dimer_options)},     {"nopt_dimer_status", sizeof(nopt_dimer_status)}};
     std::istringstream report(nopt_abi_layout());
     std::map<std::string, size_t> got;
     std::string kind, name, current;
@@ -44,6 +48,11 @@ TEST(Abi, LayoutReportCoversEveryStruct) {
     }
     EXPECT_EQ(got[current], end) << current << " has bytes that no field covers";
     EXPECT_EQ(expected, got);
+    std::set<std::string> names;
+    for (const auto& one : got) {
+        names.insert(one.first);
+    }
+    EXPECT_EQ(structs_of_header(), names);
     EXPECT_EQ(0u, offsetof(nopt_hyperparams, struct_size));
 }
 
@@ -84,7 +93,7 @@ TEST(Abi, StructSizeIsChecked) {
     model.new_gradients();
     const std::vector<float> before = model.all_values();
     nopt_hyperparams h = defaults("adam");
-    h.struct_size = 64 - 8;  // less than it had at first
+    h.struct_size = 112 - 8;  // less than it had at first
     EXPECT_EQ(NOPT_ERROR_INVALID_ARGUMENT, model.step(h));
     EXPECT_NE(nullptr, strstr(nopt_last_error_message(), "struct_size"));
 
@@ -109,21 +118,24 @@ TEST(Abi, StructSizeIsChecked) {
 TEST(Abi, DefaultsAreTorchsAndThePapers) {
     for (const char* rule : {"adam", "invadam", "dualadam"}) {
         const nopt_hyperparams h = defaults(rule);
-        EXPECT_EQ(1e-3, h.lr);
-        EXPECT_EQ(0.9, h.beta1);
-        EXPECT_EQ(0.999, h.beta2);
-        EXPECT_EQ(1e-8, h.eps);
-        EXPECT_EQ(0.0, h.weight_decay);
-        EXPECT_EQ(strcmp(rule, "dualadam") == 0 ? 8e-5 : 0.0, h.switching_rate);
+        EXPECT_EQ(1e-3, lr(h));
+        EXPECT_EQ(0.9, value(h, rule, "beta1"));
+        EXPECT_EQ(0.999, value(h, rule, "beta2"));
+        EXPECT_EQ(1e-8, value(h, rule, "eps"));
+        EXPECT_EQ(0.0, weight_decay(h));
         EXPECT_EQ(0u, h.flags);
     }
-    const nopt_hyperparams sgd = defaults("sgd");
-    EXPECT_EQ(1e-3, sgd.lr);
-    EXPECT_EQ(0.0, sgd.momentum);
+    EXPECT_EQ(8e-5, value(defaults("dualadam"), "dualadam", "switching_rate"));
+    EXPECT_EQ(1e-3, lr(defaults("sgd")));
+    EXPECT_EQ(0.0, value(defaults("sgd"), "sgd", "momentum"));
     nopt_hyperparams h = {};
     h.struct_size = sizeof h;
-    EXPECT_EQ(NOPT_ERROR_INVALID_ARGUMENT, nopt_rule_get_defaults("adagrad", &h));
-    EXPECT_STREQ("rule is \"adagrad\"; the rules are adam, invadam, dualadam, sgd", nopt_last_error_message());
+    EXPECT_EQ(NOPT_ERROR_INVALID_ARGUMENT, nopt_rule_get_defaults("adamx", &h));
+    std::string expected = "rule is \"adamx\"; the rules are ";
+    for (const std::string& rule : all_rules()) {
+        expected += (rule == all_rules().front() ? "" : ", ") + rule;
+    }
+    EXPECT_EQ(expected, nopt_last_error_message());
 }
 
 TEST(Abi, InstructionSetsAndThreadsAreChecked) {

@@ -23,7 +23,7 @@ std::vector<GuardedBuffer>& gradients(const std::vector<int64_t>& counts, int64_
 
 // 50 steps with other gradients, at other addresses, from step to step; the bits of every buffer at the end.
 std::vector<float> run(const Case& one, const std::vector<int64_t>& counts, int64_t misalign) {
-    Model model(one.rule.c_str(), counts, misalign);
+    Model model(one.rule, counts, misalign);
     std::vector<double> lr_scale;
     std::vector<double> weight_decay;
     for (size_t i = 0; i < counts.size(); ++i) {
@@ -104,15 +104,14 @@ TEST(Bits, EveryInstructionSetRuns) {
 TEST(Bits, BodyAndTailAgree) {
     for (const Case& one : all_cases()) {
         constexpr int64_t kCount = 67;
-        Model whole(one.rule.c_str(), {kCount});
+        Model whole(one.rule, {kCount});
         whole.new_gradients();
         for (int64_t at = 0; at < 20; ++at) {
-            Model part(one.rule.c_str(), {kCount - at}, at % 5);
-            for (int64_t i = 0; i < kCount - at; ++i) {
-                part.buffer(NOPT_ROLE_PARAM).tensor(0)[i] = whole.buffer(NOPT_ROLE_PARAM).tensor(0)[i + at];
-                part.buffer(NOPT_ROLE_GRAD).tensor(0)[i] = whole.buffer(NOPT_ROLE_GRAD).tensor(0)[i + at];
+            Model part(one.rule, {kCount - at}, at % 5);
+            for (const nopt_role role : part.roles()) {
+                std::copy_n(whole.buffer(role).tensor(0) + at, kCount - at, part.buffer(role).tensor(0));
             }
-            Model full(one.rule.c_str(), {kCount});
+            Model full(one.rule, {kCount});
             full.new_gradients();
             NOPT_ASSERT_OK(full.step(one.hyperparams));
             NOPT_ASSERT_OK(part.step(one.hyperparams));

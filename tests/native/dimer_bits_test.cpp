@@ -176,7 +176,7 @@ TEST(DimerBits, TensorsAreAloneInTheirScopes) {
             }
             on_each([&](DimerModel& model) { return model.dimer_step(o, h); });
             for (size_t t = 0; t < counts.size(); ++t) {
-                for (const nopt_role role : {NOPT_ROLE_PARAM, NOPT_ROLE_DIRECTION, NOPT_ROLE_EXP_AVG_SQ}) {
+                for (const nopt_role role : all.kept()) {
                     EXPECT_EQ(0, memcmp(all.buffer(role).tensor(t), alone[t]->buffer(role).tensor(0),
                                         static_cast<size_t>(counts[t]) * sizeof(float)));
                 }
@@ -249,7 +249,7 @@ TEST(Dimer, StepsAfterARestoreAreWhatTheyWouldHaveBeen) {
         model.set_values(NOPT_ROLE_GRAD, g);
         NOPT_ASSERT_OK(step == 1 ? model.step(h) : model.dimer_step(o, h));
         NOPT_ASSERT_OK(step == 1 ? twin.step(h) : twin.dimer_step(o, h));
-        for (const nopt_role role : {NOPT_ROLE_PARAM, NOPT_ROLE_EXP_AVG, NOPT_ROLE_EXP_AVG_SQ, NOPT_ROLE_DIRECTION}) {
+        for (const nopt_role role : model.kept()) {
             EXPECT_TRUE(same_bits(twin.values(role), model.values(role))) << role;
         }
         EXPECT_TRUE(same_bits(twin.statuses(), model.statuses()));
@@ -258,16 +258,14 @@ TEST(Dimer, StepsAfterARestoreAreWhatTheyWouldHaveBeen) {
     nopt_dimer_options uncorrected = o;
     uncorrected.alpha = 0.0;
     Model plain("adam", {2000, 0, 3});
-    for (const nopt_role role : kRoles) {
-        plain.buffer(role).set_values(model.values(role));
-    }
+    plain.take(model, model.roles());
     const nopt_step_state state = model.state();
     NOPT_ASSERT_OK(nopt_optimizer_set_state(plain.optimizer, &state));
     NOPT_ASSERT_OK(model.displace(uncorrected));
     model.new_gradients();
     NOPT_ASSERT_OK(model.dimer_step(uncorrected, h));
     NOPT_ASSERT_OK(plain.step(h));
-    for (const nopt_role role : {NOPT_ROLE_PARAM, NOPT_ROLE_EXP_AVG, NOPT_ROLE_EXP_AVG_SQ}) {
+    for (const nopt_role role : plain.written()) {
         EXPECT_TRUE(same_bits(plain.buffer(role).values(), model.values(role))) << role;
     }
 }

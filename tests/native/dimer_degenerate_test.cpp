@@ -39,9 +39,7 @@ public:
     // Both take a step from the dimer's present state, the dimer's with an update unless `displaced` is empty: one
     // gradient for each displacement.
     void step(const std::vector<float>& g, const std::vector<std::vector<float>>& displaced) {
-        for (const nopt_role role : kRoles) {
-            plain_.buffer(role).set_values(model.values(role));
-        }
+        plain_.take(model, model.roles());
         const nopt_step_state state = model.state();
         NOPT_ASSERT_OK(nopt_optimizer_set_state(plain_.optimizer, &state));
         plain_.buffer(NOPT_ROLE_GRAD).set_values(g);
@@ -79,9 +77,7 @@ public:
     }
 
     bool stepped_like_plain() {
-        return same_numbers(plain_.buffer(NOPT_ROLE_PARAM).values(), model.values(NOPT_ROLE_PARAM)) &&
-               same_numbers(plain_.buffer(NOPT_ROLE_EXP_AVG).values(), model.values(NOPT_ROLE_EXP_AVG)) &&
-               same_numbers(plain_.buffer(NOPT_ROLE_EXP_AVG_SQ).values(), model.values(NOPT_ROLE_EXP_AVG_SQ));
+        return same_numbers(plain_.values_of(plain_.written()), model.values_of(model.written()));
     }
 
     DimerModel model;
@@ -399,8 +395,7 @@ TEST(DimerDegenerate, ABadTensorLeavesTheOthersAlone) {
             displaced[1][100] = bad.displaced;
             const std::vector<float> direction = spoiled.model.values(NOPT_ROLE_DIRECTION);
             spoiled.step(g, displaced);
-            for (const nopt_role role :
-                 {NOPT_ROLE_PARAM, NOPT_ROLE_EXP_AVG, NOPT_ROLE_EXP_AVG_SQ, NOPT_ROLE_DIRECTION}) {
+            for (const nopt_role role : healthy.model.kept()) {
                 const std::vector<float> a = spoiled.model.values(role);
                 const std::vector<float> b = healthy.model.values(role);
                 EXPECT_TRUE(same_bits(part(b, 0, 40), part(a, 0, 40))) << role;
@@ -450,7 +445,7 @@ TEST(Dimer, EscapesWhereTheCurvatureIsNegative) {
     o.correction = NOPT_DIMER_CORRECTION_ESCAPE;
     o.alpha = 2.0;
     nopt_hyperparams h = defaults("sgd");
-    h.lr = 1.0;
+    lr(h) = 1.0;
     DimerModel model("sgd", counts, NOPT_DIMER_SCOPE_PER_TENSOR);
     NOPT_ASSERT_OK(nopt_dimer_set_curvature(model.dimer, 3, curvatures, nullptr));
     for (int64_t scope = 0; scope < 3; ++scope) {
@@ -499,7 +494,7 @@ TEST(Dimer, AlphaIsThePublishedWeight) {
         nopt_dimer_options o = dimer_defaults();
         o.alpha = alpha;
         nopt_hyperparams h = defaults("sgd");
-        h.lr = 1.0;
+        lr(h) = 1.0;
         model.set_values(NOPT_ROLE_PARAM, std::vector<float>(500, 0.0f));
         model.new_gradients();
         const Vector n = to_double(model.values(NOPT_ROLE_DIRECTION));
@@ -555,7 +550,7 @@ TEST(Dimer, DisplacedGradientsMayBeElsewhere) {
                 NOPT_ASSERT_OK(backed_up.dimer_step(o, h));
                 NOPT_ASSERT_OK(elsewhere.dimer_step(o, h));
                 EXPECT_TRUE(same_bits(g, elsewhere.values(NOPT_ROLE_GRAD)));
-                for (const nopt_role role : {NOPT_ROLE_PARAM, NOPT_ROLE_DIRECTION, NOPT_ROLE_EXP_AVG_SQ}) {
+                for (const nopt_role role : elsewhere.kept()) {
                     EXPECT_TRUE(same_bits(backed_up.values(role), elsewhere.values(role))) << role << " " << step;
                 }
                 EXPECT_TRUE(same_bits(backed_up.statuses(), elsewhere.statuses()));

@@ -7,7 +7,7 @@
 
 #include "support/dimer_model.h"
 #include "support/dimer_reference.h"
-#include "support/rule_reference.h"
+#include "support/model_elements.h"
 
 namespace nopt_test {
 namespace {
@@ -17,27 +17,6 @@ std::vector<size_t> tensors_of(const std::vector<int64_t>& counts) {
     std::vector<size_t> result;
     for (size_t t = 0; t < counts.size(); ++t) {
         result.insert(result.end(), static_cast<size_t>(counts[t]), t);
-    }
-    return result;
-}
-
-struct Field {
-    nopt_role role;
-    double RuleReference::*value;
-};
-constexpr Field kFields[] = {{NOPT_ROLE_PARAM, &RuleReference::param},
-                             {NOPT_ROLE_EXP_AVG, &RuleReference::exp_avg},
-                             {NOPT_ROLE_EXP_AVG_SQ, &RuleReference::exp_avg_sq},
-                             {NOPT_ROLE_MAX_EXP_AVG_SQ, &RuleReference::max_exp_avg_sq},
-                             {NOPT_ROLE_MOMENTUM_BUFFER, &RuleReference::momentum_buffer}};
-
-std::vector<RuleReference> rule_states(Model& model) {
-    std::vector<RuleReference> result(model.buffer(NOPT_ROLE_PARAM).values().size());
-    for (const Field& field : kFields) {
-        const std::vector<float> values = model.buffer(field.role).values();
-        for (size_t i = 0; i < result.size(); ++i) {
-            result[i].*field.value = static_cast<double>(values[i]);
-        }
     }
     return result;
 }
@@ -60,7 +39,7 @@ void expect_displaced(DimerModel& model, const Vector& theta, nopt_role along, d
 class Follower {
 public:
     Follower(const Case& one, const std::vector<int64_t>& counts, nopt_dimer_scope scope, const nopt_dimer_options& o)
-        : one_(one), model(one.rule.c_str(), counts, scope, 0, 7), options(o), loss(counts, 0.5, 0.3, 3) {
+        : one_(one), model(one.rule, counts, scope, 0, 7), options(o), loss(counts, 0.5, 0.3, 3) {
         scopes_ = spans(counts, scope);
         tensor_ = tensors_of(counts);
         set_tensor_options(model);
@@ -70,9 +49,9 @@ public:
     // `rotations`: beside that of the step; negative: no update.
     void step(const nopt_hyperparams& h, int rotations) {
         evaluate(loss, model);
-        before_ = rule_states(model);
+        before_ = elements_of(model);
         Vector theta;
-        for (const RuleReference& element : before_) {
+        for (const RuleElement<double>& element : before_) {
             theta.push_back(element.param);
         }
         gradient_ = to_double(model.values(NOPT_ROLE_GRAD));
@@ -206,33 +185,20 @@ private:
                     alpha * (along_bound * fabs(n[i]) + fabs(along) * direction_bound_[span.begin + i]);
             }
         }
-        std::map<nopt_role, std::vector<float>> got;
-        for (const Field& field : kFields) {
-            got[field.role] = model.values(field.role);
-        }
+        const std::vector<RuleElement<double>> got = elements_of(model);
         for (size_t i = 0; i < g.size(); ++i) {
-            const double lr = h.lr * lr_scale_of(tensor_[i]);
-            const double decay = weight_decay_of(tensor_[i], h.weight_decay);
-            RuleReference expected[3] = {before_[i], before_[i], before_[i]};
-            for (int k = 0; k < 3; ++k) {
-                expected[k].step(one_.rule, h, g[i] + (k - 1) * g_bound[i], static_cast<int>(step_), lr, decay);
-            }
-            for (const Field& field : kFields) {
-                if ((role_mask_ >> field.role & 1u) == 0) {
+            const RuleStep step(one_.rule, h, step_, lr(h) * lr_scale_of(tensor_[i]),
+                                weight_decay_of(tensor_[i], weight_decay(h)));
+            const StepBounds expected(before_[i], g[i], g_bound[i], step);
+            for (const nopt_role role : model.written()) {
+                if ((role_mask_ >> role & 1u) == 0) {
                     continue;
                 }
-                const double old = before_[i].*field.value;
-                const double now = expected[1].*field.value;
-                // What the uncertain gradient can do, twice, since the rule is not linear in it.
-                const double spread =
-                    2.0 * fmax(fabs(expected[0].*field.value - now), fabs(expected[2].*field.value - now));
-                // The roundings of the rule itself, as in the tests of the rules.
-                const double bound = field.role == NOPT_ROLE_PARAM
-                                         ? spread + fabs(now) * 1.2e-7 + fabs(now - old) * 2e-6 + 3e-8
-                                         : spread + 3e-7 * (fabs(old) + fabs(now) + fabs(g[i]));
-                ASSERT_NEAR(now, static_cast<double>(got[field.role][i]), bound)
-                    << "role " << field.role << " element " << i << " step " << step_;
-                if (field.role == NOPT_ROLE_PARAM) {
+                const double old = before_[i].at(role);
+                const double now = expected.value(role);
+                const double bound = expected.bound(role);
+                ASSERT_NEAR(now, got[i].at(role), bound) << "role " << role << " element " << i << " step " << step_;
+                if (role == NOPT_ROLE_PARAM) {
                     moved = fmax(moved, fabs(now - old));
                     loose += bound > 1e-6 ? 1 : 0;
                     ++compared;
@@ -248,7 +214,7 @@ private:
     bool measured_ = false;  // the curvatures
 
     // Of the step in progress.
-    std::vector<RuleReference> before_;
+    std::vector<RuleElement<double>> before_;
     Vector gradient_;
     Vector direction_before_;
     Vector expected_direction_;
@@ -263,7 +229,7 @@ void follow(const Case& one, const std::vector<int64_t>& counts, nopt_dimer_scop
     Follower follower(one, counts, scope, o);
     nopt_hyperparams h = one.hyperparams;
     for (int step = 1; step <= steps; ++step) {
-        h.lr = one.hyperparams.lr * (1.0 + 0.1 * (step % 4));
+        lr(h) = lr(one.hyperparams) * (1.0 + 0.1 * (step % 4));
         // Cached first: the direction as it was set up. Then updates of one and of two turns.
         follower.step(h, step % 3 != 2 ? -1 : step == 5 ? 1 : 0);
         if (testing::Test::HasFatalFailure()) {
@@ -327,7 +293,7 @@ public:
         : rule_(rule), gradient_(std::move(gradient)) {
         scopes_ = spans(model.counts(), scope);
         tensor_ = tensors_of(model.counts());
-        states_ = rule_states(model);
+        elements_ = elements_of(model);
         direction = to_double(model.values(NOPT_ROLE_DIRECTION));
         for (const Span& span : scopes_) {  // of length 1 but for the rounding to float
             const Vector n = span.of(direction);
@@ -338,7 +304,7 @@ public:
 
     Vector param() const {
         Vector result;
-        for (const RuleReference& element : states_) {
+        for (const RuleElement<double>& element : elements_) {
             result.push_back(element.param);
         }
         return result;
@@ -377,9 +343,10 @@ public:
             grad_dot_direction.push_back(dot(span.of(g), span.of(direction)));
             span.put(g_mod, corrected(o, turns[s].curvature, span.of(direction), span.of(g)));
         }
-        for (size_t i = 0; i < states_.size(); ++i) {
-            states_[i].step(rule_, h, g_mod[i], step_, h.lr * lr_scale_of(tensor_[i]),
-                            weight_decay_of(tensor_[i], h.weight_decay));
+        for (size_t i = 0; i < elements_.size(); ++i) {
+            elements_[i].grad = g_mod[i];
+            step_reference(elements_[i], RuleStep(rule_, h, step_, lr(h) * lr_scale_of(tensor_[i]),
+                                                  weight_decay_of(tensor_[i], weight_decay(h))));
         }
     }
 
@@ -392,7 +359,7 @@ private:
     std::function<Vector(const Vector&)> gradient_;
     std::vector<Span> scopes_;
     std::vector<size_t> tensor_;
-    std::vector<RuleReference> states_;
+    std::vector<RuleElement<double>> elements_;
     int step_ = 0;
 };
 
@@ -460,7 +427,7 @@ TEST(Dimer, TurnsToTheBestAngleOfAnyLoss) {
         set_tensor_options(model);
         shrink_params(model, 0.1);
         nopt_hyperparams h = defaults("adam");
-        h.eps = 0.1;  // so that a small gradient's error stays small
+        value(h, "adam", "eps") = 0.1;  // so that a small gradient's error stays small
         FreeRun reference(model, "adam", scope, [&](const Vector& x) { return loss.gradient(x); });
         reference.step(o, h, 1);
         library_step(model, loss, o, h, 1);
@@ -481,12 +448,11 @@ TEST(Dimer, RunsAlongsideItsReference) {
                 o.rotation_rate = 0.1;
                 o.alpha = 1.5;
                 SCOPED_TRACE(rule + " " + name_of(scope, o));
-                nopt_hyperparams h = defaults(rule.c_str());
-                h.lr = rule == "sgd" ? 0.002 : 0.01;
-                h.momentum = rule == "sgd" ? 0.9 : 0.0;
-                h.eps = rule == "sgd" ? 0.0 : 0.1;
+                nopt_hyperparams h = defaults(rule);
+                lr(h) = rule == "sgd" ? 0.002 : 0.01;
+                value(h, rule, rule == "sgd" ? "momentum" : "eps") = rule == "sgd" ? 0.9 : 0.1;
                 const Loss loss(counts, 0.5, 0.3, 8);
-                DimerModel model(rule.c_str(), counts, scope);
+                DimerModel model(rule, counts, scope);
                 set_tensor_options(model);
                 shrink_params(model, 0.3);
                 FreeRun reference(model, rule, scope, [&](const Vector& x) { return loss.gradient(x); });

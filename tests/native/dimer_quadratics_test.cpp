@@ -63,7 +63,7 @@ public:
     explicit Standing(uint64_t seed)
         : model("sgd", {Quadratic::kSize}, NOPT_DIMER_SCOPE_GLOBAL, 0, seed), h(defaults("sgd")) {
         shrink_params(model, 1e-3);
-        h.lr = 0.0;
+        lr(h) = 0.0;
     }
 
     double alignment(const Vector& eigenvector) {
@@ -224,7 +224,7 @@ TEST(DimerQuadratic, KeepsTheDirectionWithoutAForce) {
                     o.rotation_rate = 1.0;
                     DimerModel model("sgd", {size});
                     nopt_hyperparams h = defaults("sgd");
-                    h.lr = 0.0;
+                    lr(h) = 0.0;
                     model.set_values(NOPT_ROLE_PARAM, std::vector<float>(static_cast<size_t>(size), 0.0f));
                     const Vector start = to_double(model.values(NOPT_ROLE_DIRECTION));
                     library_step(model, Bowl{curvature}, o, h, turns);

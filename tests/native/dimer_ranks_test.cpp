@@ -86,7 +86,7 @@ public:
     }
 
     void expect_equal() {
-        for (const nopt_role role : {NOPT_ROLE_PARAM, NOPT_ROLE_DIRECTION, NOPT_ROLE_EXP_AVG, NOPT_ROLE_EXP_AVG_SQ}) {
+        for (const nopt_role role : whole.kept()) {
             std::vector<float> got;
             for (const auto& part : parts) {
                 const std::vector<float> values = part->values(role);

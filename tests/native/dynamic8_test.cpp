@@ -1,7 +1,7 @@
 // States of 8 bits: the code against its definition, and steps against float32 steps on the decoded values.
 #include "numerics/dynamic8.h"
 
-#include "support/half_model.h"
+#include "support/mixed_model.h"
 
 namespace nopt_test {
 namespace {
@@ -54,8 +54,6 @@ std::vector<double> sorted(std::vector<double> all) {
     std::sort(all.begin(), all.end());
     return all;
 }
-
-bool has_sign(nopt_role role) { return role == NOPT_ROLE_EXP_AVG || role == NOPT_ROLE_MOMENTUM_BUFFER; }
 
 TEST(Dynamic8, TheCodeIsTheDefinitions) {
     for (const bool is_signed : {false, true}) {
@@ -117,8 +115,8 @@ std::vector<Mix> dynamic_mixes(std::vector<int64_t> sizes) {
 }
 
 // The states of a block as the float32 step left them, against the codes and the scale of the model.
-void expect_encoded(HalfModel& model, nopt_role role, size_t t, const float* expected) {
-    const std::vector<double> all = numbers(has_sign(role));
+void expect_encoded(MixedModel& model, nopt_role role, size_t t, const float* expected) {
+    const std::vector<double> all = numbers(model.has_sign(role));
     const std::vector<double> in_order = sorted(all);
     TypedBuffer& buffer = model.buffer(role);
     const int64_t count = model.counts()[t];
@@ -142,21 +140,22 @@ class Dynamic8Rules : public testing::TestWithParam<Case> {};
 
 TEST_P(Dynamic8Rules, AreFloat32StepsOnTheDecodedStates) {
     for (const int64_t misalign : {0, 1, 3}) {
-        HalfModel model(GetParam().rule, dynamic_mixes({1, 7, 255, 256, 257, 0, 512, 1000, 2049}), misalign);
+        MixedModel model(GetParam().rule, dynamic_mixes({1, 7, 255, 256, 257, 0, 512, 1000, 2049}), misalign);
         const nopt_backend before = test_backend;
         test_backend = NOPT_BACKEND_CPU;
-        Model floats(GetParam().rule.c_str(), model.counts());
+        Model floats(GetParam().rule, model.counts());
         test_backend = before;
         Random random(29);
         model.fill_params(random);
         for (int step = 0; step < 3; ++step) {
-            model.fill(NOPT_ROLE_GRAD, random);
+            model.fill_reads(random);
             model.read();
             model.for_all([&](size_t t, int64_t i) {
                 floats.buffer(NOPT_ROLE_PARAM).tensor(t)[i] = model.theta(t, i);
-                floats.buffer(NOPT_ROLE_GRAD).tensor(t)[i] = model.value(NOPT_ROLE_GRAD, t, i);
-                for (const nopt_role role : kStateRoles) {
-                    floats.buffer(role).tensor(t)[i] = model.value(role, t, i);
+                for (const nopt_role role : floats.roles()) {
+                    if (role != NOPT_ROLE_PARAM) {
+                        floats.buffer(role).tensor(t)[i] = model.value(role, t, i);
+                    }
                 }
             });
             NOPT_ASSERT_OK(nopt_optimizer_step(model.optimizer, &GetParam().hyperparams, nullptr));
@@ -168,9 +167,9 @@ TEST_P(Dynamic8Rules, AreFloat32StepsOnTheDecodedStates) {
                 const bool is_exact = mix.extra != Extra::kNone || mix.param == NOPT_DTYPE_FLOAT32;
                 ASSERT_EQ(is_exact ? theta : rounded(theta, mix.param), model.theta(t, i)) << t << ", " << i;
             });
-            for (const nopt_role role : kStateRoles) {
+            for (const nopt_role role : model.states()) {
                 for (size_t t = 0; t < model.counts().size(); ++t) {
-                    if (model.mixes()[t].state == NOPT_DTYPE_DYNAMIC8) {
+                    if (model.buffer(role).type(t) == NOPT_DTYPE_DYNAMIC8) {
                         expect_encoded(model, role, t, floats.buffer(role).tensor(t));
                     }
                 }
@@ -186,7 +185,7 @@ INSTANTIATE_TEST_SUITE_P(Rules, Dynamic8Rules, testing::ValuesIn(all_cases()),
 // A NaN or an infinity is not lost: all of its block says so from then on, and no other block.
 TEST(Dynamic8, WhatIsNotFiniteStays) {
     for (const float bad : {NAN, INFINITY, -INFINITY}) {
-        HalfModel model("adam", {{700, NOPT_DTYPE_FLOAT32, NOPT_DTYPE_FLOAT32, NOPT_DTYPE_DYNAMIC8}});
+        MixedModel model("adam", {{700, NOPT_DTYPE_FLOAT32, NOPT_DTYPE_FLOAT32, NOPT_DTYPE_DYNAMIC8}});
         Random random(2);
         model.fill_params(random);
         model.fill(NOPT_ROLE_GRAD, random);
@@ -197,22 +196,22 @@ TEST(Dynamic8, WhatIsNotFiniteStays) {
         model.read();
         for (int64_t i = 0; i < 700; ++i) {
             const bool in_block = i / 256 == 1;
-            EXPECT_EQ(in_block, isnan(model.value(NOPT_ROLE_EXP_AVG, 0, i))) << i;
-            EXPECT_EQ(in_block, isnan(model.value(NOPT_ROLE_EXP_AVG_SQ, 0, i))) << i;
+            EXPECT_EQ(in_block, isnan(model.value(state_role("adam", "exp_avg"), 0, i))) << i;
+            EXPECT_EQ(in_block, isnan(model.value(state_role("adam", "exp_avg_sq"), 0, i))) << i;
             EXPECT_EQ(i == 300, isnan(model.theta(0, i))) << i;
         }
     }
 }
 
 std::vector<uint8_t> run(const char* rule, int64_t misalign) {
-    HalfModel model(rule, dynamic_mixes({33333, 1, 255, 257, 0, 16384 + 300, 512, 4096}), misalign,
-                    NOPT_DIMER_SCOPE_PER_TENSOR);
+    MixedModel model(rule, dynamic_mixes({33333, 1, 255, 257, 0, 16384 + 300, 512, 4096}), misalign,
+                     NOPT_DIMER_SCOPE_PER_TENSOR);
     NOPT_EXPECT_OK(nopt_dimer_init_direction(model.dimer, 1, 0, nullptr));
     NOPT_EXPECT_OK(nopt_dimer_normalize_direction(model.dimer, nullptr));
     Random random(3);
     model.fill_params(random);
     nopt_hyperparams h = defaults(rule);
-    h.flags = NOPT_FLAG_STOCHASTIC_ROUNDING | NOPT_FLAG_AMSGRAD;
+    h.flags = NOPT_FLAG_STOCHASTIC_ROUNDING | flag(rule, "amsgrad");
     const nopt_dimer_options o = dimer_defaults();
     for (int step = 0; step < 4; ++step) {
         model.fill(NOPT_ROLE_GRAD, random);
@@ -258,7 +257,8 @@ TEST(Dynamic8, SizesAndAlignmentAreChecked) {
     }
     NOPT_ASSERT_OK(nopt_dtype_get_bytes(NOPT_DTYPE_BFLOAT16, 7, &bytes));
     EXPECT_EQ(14, bytes);
-    EXPECT_EQ(NOPT_ERROR_INVALID_ARGUMENT, nopt_dtype_get_bytes(static_cast<nopt_dtype>(5), 7, &bytes));
+    EXPECT_EQ(NOPT_ERROR_INVALID_ARGUMENT,
+              nopt_dtype_get_bytes(static_cast<nopt_dtype>(nopt_dtype_count() + 1), 7, &bytes));
     EXPECT_EQ(NOPT_ERROR_INVALID_ARGUMENT, nopt_dtype_get_bytes(NOPT_DTYPE_FLOAT32, -1, &bytes));
     EXPECT_EQ(NOPT_ERROR_INVALID_ARGUMENT, nopt_dtype_get_bytes(NOPT_DTYPE_FLOAT32, INT64_MAX / 4, &bytes));
     EXPECT_EQ(NOPT_ERROR_INVALID_ARGUMENT, nopt_dtype_get_bytes(NOPT_DTYPE_FLOAT32, 1, nullptr));
@@ -272,17 +272,17 @@ TEST(Dynamic8, SizesAndAlignmentAreChecked) {
     NOPT_ASSERT_OK(nopt_param_set_create(backend, 0, 2, counts, nullptr, &set));
     EXPECT_EQ(NOPT_ERROR_UNSUPPORTED, nopt_param_set_set_dtypes(set, NOPT_ROLE_GRAD, 2, dynamic));
     EXPECT_NE(nullptr, strstr(nopt_last_error_message(), "dtypes[0] is 4; role GRAD")) << nopt_last_error_message();
-    NOPT_ASSERT_OK(nopt_param_set_set_dtypes(set, NOPT_ROLE_EXP_AVG, 2, dynamic));
+    NOPT_ASSERT_OK(nopt_param_set_set_dtypes(set, NOPT_ROLE_STATE, 2, dynamic));
     void* memory = nullptr;
     NOPT_ASSERT_OK(nopt_memory_alloc(backend, 0, 1024, &memory));
     char* const at = static_cast<char*>(memory);
     void* odd[] = {at, at + 262};
-    EXPECT_EQ(NOPT_ERROR_INVALID_ARGUMENT, nopt_param_set_bind(set, NOPT_ROLE_EXP_AVG, 2, odd));
+    EXPECT_EQ(NOPT_ERROR_INVALID_ARGUMENT, nopt_param_set_bind(set, NOPT_ROLE_STATE, 2, odd));
     EXPECT_NE(nullptr, strstr(nopt_last_error_message(), "not aligned to its scales (4 bytes)"));
     void* close[] = {at, at + 256};
-    EXPECT_EQ(NOPT_ERROR_OVERLAP, nopt_param_set_bind(set, NOPT_ROLE_EXP_AVG, 2, close));
+    EXPECT_EQ(NOPT_ERROR_OVERLAP, nopt_param_set_bind(set, NOPT_ROLE_STATE, 2, close));
     void* fitting[] = {at, at + 260};
-    NOPT_ASSERT_OK(nopt_param_set_bind(set, NOPT_ROLE_EXP_AVG, 2, fitting));
+    NOPT_ASSERT_OK(nopt_param_set_bind(set, NOPT_ROLE_STATE, 2, fitting));
     NOPT_ASSERT_OK(nopt_param_set_destroy(set));
     NOPT_ASSERT_OK(nopt_memory_free(backend, 0, memory));
 }

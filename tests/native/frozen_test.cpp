@@ -1,36 +1,28 @@
-// Tensors without a gradient: neither they nor their states move.
-#include "support/half_model.h"
+// Tensors without a gradient: neither they nor their states move. clocks_test.cpp says what becomes of their steps.
+#include "support/mixed_model.h"
 
 namespace nopt_test {
 namespace {
-
-nopt_status bind_gradients(Model& model, const std::vector<bool>& frozen) {
-    std::vector<void*> pointers = model.buffer(NOPT_ROLE_GRAD).pointers();
-    for (size_t i = 0; i < pointers.size(); ++i) {
-        pointers[i] = frozen[i] ? nullptr : pointers[i];
-    }
-    return nopt_param_set_bind(model.set, NOPT_ROLE_GRAD, model.tensor_count(), pointers.data());
-}
 
 // Beside a model in which all move, the others move alike.
 TEST(Frozen, TensorsWithoutAGradientStay) {
     const std::vector<int64_t> counts = {5, 20000, 0, 1, 700, 3};
     for (const Case& one : all_cases()) {
-        Model moving(one.rule.c_str(), counts);
-        Model model(one.rule.c_str(), counts);
+        Model moving(one.rule, counts);
+        Model model(one.rule, counts);
         for (int step = 0; step < 3; ++step) {
             moving.new_gradients();
             model.new_gradients();
             const std::vector<bool> frozen = {step != 2, false, true, step == 1, true, false};
-            NOPT_ASSERT_OK(bind_gradients(model, frozen));
+            model.freeze(frozen);
             std::vector<std::vector<float>> before;
-            for (const nopt_role role : kRoles) {
+            for (const nopt_role role : model.roles()) {
                 before.push_back(model.buffer(role).values());
             }
             NOPT_ASSERT_OK(moving.step(one.hyperparams));
             NOPT_ASSERT_OK(model.step(one.hyperparams));
             size_t r = 0;
-            for (const nopt_role role : kRoles) {
+            for (const nopt_role role : model.roles()) {
                 const std::vector<float> after = model.buffer(role).values();
                 const std::vector<float> moved = moving.buffer(role).values();
                 size_t at = 0;
@@ -47,15 +39,15 @@ TEST(Frozen, TensorsWithoutAGradientStay) {
                 }
                 ++r;
             }
-            EXPECT_EQ(step + 1, model.state().step);
+            EXPECT_EQ(step + 1, model.state().step);  // the group's own
         }
         EXPECT_TRUE(model.intact());
     }
 }
 
 // The same for elements of 16 bits.
-TEST(Frozen, HalvesStayToo) {
-    HalfModel model("adam", all_mixes());
+TEST(Frozen, MixedTensorsStayToo) {
+    MixedModel model("adam", all_mixes());
     Random random(3);
     model.fill_params(random);
     model.fill(NOPT_ROLE_GRAD, random);
@@ -72,7 +64,7 @@ TEST(Frozen, DimersNeedAllGradients) {
     DimerModel model("adam", {4, 4});
     model.unbind(NOPT_ROLE_GRAD_DISPLACED);
     model.new_gradients();
-    NOPT_ASSERT_OK(bind_gradients(model, {false, true}));
+    model.freeze({false, true});
     const std::vector<float> before = model.all_values();
     const nopt_dimer_options o = dimer_defaults();
     EXPECT_EQ(NOPT_ERROR_UNSUPPORTED, model.dimer_step(o, defaults("adam")));

@@ -1,5 +1,5 @@
 // Clipping, loss scales and skipped steps, against plain steps on gradients that the test has scaled and clipped.
-#include "support/half_model.h"
+#include "support/mixed_model.h"
 
 namespace nopt_test {
 namespace {
@@ -34,9 +34,9 @@ TEST_P(GradRules, StepOnScaledAndClippedGradients) {
     const std::vector<int64_t> counts = {3, 0, 1000, 1};
     const nopt_backend backend = test_backend;
     for (const Setting& setting : kSettings) {
-        Model model(GetParam().rule.c_str(), counts, 1);
+        Model model(GetParam().rule, counts, 1);
         test_backend = NOPT_BACKEND_CPU;
-        Model plain(GetParam().rule.c_str(), counts, 1);
+        Model plain(GetParam().rule, counts, 1);
         test_backend = backend;
         const nopt_grad_options o = grad_options(setting.max_norm, setting.max_value, setting.loss_scale, false);
         NOPT_ASSERT_OK(nopt_optimizer_set_grad_options(model.optimizer, &o));
@@ -64,7 +64,7 @@ TEST_P(GradRules, StepOnScaledAndClippedGradients) {
             }
             plain.buffer(NOPT_ROLE_GRAD).set_values(grads);
             NOPT_ASSERT_OK(plain.step(GetParam().hyperparams));
-            for (const nopt_role role : kRoles) {
+            for (const nopt_role role : model.roles()) {
                 ASSERT_TRUE(role == NOPT_ROLE_GRAD ||
                             same_bits(plain.buffer(role).values(), model.buffer(role).values()))
                     << setting.max_norm << " " << setting.max_value << " " << setting.loss_scale << " " << role;
@@ -81,7 +81,7 @@ INSTANTIATE_TEST_SUITE_P(Rules, GradRules, testing::ValuesIn(all_cases()),
 TEST(Gradients, AStepWithANonfiniteGradientIsSkipped) {
     std::vector<Mix> mixes = all_mixes();
     mixes.push_back({16384 + 3, NOPT_DTYPE_FLOAT32, NOPT_DTYPE_FLOAT32, NOPT_DTYPE_FLOAT32});
-    HalfModel model("adam", mixes);
+    MixedModel model("adam", mixes);
     NOPT_ASSERT_OK(nopt_optimizer_set_capturable(model.optimizer, 1, nullptr));
     const nopt_grad_options o = grad_options(1.0, 0.0, 128.0, true);
     NOPT_ASSERT_OK(nopt_optimizer_set_grad_options(model.optimizer, &o));
@@ -112,7 +112,7 @@ TEST(Gradients, AStepWithANonfiniteGradientIsSkipped) {
         }
     }
     EXPECT_EQ(0, state_of(model.optimizer).step);
-    EXPECT_EQ(1.0, state_of(model.optimizer).beta1_product);
+    EXPECT_TRUE(same_state(state_after("adam", h, 0), state_of(model.optimizer)));
     model.fill(NOPT_ROLE_GRAD, random);
     const std::vector<uint8_t> before = model.all_bytes();
     NOPT_ASSERT_OK(nopt_optimizer_step(model.optimizer, &h, nullptr));

@@ -26,22 +26,22 @@ std::unique_ptr<Model> model_of(int32_t group, const std::string& rule) {
     for (const size_t t : members(group)) {
         counts.push_back(kCounts[t]);
     }
-    return std::make_unique<Model>(rule.c_str(), counts);
+    return std::make_unique<Model>(rule, counts);
 }
 
 // Three groups that differ in all that may differ.
 std::vector<nopt_hyperparams> hyperparams_of(const Case& one) {
     nopt_hyperparams a = one.hyperparams;
     nopt_hyperparams b = a;
-    b.lr *= 0.25;
-    b.weight_decay = 0.03;
-    b.flags ^= NOPT_FLAG_MAXIMIZE | NOPT_FLAG_DECOUPLED_WEIGHT_DECAY;
-    b.momentum *= 0.5;
+    b.flags ^= known_flags(one.rule, NOPT_FLAG_MAXIMIZE | NOPT_FLAG_DECOUPLED_WEIGHT_DECAY);
     nopt_hyperparams c = a;
-    c.beta1 *= 0.5;
-    c.beta2 *= 0.9;
-    c.eps *= 100.0;
-    c.switching_rate *= 3.0;
+    int turn = 0;
+    for (const nopt_hyperparam_info& info : describe(one.rule).hyperparams) {
+        double& changed = (info.index < 2 || turn++ % 2 == 1 ? b : c).values[info.index];
+        if (info.is_integer == 0 && info.selects_states == 0) {
+            changed = changed * 0.75 + (info.index == NOPT_HYPERPARAM_WEIGHT_DECAY ? 0.03 : 0.0);
+        }
+    }
     return {a, b, c};
 }
 
@@ -59,20 +59,13 @@ void copy_group(Model& from, Model& to, int32_t group, nopt_role role) {
 // Parameters and states of the group, in both.
 void expect_equal(Model& together, Model& alone, int32_t group) {
     const std::vector<size_t> own = members(group);
-    for (const nopt_role role : kRoles) {
+    for (const nopt_role role : alone.roles()) {
         for (size_t i = 0; i < own.size(); ++i) {
             ASSERT_EQ(0, memcmp(together.buffer(role).tensor(own[i]), alone.buffer(role).tensor(i),
                                 static_cast<size_t>(kCounts[own[i]]) * sizeof(float)))
                 << "role " << role << ", tensor " << own[i] << ", group " << group;
         }
     }
-}
-
-nopt_step_state state_of(const nopt_optimizer* optimizer, int32_t group) {
-    nopt_step_state state = {};
-    state.struct_size = sizeof state;
-    NOPT_EXPECT_OK(nopt_optimizer_get_group_state(optimizer, group, &state));
-    return state;
 }
 
 void set_groups(Model& model, const std::vector<int32_t>& groups) {
@@ -84,7 +77,7 @@ class Groups : public testing::TestWithParam<Case> {};
 TEST_P(Groups, AreAsManyOptimizersInOneStep) {
     const std::vector<nopt_hyperparams> h = hyperparams_of(GetParam());
     for (const bool capturable : {false, true}) {
-        Model together(GetParam().rule.c_str(), kCounts);
+        Model together(GetParam().rule, kCounts);
         set_groups(together, kGroups);
         NOPT_ASSERT_OK(nopt_optimizer_set_group_count(together.optimizer, 3));
         if (capturable) {
@@ -111,14 +104,15 @@ TEST_P(Groups, AreAsManyOptimizersInOneStep) {
             NOPT_ASSERT_OK(together.step(h[0]));
             for (int32_t g = 0; g < 3; ++g) {
                 Model& own = *alone[static_cast<size_t>(g)];
-                copy_group(together, own, g, NOPT_ROLE_GRAD);
+                for (const nopt_role role : own.reads()) {
+                    copy_group(together, own, g, role);
+                }
                 NOPT_ASSERT_OK(own.step(h[static_cast<size_t>(g)]));
                 expect_equal(together, own, g);
                 ASSERT_FALSE(HasFatalFailure()) << "step " << step << ", capturable " << capturable;
-                const nopt_step_state state = state_of(together.optimizer, g);
+                const nopt_step_state state = together.state(g);
                 EXPECT_EQ(step + 1, state.step);
-                EXPECT_EQ(own.state().beta1_product, state.beta1_product);
-                EXPECT_EQ(own.state().beta2_product, state.beta2_product);
+                EXPECT_TRUE(same_state(own.state(), state));
             }
         }
         EXPECT_TRUE(together.intact());
@@ -128,7 +122,7 @@ TEST_P(Groups, AreAsManyOptimizersInOneStep) {
 INSTANTIATE_TEST_SUITE_P(Rules, Groups, testing::ValuesIn(all_cases()),
                          [](const testing::TestParamInfo<Case>& one) { return one.param.name; });
 
-// A group that comes later begins at step 1 while the others go on; one that goes leaves them as they are.
+// A group that comes later begins at step 0 while the others go on; one that goes leaves them as they are.
 TEST(GroupCounts, GroupsComeAndGo) {
     Model model("adam", kCounts);
     const nopt_hyperparams h = defaults("adam");
@@ -141,15 +135,16 @@ TEST(GroupCounts, GroupsComeAndGo) {
     EXPECT_EQ(NOPT_ERROR_INVALID_STATE, model.step(h));
     EXPECT_NE(nullptr, strstr(nopt_last_error_message(), "tensor 0 is in group 2, but the optimizer has 1"));
     NOPT_ASSERT_OK(nopt_optimizer_set_group_count(model.optimizer, 3));
-    EXPECT_EQ(3, state_of(model.optimizer, 0).step);
-    EXPECT_EQ(0, state_of(model.optimizer, 2).step);
-    EXPECT_EQ(1.0, state_of(model.optimizer, 2).beta2_product);
-    // The third has a history of its own.
-    nopt_step_state resumed = state_of(model.optimizer, 0);
-    resumed.step = 7;
-    resumed.beta1_product = 0.25;
+    EXPECT_EQ(3, model.state(0).step);
+    EXPECT_EQ(0, model.state(2).step);
+    EXPECT_TRUE(same_state(state_after("adam", h, 0), model.state(2)));
+    // The second's tensors begin anew, and the third has a history of its own.
+    const nopt_step_state begun = state_after("adam", h, 0);
+    NOPT_ASSERT_OK(nopt_optimizer_set_group_state(model.optimizer, 1, &begun));
+    nopt_step_state resumed = state_after("adam", h, 7);
+    running(resumed, "adam", "beta1_product") = 0.25;
     NOPT_ASSERT_OK(nopt_optimizer_set_group_state(model.optimizer, 2, &resumed));
-    for (const nopt_role role : {NOPT_ROLE_EXP_AVG, NOPT_ROLE_EXP_AVG_SQ}) {
+    for (const nopt_role role : model.states()) {
         for (const size_t t : members(1)) {
             std::fill_n(model.buffer(role).tensor(t), kCounts[t], 0.0f);
         }
@@ -164,14 +159,14 @@ TEST(GroupCounts, GroupsComeAndGo) {
         expect_equal(model, *fresh, 1);
         ASSERT_FALSE(HasFatalFailure()) << step;
     }
-    EXPECT_EQ(5, state_of(model.optimizer, 0).step);
-    EXPECT_EQ(2, state_of(model.optimizer, 1).step);
-    EXPECT_EQ(9, state_of(model.optimizer, 2).step);
+    EXPECT_EQ(5, model.state(0).step);
+    EXPECT_EQ(2, model.state(1).step);
+    EXPECT_EQ(9, model.state(2).step);
     // The last two go, and come again as new ones.
     NOPT_ASSERT_OK(nopt_optimizer_set_group_count(model.optimizer, 1));
     NOPT_ASSERT_OK(nopt_optimizer_set_group_count(model.optimizer, 2));
-    EXPECT_EQ(5, state_of(model.optimizer, 0).step);
-    EXPECT_EQ(0, state_of(model.optimizer, 1).step);
+    EXPECT_EQ(5, model.state(0).step);
+    EXPECT_EQ(0, model.state(1).step);
 }
 
 // Clipping sees the gradients of all groups, and a step that is skipped counts in none.
@@ -201,7 +196,7 @@ TEST(GroupCounts, GradientOptionsAreForAllGroupsTogether) {
         ASSERT_TRUE(same_bits(plain.all_values(), grouped.all_values())) << step;
     }
     for (int32_t g = 0; g < 3; ++g) {
-        EXPECT_EQ(2, state_of(grouped.optimizer, g).step);
+        EXPECT_EQ(2, grouped.state(g).step);
     }
 }
 
@@ -216,19 +211,19 @@ TEST(GroupCounts, LearningRatesOnTheDeviceAreOfEachGroup) {
     by_value.buffer(NOPT_ROLE_PARAM).set_values(on_device.buffer(NOPT_ROLE_PARAM).values());
     NOPT_ASSERT_OK(nopt_optimizer_set_capturable(on_device.optimizer, 1, nullptr));
     for (int32_t g = 0; g < 3; ++g) {
-        h[static_cast<size_t>(g)].lr = 0.1 * (g + 1);
+        lr(h[static_cast<size_t>(g)]) = 0.1 * (g + 1);
         if (g < 2) {
             NOPT_ASSERT_OK(nopt_optimizer_set_group_lr(on_device.optimizer, g, 0.1 * (g + 1), nullptr));
         }
     }
     std::vector<nopt_hyperparams> without = h;
     for (nopt_hyperparams& one : without) {
-        one.lr = NOPT_LR_ON_DEVICE;
+        lr(one) = NOPT_LR_ON_DEVICE;
     }
     on_device.new_gradients();
     EXPECT_EQ(NOPT_ERROR_INVALID_STATE, on_device.step(without[0]));
     EXPECT_NE(nullptr, strstr(nopt_last_error_message(), "hyperparams[2]: lr is NOPT_LR_ON_DEVICE"));
-    NOPT_ASSERT_OK(nopt_optimizer_set_group_lr(on_device.optimizer, 2, h[2].lr, nullptr));
+    NOPT_ASSERT_OK(nopt_optimizer_set_group_lr(on_device.optimizer, 2, lr(h[2]), nullptr));
     by_value.buffer(NOPT_ROLE_GRAD).set_values(on_device.buffer(NOPT_ROLE_GRAD).values());
     NOPT_ASSERT_OK(on_device.step(without[0]));
     NOPT_ASSERT_OK(by_value.step(h[0]));
@@ -258,8 +253,8 @@ TEST(GroupCounts, DimersGoAroundAllGroups) {
     }
     same[1].flags = NOPT_FLAG_MAXIMIZE;
     EXPECT_EQ(NOPT_ERROR_UNSUPPORTED, grouped.dimer_step(o, same[0]));
-    EXPECT_NE(nullptr, strstr(nopt_last_error_message(), "hyperparams[1] and hyperparams[0] differ in NOPT_FLAG_MAXI"));
-    EXPECT_EQ(3, state_of(grouped.optimizer, 2).step);
+    EXPECT_NE(nullptr, strstr(nopt_last_error_message(), "hyperparams[1] and hyperparams[0] differ in"));
+    EXPECT_EQ(3, grouped.state(2).step);
 }
 
 TEST(GroupCounts, WhatDoesNotFitIsRefusedAndNothingChanges) {
@@ -273,19 +268,19 @@ TEST(GroupCounts, WhatDoesNotFitIsRefusedAndNothingChanges) {
         EXPECT_EQ(expected, status);
         EXPECT_NE(nullptr, strstr(nopt_last_error_message(), words)) << nopt_last_error_message();
         EXPECT_TRUE(same_bits(before, model.all_values()));
-        EXPECT_EQ(0, state_of(model.optimizer, 0).step);
+        EXPECT_EQ(0, model.state(0).step);
     };
-    h[1].beta2 = 1.5;
+    value(h[1], "adam", "beta2") = 1.5;
     refused(NOPT_ERROR_INVALID_ARGUMENT, "hyperparams[1]: beta2 is 1.5", model.step(h[0]));
-    h[1].beta2 = 0.9;
-    h[2].flags = NOPT_FLAG_AMSGRAD;
+    value(h[1], "adam", "beta2") = 0.9;
+    h[2].flags = flag("adam", "amsgrad");
     refused(NOPT_ERROR_UNSUPPORTED, "hyperparams[2] needs other states", model.step(h[0]));
     h[2].flags = 0;
-    h[2].struct_size = 64;
-    refused(NOPT_ERROR_INVALID_ARGUMENT, "hyperparams[2].struct_size is 64", model.step(h[0]));
+    h[2].struct_size = sizeof h[2] - 8;
+    refused(NOPT_ERROR_INVALID_ARGUMENT, "hyperparams[2].struct_size is", model.step(h[0]));
     h[2].struct_size = sizeof h[2];
 
-    nopt_step_state state = state_of(model.optimizer, 0);
+    nopt_step_state state = model.state(0);
     refused(NOPT_ERROR_INVALID_ARGUMENT, "group is 3", nopt_optimizer_get_group_state(model.optimizer, 3, &state));
     refused(NOPT_ERROR_INVALID_ARGUMENT, "group is -1", nopt_optimizer_set_group_state(model.optimizer, -1, &state));
     refused(NOPT_ERROR_INVALID_ARGUMENT, "group is 3", nopt_optimizer_set_group_lr(model.optimizer, 3, 0.1, nullptr));
@@ -298,7 +293,7 @@ TEST(GroupCounts, WhatDoesNotFitIsRefusedAndNothingChanges) {
     refused(NOPT_ERROR_INVALID_ARGUMENT, "tensor_count is 2", nopt_param_set_set_groups(model.set, 2, groups.data()));
     refused(NOPT_ERROR_INVALID_ARGUMENT, "set is null", nopt_param_set_set_groups(nullptr, 9, groups.data()));
     NOPT_ASSERT_OK(model.step(h[0]));
-    EXPECT_EQ(1, state_of(model.optimizer, 2).step);
+    EXPECT_EQ(1, model.state(2).step);
 }
 
 }  // namespace

@@ -6,6 +6,11 @@
 namespace nopt_test {
 namespace {
 
+// The states of adam, which all models here have.
+const nopt_role kExpAvg = state_role("adam", "exp_avg");
+const nopt_role kExpAvgSq = state_role("adam", "exp_avg_sq");
+const nopt_role kMaxExpAvgSq = state_role("adam", "max_exp_avg_sq");
+
 nopt_status bind(Model& model, nopt_role role, std::vector<void*> pointers) {
     return nopt_param_set_bind(model.set, role, static_cast<int64_t>(pointers.size()), pointers.data());
 }
@@ -37,14 +42,14 @@ TEST(ParamSet, RefusesBadSizes) {
     EXPECT_EQ(NOPT_ERROR_INVALID_ARGUMENT, nopt_param_set_create(NOPT_BACKEND_CPU, 0, -1, negative, nullptr, &set));
     EXPECT_EQ(NOPT_ERROR_INVALID_ARGUMENT, nopt_param_set_create(NOPT_BACKEND_CPU, 0, 1, nullptr, nullptr, &set));
     EXPECT_EQ(NOPT_ERROR_INVALID_ARGUMENT, nopt_param_set_create(NOPT_BACKEND_CPU, 0, 1, huge, nullptr, nullptr));
-    const nopt_dtype unknown = static_cast<nopt_dtype>(4);
+    const nopt_dtype unknown = static_cast<nopt_dtype>(nopt_dtype_count() + 1);
     EXPECT_EQ(NOPT_ERROR_INVALID_ARGUMENT, nopt_param_set_create(NOPT_BACKEND_CPU, 0, 1, huge, &unknown, &set));
     EXPECT_EQ(nullptr, set);
 }
 
 TEST(ParamSet, RefusesNull) {
-    expect_refused({4, 0, 4}, NOPT_ERROR_INVALID_ARGUMENT, "pointers[2] of role EXP_AVG is null", [](Model& model) {
-        return bind(model, NOPT_ROLE_EXP_AVG, {model.buffer(NOPT_ROLE_EXP_AVG).tensor(0), nullptr, nullptr});
+    expect_refused({4, 0, 4}, NOPT_ERROR_INVALID_ARGUMENT, "pointers[2] of role STATE_0 is null", [](Model& model) {
+        return bind(model, kExpAvg, {model.buffer(kExpAvg).tensor(0), nullptr, nullptr});
     });
 }
 
@@ -56,7 +61,7 @@ TEST(ParamSet, TakesNullForNoElements) {
 
 TEST(ParamSet, RefusesMisalignment) {
     expect_refused({4}, NOPT_ERROR_INVALID_ARGUMENT, "not aligned", [](Model& model) {
-        return bind(model, NOPT_ROLE_EXP_AVG, {reinterpret_cast<char*>(model.buffer(NOPT_ROLE_EXP_AVG).tensor(0)) + 2});
+        return bind(model, kExpAvg, {reinterpret_cast<char*>(model.buffer(kExpAvg).tensor(0)) + 2});
     });
 }
 
@@ -76,34 +81,34 @@ TEST(ParamSet, RefusesOverlap) {
         });
     }
     // Two tensors of a written role; two written roles; a written role onto a gradient.
-    expect_refused(counts, NOPT_ERROR_OVERLAP, "EXP_AVG of tensor 0 overlaps EXP_AVG of tensor 1", [](Model& model) {
-        float* exp_avg = model.buffer(NOPT_ROLE_EXP_AVG).tensor(0);
-        return bind(model, NOPT_ROLE_EXP_AVG, {exp_avg, exp_avg + 20});
+    expect_refused(counts, NOPT_ERROR_OVERLAP, "STATE_0 of tensor 0 overlaps STATE_0 of tensor 1", [](Model& model) {
+        float* exp_avg = model.buffer(kExpAvg).tensor(0);
+        return bind(model, kExpAvg, {exp_avg, exp_avg + 20});
     });
-    expect_refused(counts, NOPT_ERROR_OVERLAP, "EXP_AVG_SQ", [](Model& model) {
-        return bind(model, NOPT_ROLE_EXP_AVG_SQ,
-                    {model.buffer(NOPT_ROLE_EXP_AVG).tensor(1), model.buffer(NOPT_ROLE_EXP_AVG_SQ).tensor(1)});
+    expect_refused(counts, NOPT_ERROR_OVERLAP, "STATE_1", [](Model& model) {
+        return bind(model, kExpAvgSq, {model.buffer(kExpAvg).tensor(1), model.buffer(kExpAvgSq).tensor(1)});
     });
-    expect_refused(counts, NOPT_ERROR_OVERLAP, "GRAD of tensor 1 overlaps EXP_AVG of tensor 0", [](Model& model) {
-        return bind(model, NOPT_ROLE_EXP_AVG,
-                    {model.buffer(NOPT_ROLE_GRAD).tensor(1), model.buffer(NOPT_ROLE_EXP_AVG).tensor(1)});
+    expect_refused(counts, NOPT_ERROR_OVERLAP, "GRAD of tensor 1 overlaps STATE_0 of tensor 0", [](Model& model) {
+        return bind(model, kExpAvg, {model.buffer(NOPT_ROLE_GRAD).tensor(1), model.buffer(kExpAvg).tensor(1)});
     });
 }
 
 // A dimer's roles are written, but for the gradient at displaced parameters.
 TEST(ParamSet, RefusesOverlapOfTheDimersRoles) {
     const std::vector<int64_t> counts = {40, 40};
-    for (const nopt_role role :
-         {NOPT_ROLE_DIRECTION, NOPT_ROLE_PARAM_BACKUP, NOPT_ROLE_GRAD_BACKUP, NOPT_ROLE_ROTATION_DIRECTION}) {
-        for (const nopt_role onto : {NOPT_ROLE_PARAM, NOPT_ROLE_GRAD, NOPT_ROLE_EXP_AVG}) {
+    for (const nopt_role role : dimer_roles()) {
+        if (role == NOPT_ROLE_GRAD_DISPLACED) {
+            continue;
+        }
+        for (const nopt_role onto : {NOPT_ROLE_PARAM, NOPT_ROLE_GRAD, kExpAvg}) {
             std::vector<float> own(40);
             expect_refused(counts, NOPT_ERROR_OVERLAP, "overlaps", [&](Model& model) {
                 return bind(model, role, {own.data(), model.buffer(onto).tensor(0) + 39});
             });
         }
         expect_refused(counts, NOPT_ERROR_OVERLAP, "overlaps", [&](Model& model) {
-            float* memory = model.buffer(NOPT_ROLE_MOMENTUM_BUFFER).tensor(0);
-            EXPECT_EQ(NOPT_OK, nopt_param_set_bind(model.set, NOPT_ROLE_MOMENTUM_BUFFER, 2, nullptr));
+            float* memory = model.buffer(kMaxExpAvgSq).tensor(0);
+            model.unbind(kMaxExpAvgSq);
             return bind(model, role, {memory, memory + 39});
         });
     }
@@ -145,7 +150,7 @@ TEST(ParamSet, NeighboursAndSharedGradientsAreNoOverlap) {
     std::vector<float> slab(48);
     float* at = slab.data();
     NOPT_ASSERT_OK(bind(model, NOPT_ROLE_PARAM, {at + 8, at}));
-    NOPT_ASSERT_OK(bind(model, NOPT_ROLE_EXP_AVG, {at + 16, at + 24}));
+    NOPT_ASSERT_OK(bind(model, kExpAvg, {at + 16, at + 24}));
     NOPT_ASSERT_OK(bind(model, NOPT_ROLE_GRAD, {at + 32, at + 36}));
     // A role may move onto its own old place, and swap its tensors.
     NOPT_ASSERT_OK(bind(model, NOPT_ROLE_PARAM, {at, at + 8}));
@@ -181,18 +186,18 @@ TEST(ParamSet, RefusesBadTensorOptions) {
 TEST(ParamSet, UnboundRolesAreMissed) {
     Model model("adam", {4});
     const std::vector<float> before = model.all_values();
-    NOPT_ASSERT_OK(nopt_param_set_bind(model.set, NOPT_ROLE_EXP_AVG_SQ, 1, nullptr));
+    NOPT_ASSERT_OK(nopt_param_set_bind(model.set, kExpAvgSq, 1, nullptr));
     EXPECT_EQ(NOPT_ERROR_MISSING_ROLE, model.step(defaults("adam")));
-    EXPECT_NE(nullptr, strstr(nopt_last_error_message(), "EXP_AVG_SQ"));
+    EXPECT_NE(nullptr, strstr(nopt_last_error_message(), "exp_avg_sq"));
     EXPECT_TRUE(same_bits(before, model.all_values()));
     EXPECT_EQ(0, model.state().step);
-    model.bind(NOPT_ROLE_EXP_AVG_SQ);
+    model.bind(kExpAvgSq);
     NOPT_ASSERT_OK(model.step(defaults("adam")));
     // What the options do not need may be missing.
-    NOPT_ASSERT_OK(nopt_param_set_bind(model.set, NOPT_ROLE_MAX_EXP_AVG_SQ, 1, nullptr));
+    NOPT_ASSERT_OK(nopt_param_set_bind(model.set, kMaxExpAvgSq, 1, nullptr));
     NOPT_ASSERT_OK(model.step(defaults("adam")));
     nopt_hyperparams amsgrad = defaults("adam");
-    amsgrad.flags = NOPT_FLAG_AMSGRAD;
+    amsgrad.flags = flag("adam", "amsgrad");
     EXPECT_EQ(NOPT_ERROR_MISSING_ROLE, model.step(amsgrad));
 }
 

@@ -8,50 +8,96 @@
 namespace nopt_test {
 namespace {
 
-struct Bad {
-    const char* rule;
-    const char* words;
-    std::function<void(nopt_hyperparams&)> spoil;
-};
+// A step with these hyperparameters is refused with these words, and nothing changes.
+void expect_refused(const std::string& rule, const nopt_hyperparams& h, nopt_status expected,
+                    const std::string& words) {
+    Model model(rule, {5});
+    model.new_gradients();
+    const std::vector<float> before = model.all_values();
+    EXPECT_EQ(expected, model.step(h)) << rule << ": " << words;
+    EXPECT_NE(nullptr, strstr(nopt_last_error_message(), words.c_str()))
+        << nopt_last_error_message() << "\nshould have: " << words;
+    EXPECT_TRUE(same_bits(before, model.all_values())) << words;
+    EXPECT_EQ(0, model.state().step);
+}
 
-TEST(Step, RefusesBadHyperparametersAndWritesNothing) {
-    std::vector<Bad> bad = {
-        {"adam", "momentum", [](nopt_hyperparams& h) { h.momentum = 0.9; }},
-        {"adam", "switching_rate", [](nopt_hyperparams& h) { h.switching_rate = 0.9; }},
-        {"sgd", "beta1", [](nopt_hyperparams& h) { h.beta1 = 0.9; }},
-        {"sgd", "beta2", [](nopt_hyperparams& h) { h.beta2 = 0.9; }},
-        {"sgd", "eps", [](nopt_hyperparams& h) { h.eps = 0.9; }},
-        {"sgd", "NOPT_FLAG_NESTEROV, which needs momentum", [](nopt_hyperparams& h) { h.flags = NOPT_FLAG_NESTEROV; }},
-        {"sgd", "NOPT_FLAG_AMSGRAD", [](nopt_hyperparams& h) { h.flags = NOPT_FLAG_AMSGRAD; }},
-        {"adam", "NOPT_FLAG_NESTEROV", [](nopt_hyperparams& h) { h.flags = NOPT_FLAG_NESTEROV; }},
-        {"adam", "NOPT_FLAG_INVERSE_EPSILON", [](nopt_hyperparams& h) { h.flags = NOPT_FLAG_INVERSE_EPSILON; }},
-        {"adam", "unknown flag (2147483648)", [](nopt_hyperparams& h) { h.flags = 1u << 31; }},
-        {"adam", "beta1 is 1", [](nopt_hyperparams& h) { h.beta1 = 1.0; }},
-        {"adam", "beta2 is 1", [](nopt_hyperparams& h) { h.beta2 = 1.0; }},
-    };
-    for (const double value : {-1e-9, static_cast<double>(NAN), static_cast<double>(INFINITY), 1e39}) {
-        for (const char* rule : {"adam", "dualadam", "sgd"}) {
-            bad.push_back({rule, "lr", [=](nopt_hyperparams& h) { h.lr = value; }});
-            bad.push_back({rule, "weight_decay", [=](nopt_hyperparams& h) { h.weight_decay = value; }});
-            bad.push_back({rule, "eps", [=](nopt_hyperparams& h) { h.eps = value; }});
-            bad.push_back({rule, "beta1", [=](nopt_hyperparams& h) { h.beta1 = value; }});
-            bad.push_back({rule, "beta2", [=](nopt_hyperparams& h) { h.beta2 = value; }});
-            bad.push_back({rule, "momentum", [=](nopt_hyperparams& h) { h.momentum = value; }});
-            bad.push_back({rule, "switching_rate", [=](nopt_hyperparams& h) { h.switching_rate = value; }});
+// Every hyperparameter of every rule, out of its range and just within.
+TEST(Step, RefusesHyperparametersOutOfRangeAndWritesNothing) {
+    constexpr nopt_status kInvalid = NOPT_ERROR_INVALID_ARGUMENT;
+    for (const std::string& rule : all_rules()) {
+        for (const nopt_hyperparam_info& info : describe(rule).hyperparams) {
+            nopt_hyperparams h = test_hyperparams(rule);
+            double& value = h.values[info.index];
+            const double infinity = static_cast<double>(INFINITY);
+            std::vector<double> bad = {nextafter(info.min, -infinity), static_cast<double>(NAN), infinity, -infinity,
+                                       info.max_is_excluded != 0 ? info.max : nextafter(info.max, infinity)};
+            if (info.is_integer != 0) {
+                bad.push_back(info.min + 0.5);
+            }
+            for (const double one : bad) {
+                value = one;
+                expect_refused(rule, h, kInvalid, std::string(info.name) + " is ");
+            }
+            for (const double one : {info.min, info.is_integer != 0        ? info.max
+                                               : info.max_is_excluded != 0 ? nextafter(info.max, info.min)
+                                                                           : info.max}) {
+                value = one;
+                Model model(rule, {5});
+                EXPECT_EQ(NOPT_OK, model.step(h))
+                    << rule << " " << info.name << " " << one << nopt_last_error_message();
+            }
         }
     }
-    for (const Bad& one : bad) {
-        Model model(one.rule, {5});
-        model.new_gradients();
-        const std::vector<float> before = model.all_values();
-        nopt_hyperparams h = defaults(one.rule);
-        one.spoil(h);
-        const nopt_status status = model.step(h);
-        EXPECT_TRUE(status == NOPT_ERROR_INVALID_ARGUMENT || status == NOPT_ERROR_UNSUPPORTED) << one.words << status;
-        EXPECT_NE(nullptr, strstr(nopt_last_error_message(), one.words)) << nopt_last_error_message();
-        EXPECT_TRUE(same_bits(before, model.all_values())) << one.words;
-        EXPECT_EQ(0, model.state().step);
+}
+
+// What a rule does not have must be 0: values past its last one, and flags.
+TEST(Step, RefusesWhatTheRuleDoesNotHave) {
+    for (const std::string& rule : all_rules()) {
+        const nopt_rule_info& info = describe(rule).info;
+        for (int32_t i = info.hyperparam_count; i < NOPT_MAX_HYPERPARAMS; ++i) {
+            nopt_hyperparams h = defaults(rule);
+            h.values[i] = 1.0;
+            expect_refused(rule, h, NOPT_ERROR_UNSUPPORTED,
+                           "values[" + std::to_string(i) + "] is 1, but rule \"" + rule + "\" has " +
+                               std::to_string(info.hyperparam_count) + " hyperparameters; leave it 0");
+        }
+        for (uint32_t one = 1; one != 0; one <<= 1) {
+            if ((info.flags & one) == 0) {
+                nopt_hyperparams h = defaults(rule);
+                h.flags |= one;
+                expect_refused(rule, h, NOPT_ERROR_UNSUPPORTED, "(" + std::to_string(one) + "), which rule \"" + rule);
+            }
+        }
+        for (const nopt_flag_info& one : describe(rule).flags) {
+            if (one.needed_hyperparam >= 0) {
+                nopt_hyperparams h = defaults(rule);
+                h.flags = one.flag;
+                h.values[one.needed_hyperparam] = 0.0;
+                expect_refused(rule, h, NOPT_ERROR_INVALID_ARGUMENT,
+                               std::string("flags has ") + one.name + ", which needs " +
+                                   describe(rule).hyperparams[static_cast<size_t>(one.needed_hyperparam)].name);
+            }
+        }
     }
+}
+
+TEST(Step, SaysWhatIsWrongWithAHyperparameter) {
+    nopt_hyperparams h = defaults("adam");
+    value(h, "adam", "beta1") = 1.5;
+    expect_refused("adam", h, NOPT_ERROR_INVALID_ARGUMENT, "beta1 is 1.5; it must be in [0, 1)");
+    h = defaults("adam");
+    lr(h) = -2.0;
+    expect_refused("adam", h, NOPT_ERROR_INVALID_ARGUMENT, "lr is -2; it must be >= 0 and finite as a float");
+    h = defaults("sgd");
+    weight_decay(h) = 1e39;
+    expect_refused("sgd", h, NOPT_ERROR_INVALID_ARGUMENT,
+                   "weight_decay is 1e+39; it must be >= 0 and finite as a float");
+    h = defaults("sgd");
+    h.flags = flag("sgd", "nesterov");
+    expect_refused("sgd", h, NOPT_ERROR_INVALID_ARGUMENT, "flags has nesterov, which needs momentum > 0");
+    h = defaults("adam");
+    h.flags = 1u << 31;
+    expect_refused("adam", h, NOPT_ERROR_UNSUPPORTED, "an unknown flag (2147483648)");
 }
 
 TEST(Step, RefusesNullsStreamsAndUnknownRules) {
@@ -71,25 +117,54 @@ TEST(Step, RefusesNullsStreamsAndUnknownRules) {
     EXPECT_EQ(NOPT_OK, nopt_param_set_destroy(nullptr));
 }
 
+// The states of a step are those whose flag is set and whose hyperparameter is above its bound.
 TEST(Step, NamesTheRolesThatItNeeds) {
-    const auto roles = [](const char* rule, const std::function<void(nopt_hyperparams&)>& change) {
-        Model model(rule, {1});
-        nopt_hyperparams h = defaults(rule);
-        change(h);
+    for (const Case& one : all_cases()) {
+        const nopt_hyperparams& h = one.hyperparams;
+        uint32_t expected = 1u << NOPT_ROLE_PARAM | 1u << NOPT_ROLE_GRAD;
+        for (const nopt_state_info& state : describe(one.rule).states) {
+            const bool has_flag = (h.flags & state.needed_flag) == state.needed_flag;
+            const bool is_above = state.needed_hyperparam < 0 || h.values[state.needed_hyperparam] > state.needed_above;
+            expected |= has_flag && is_above ? 1u << state.role : 0u;
+        }
+        Model model(one.rule, {1});
         uint32_t mask = 0;
-        EXPECT_EQ(NOPT_OK, nopt_optimizer_get_roles(model.optimizer, &h, &mask)) << nopt_last_error_message();
-        return mask;
+        NOPT_EXPECT_OK(nopt_optimizer_get_roles(model.optimizer, &h, &mask));
+        EXPECT_EQ(expected, mask) << one.name;
+        // These are enough, and each of them is needed.
+        for (const nopt_role role : model.roles()) {
+            if ((mask >> role & 1u) == 0) {
+                model.unbind(role);
+            }
+        }
+        EXPECT_EQ(NOPT_OK, model.step(h)) << one.name << nopt_last_error_message();
+        for (const nopt_role role : model.roles()) {
+            if ((mask >> role & 1u) != 0) {
+                model.unbind(role);
+                EXPECT_EQ(NOPT_ERROR_MISSING_ROLE, model.step(h)) << one.name << ", role " << role;
+                model.bind(role);
+            }
+        }
+        EXPECT_EQ(1, model.state().step);
+    }
+}
+
+TEST(Step, NamesTheStatesOfTheKnownRules) {
+    const auto roles = [](const char* rule, const nopt_hyperparams& h) {
+        Model model(rule, {1});
+        uint32_t mask = 0;
+        NOPT_EXPECT_OK(nopt_optimizer_get_roles(model.optimizer, &h, &mask));
+        return mask & ~(1u << NOPT_ROLE_PARAM | 1u << NOPT_ROLE_GRAD);
     };
-    const uint32_t base = 1u << NOPT_ROLE_PARAM | 1u << NOPT_ROLE_GRAD;
-    const uint32_t moments = base | 1u << NOPT_ROLE_EXP_AVG | 1u << NOPT_ROLE_EXP_AVG_SQ;
-    const auto nothing = [](nopt_hyperparams&) {};
-    EXPECT_EQ(moments, roles("adam", nothing));
-    EXPECT_EQ(moments, roles("invadam", nothing));
-    EXPECT_EQ(moments, roles("dualadam", nothing));
-    EXPECT_EQ(moments | 1u << NOPT_ROLE_MAX_EXP_AVG_SQ,
-              roles("dualadam", [](nopt_hyperparams& h) { h.flags = NOPT_FLAG_AMSGRAD; }));
-    EXPECT_EQ(base, roles("sgd", nothing));
-    EXPECT_EQ(base | 1u << NOPT_ROLE_MOMENTUM_BUFFER, roles("sgd", [](nopt_hyperparams& h) { h.momentum = 0.5; }));
+    const uint32_t moments = 1u << state_role("adam", "exp_avg") | 1u << state_role("adam", "exp_avg_sq");
+    EXPECT_EQ(moments, roles("adam", defaults("adam")));
+    nopt_hyperparams h = defaults("dualadam");
+    h.flags = flag("dualadam", "amsgrad");
+    EXPECT_EQ(moments | 1u << state_role("dualadam", "max_exp_avg_sq"), roles("dualadam", h));
+    h = defaults("sgd");
+    EXPECT_EQ(0u, roles("sgd", h));
+    value(h, "sgd", "momentum") = 0.5;
+    EXPECT_EQ(1u << state_role("sgd", "momentum_buffer"), roles("sgd", h));
 }
 
 TEST(Step, CountsAndMultipliesThroughTheBetas) {
@@ -97,64 +172,43 @@ TEST(Step, CountsAndMultipliesThroughTheBetas) {
     nopt_hyperparams h = defaults("adam");
     double product1 = 1.0;
     double product2 = 1.0;
-    EXPECT_EQ(1.0, model.state().beta1_product);
+    nopt_step_state advanced = state_after("adam", h, 0);
+    EXPECT_TRUE(same_state(advanced, model.state()));
     for (int step = 1; step <= 100; ++step) {
-        h.beta1 = step % 2 == 0 ? 0.9 : 0.8;  // a schedule: the product is not a power
+        double& beta1 = value(h, "adam", "beta1");
+        beta1 = step % 2 == 0 ? 0.9 : 0.8;  // a schedule: the product is not a power
         NOPT_ASSERT_OK(model.step(h));
-        product1 *= h.beta1;
-        product2 *= h.beta2;
-        EXPECT_EQ(step, model.state().step);
-        EXPECT_EQ(product1, model.state().beta1_product);
-        EXPECT_EQ(product2, model.state().beta2_product);
+        product1 *= beta1;
+        product2 *= value(h, "adam", "beta2");
+        nopt_step_state state = model.state();
+        EXPECT_EQ(step, state.step);
+        EXPECT_EQ(product1, running(state, "adam", "beta1_product"));
+        EXPECT_EQ(product2, running(state, "adam", "beta2_product"));
+        NOPT_ASSERT_OK(nopt_rule_advance("adam", &h, 1, &advanced));
+        EXPECT_TRUE(same_state(advanced, state)) << step;
     }
 }
 
 TEST(Step, ResumesBitForBit) {
     for (const Case& one : all_cases()) {
-        Model whole(one.rule.c_str(), {300, 1});
+        Model whole(one.rule, {300, 1});
         for (int step = 0; step < 5; ++step) {
             whole.new_gradients();
             NOPT_ASSERT_OK(whole.step(one.hyperparams));
         }
-        Model resumed(one.rule.c_str(), {300, 1});
-        for (const nopt_role role : kRoles) {
-            for (size_t t = 0; t < 2; ++t) {
-                const int64_t count = whole.counts()[t];
-                std::copy_n(whole.buffer(role).tensor(t), count, resumed.buffer(role).tensor(t));
-            }
-        }
+        Model resumed(one.rule, {300, 1});
+        resumed.take(whole, whole.roles());
         const nopt_step_state state = whole.state();
         NOPT_ASSERT_OK(nopt_optimizer_set_state(resumed.optimizer, &state));
         for (int step = 0; step < 5; ++step) {
             whole.new_gradients();
-            std::copy_n(whole.buffer(NOPT_ROLE_GRAD).tensor(0), 300, resumed.buffer(NOPT_ROLE_GRAD).tensor(0));
-            std::copy_n(whole.buffer(NOPT_ROLE_GRAD).tensor(1), 1, resumed.buffer(NOPT_ROLE_GRAD).tensor(1));
+            resumed.take(whole, whole.reads());
             NOPT_ASSERT_OK(whole.step(one.hyperparams));
             NOPT_ASSERT_OK(resumed.step(one.hyperparams));
         }
         EXPECT_TRUE(same_bits(whole.all_values(), resumed.all_values())) << one.name;
         EXPECT_EQ(10, resumed.state().step);
     }
-}
-
-TEST(Step, RefusesBadStates) {
-    Model model("adam", {3});
-    NOPT_ASSERT_OK(model.step(defaults("adam")));
-    const nopt_step_state good = model.state();
-    const std::function<void(nopt_step_state&)> spoils[] = {
-        [](nopt_step_state& s) { s.step = -1; },           [](nopt_step_state& s) { s.reserved = 1; },
-        [](nopt_step_state& s) { s.beta1_product = NAN; }, [](nopt_step_state& s) { s.beta1_product = -0.1; },
-        [](nopt_step_state& s) { s.beta2_product = 1.1; }, [](nopt_step_state& s) { s.struct_size = 8; },
-    };
-    for (const auto& spoil : spoils) {
-        nopt_step_state bad = good;
-        spoil(bad);
-        EXPECT_EQ(NOPT_ERROR_INVALID_ARGUMENT, nopt_optimizer_set_state(model.optimizer, &bad));
-        const nopt_step_state now = model.state();
-        EXPECT_EQ(0, memcmp(&good, &now, sizeof good));
-    }
-    EXPECT_EQ(NOPT_ERROR_INVALID_ARGUMENT, nopt_optimizer_set_state(model.optimizer, nullptr));
-    EXPECT_EQ(NOPT_ERROR_INVALID_ARGUMENT, nopt_optimizer_get_state(model.optimizer, nullptr));
 }
 
 TEST(Step, EmptySetsAreOrdinary) {
@@ -180,7 +234,7 @@ TEST(Step, ChangedAddressesAreFollowed) {
     void* pointer = other.data();
     NOPT_ASSERT_OK(nopt_param_set_bind(model.set, NOPT_ROLE_GRAD, 1, &pointer));
     nopt_hyperparams h = defaults("sgd");
-    h.lr = 1.0;
+    lr(h) = 1.0;
     const float before = model.buffer(NOPT_ROLE_PARAM).tensor(0)[1];
     NOPT_ASSERT_OK(model.step(h));
     EXPECT_EQ(before - 8.0f, model.buffer(NOPT_ROLE_PARAM).tensor(0)[1]);
@@ -194,20 +248,20 @@ TEST(Step, ChecksWhatHasChanged) {
     NOPT_ASSERT_OK(model.step(h));
     NOPT_ASSERT_OK(model.step(h));
     nopt_hyperparams bad = h;
-    bad.beta1 = 1.0;
+    value(bad, "adam", "beta1") = 1.0;
     EXPECT_EQ(NOPT_ERROR_INVALID_ARGUMENT, model.step(bad));
     EXPECT_EQ(NOPT_ERROR_INVALID_ARGUMENT, model.step(bad));
     NOPT_ASSERT_OK(model.step(h));
-    model.unbind(NOPT_ROLE_EXP_AVG);
+    model.unbind(state_role("adam", "exp_avg"));
     EXPECT_EQ(NOPT_ERROR_MISSING_ROLE, model.step(h));
     EXPECT_EQ(NOPT_ERROR_MISSING_ROLE, model.step(h));
-    model.bind(NOPT_ROLE_EXP_AVG);
+    model.bind(state_role("adam", "exp_avg"));
     NOPT_ASSERT_OK(model.step(h));
     EXPECT_EQ(4, model.state().step);
 
     // A learning rate on the device is one of capturable optimizers only.
     nopt_hyperparams on_device = h;
-    on_device.lr = NOPT_LR_ON_DEVICE;
+    lr(on_device) = NOPT_LR_ON_DEVICE;
     NOPT_ASSERT_OK(nopt_optimizer_set_capturable(model.optimizer, 1, nullptr));
     NOPT_ASSERT_OK(nopt_optimizer_set_lr(model.optimizer, 1e-3, nullptr));
     NOPT_ASSERT_OK(model.step(on_device));

@@ -1,40 +1,106 @@
+#include <algorithm>
+#include <set>
+
 #include "support/model.h"
+#include "support/rule_reference.h"
 
 namespace nopt_test {
+namespace {
+
+struct Setting {
+    std::string name;
+    nopt_hyperparams hyperparams;
+};
+
+// What decides which states there are: the bounds of the states, and a value above all of them.
+std::vector<double> values_around_bounds(const RuleDescription& rule, const nopt_hyperparam_info& info, double own) {
+    std::set<double> values;
+    for (const nopt_state_info& state : rule.states) {
+        if (state.needed_hyperparam == info.index) {
+            values.insert(state.needed_above);
+        }
+    }
+    EXPECT_TRUE(info.is_integer != 0 || own > *values.rbegin())
+        << rule.info.name << ": the reference has to name a value of " << info.name << " for the tests";
+    values.insert(info.is_integer != 0 ? *values.rbegin() + 1.0 : own);
+    return {values.begin(), values.end()};
+}
+
+// Every combination of the hyperparameters that decide which states there are.
+std::vector<Setting> with_all_states(const std::string& rule, const Setting& base) {
+    std::vector<Setting> settings = {base};
+    for (const nopt_hyperparam_info& info : describe(rule).hyperparams) {
+        if (info.selects_states == 0) {
+            continue;
+        }
+        std::vector<Setting> more;
+        for (const Setting& setting : settings) {
+            const std::vector<double> values =
+                values_around_bounds(describe(rule), info, base.hyperparams.values[info.index]);
+            for (size_t i = 0; i < values.size(); ++i) {
+                Setting one = setting;
+                one.hyperparams.values[info.index] = values[i];
+                one.name += i == 0 ? "" : std::string("_") + info.name;
+                one.name += i < 2 ? "" : std::to_string(i);
+                more.push_back(one);
+            }
+        }
+        settings = more;
+    }
+    return settings;
+}
+
+// Every combination of the flags that fits the hyperparameters.
+std::vector<Setting> with_all_flags(const std::string& rule, const Setting& base) {
+    std::vector<Setting> settings = {base};
+    for (const nopt_flag_info& info : describe(rule).flags) {
+        const bool needs_decay = info.flag == NOPT_FLAG_DECOUPLED_WEIGHT_DECAY;
+        const bool lacks = info.needed_hyperparam >= 0 && !(base.hyperparams.values[info.needed_hyperparam] > 0.0);
+        if (lacks || needs_decay || info.flag == NOPT_FLAG_STOCHASTIC_ROUNDING) {
+            continue;
+        }
+        for (size_t i = 0, count = settings.size(); i < count; ++i) {
+            Setting one = settings[i];
+            one.hyperparams.flags |= info.flag;
+            one.name += std::string("_") + info.name;
+            for (const TestValue& test : reference_of(rule).values) {
+                if (test.flag != nullptr && std::string(test.flag) == info.name) {
+                    value(one.hyperparams, rule, test.name) = test.value;
+                }
+            }
+            settings.push_back(one);
+        }
+    }
+    return settings;
+}
+
+}  // namespace
 
 std::vector<Case> all_cases() {
     std::vector<Case> cases;
-    for (int32_t index = 0; index < nopt_rule_count(); ++index) {
-        nopt_rule_info info = {};
-        info.struct_size = sizeof info;
-        EXPECT_EQ(NOPT_OK, nopt_rule_get_info(index, &info));
-        const bool has_momentum = (info.hyperparams & NOPT_HYPERPARAM_MOMENTUM) != 0;
-        for (int decay = 0; decay < 2; ++decay) {
-            for (int momentum = 0; momentum < (has_momentum ? 2 : 1); ++momentum) {
-                for (uint32_t flags = 0; flags < 32; ++flags) {
-                    if ((flags & ~info.flags) != 0 || (decay == 0 && (flags & NOPT_FLAG_DECOUPLED_WEIGHT_DECAY) != 0) ||
-                        (momentum == 0 && (flags & NOPT_FLAG_NESTEROV) != 0)) {
-                        continue;
-                    }
-                    nopt_hyperparams h = defaults(info.name);
-                    h.flags = flags;
-                    h.lr = 0.01;
-                    h.weight_decay = decay == 0 ? 0.0 : 0.05;
-                    h.momentum = momentum == 0 ? 0.0 : 0.9;
-                    if ((info.hyperparams & NOPT_HYPERPARAM_SWITCHING_RATE) != 0) {
-                        h.switching_rate = 0.04;  // turns into Adam within the tests' steps
-                    }
-                    if ((flags & NOPT_FLAG_INVERSE_EPSILON) != 0) {
-                        h.eps = 1e-3;  // large enough to be seen
-                    }
-                    std::string name = info.name;
-                    name += decay == 0 ? "" : (flags & NOPT_FLAG_DECOUPLED_WEIGHT_DECAY) != 0 ? "_decoupled" : "_l2";
-                    name += momentum == 0 ? "" : "_momentum";
-                    name += (flags & NOPT_FLAG_AMSGRAD) != 0 ? "_amsgrad" : "";
-                    name += (flags & NOPT_FLAG_MAXIMIZE) != 0 ? "_maximize" : "";
-                    name += (flags & NOPT_FLAG_NESTEROV) != 0 ? "_nesterov" : "";
-                    name += (flags & NOPT_FLAG_INVERSE_EPSILON) != 0 ? "_inverse_eps" : "";
-                    cases.push_back({name, info.name, h});
+    for (const std::string& rule : all_rules()) {
+        Setting plain = {rule, test_hyperparams(rule)};
+        plain.hyperparams.flags = 0;
+        lr(plain.hyperparams) = 0.01;
+        weight_decay(plain.hyperparams) = 0.0;
+        std::vector<Setting> settings = {plain};
+        const bool can_decouple = has_flag(rule, "decoupled_weight_decay");
+        if (describe(rule).hyperparams[NOPT_HYPERPARAM_WEIGHT_DECAY].max >= 0.05) {
+            Setting decayed = plain;
+            weight_decay(decayed.hyperparams) = 0.05;
+            decayed.name += can_decouple ? "_l2" : "_decay";
+            settings.push_back(decayed);
+        }
+        if (can_decouple) {
+            Setting decoupled = settings.back();
+            decoupled.hyperparams.flags = NOPT_FLAG_DECOUPLED_WEIGHT_DECAY;
+            decoupled.name = rule + "_decoupled";
+            settings.push_back(decoupled);
+        }
+        for (const Setting& decay : settings) {
+            for (const Setting& states : with_all_states(rule, decay)) {
+                for (const Setting& one : with_all_flags(rule, states)) {
+                    cases.push_back({one.name, rule, one.hyperparams});
                 }
             }
         }

@@ -5,6 +5,7 @@
 
 #include "support/dimer_reference.h"
 #include "support/model.h"
+#include "support/rounded.h"
 
 namespace nopt_test {
 
@@ -12,7 +13,6 @@ inline constexpr nopt_dimer_scope kScopes[] = {NOPT_DIMER_SCOPE_GLOBAL, NOPT_DIM
 inline constexpr nopt_dimer_angle kAngles[] = {NOPT_DIMER_ANGLE_FIXED_RATE, NOPT_DIMER_ANGLE_OPTIMAL};
 inline constexpr uint32_t kRefused = NOPT_DIMER_STATUS_ROTATION_REFUSED;
 inline constexpr uint32_t kSkipped = NOPT_DIMER_STATUS_CORRECTION_SKIPPED;
-inline constexpr double kHalfUlp = 0x1p-24;  // of a float, relative
 
 inline nopt_dimer_options dimer_defaults() {
     nopt_dimer_options o = {};
@@ -23,7 +23,7 @@ inline nopt_dimer_options dimer_defaults() {
 
 class DimerModel : public Model {
 public:
-    DimerModel(const char* rule, std::vector<int64_t> counts, nopt_dimer_scope scope = NOPT_DIMER_SCOPE_GLOBAL,
+    DimerModel(const std::string& rule, std::vector<int64_t> counts, nopt_dimer_scope scope = NOPT_DIMER_SCOPE_GLOBAL,
                int64_t misalign = 0, uint64_t seed = 1)
         : Model(rule, std::move(counts), misalign, seed, true) {
         NOPT_EXPECT_OK(nopt_dimer_create(optimizer, scope, &dimer));
@@ -76,6 +76,13 @@ public:
         NOPT_EXPECT_OK(nopt_memory_copy(backend, 0, all.data(), from, count * 8, stream));
         synchronize();
         return all;
+    }
+
+    // What is kept from step to step.
+    std::vector<nopt_role> kept() const {
+        std::vector<nopt_role> roles = written();
+        roles.push_back(NOPT_ROLE_DIRECTION);
+        return roles;
     }
 
     std::vector<float> values(nopt_role role) { return buffer(role).values(); }

@@ -6,12 +6,14 @@
 #include <string.h>
 
 #include <algorithm>
+#include <map>
 #include <memory>
 #include <ostream>
 #include <string>
 #include <vector>
 
 #include "nativeopt/nativeopt.h"
+#include "support/rules.h"
 
 #define NOPT_ASSERT_OK(call)                                           \
     do {                                                               \
@@ -26,14 +28,6 @@
     } while (0)
 
 namespace nopt_test {
-
-// What the rules use.
-constexpr nopt_role kRoles[] = {NOPT_ROLE_PARAM,      NOPT_ROLE_GRAD,           NOPT_ROLE_EXP_AVG,
-                                NOPT_ROLE_EXP_AVG_SQ, NOPT_ROLE_MAX_EXP_AVG_SQ, NOPT_ROLE_MOMENTUM_BUFFER};
-// What a dimer adds; see DimerModel.
-constexpr nopt_role kDimerRoles[] = {NOPT_ROLE_DIRECTION, NOPT_ROLE_GRAD_DISPLACED, NOPT_ROLE_PARAM_BACKUP,
-                                     NOPT_ROLE_GRAD_BACKUP, NOPT_ROLE_ROTATION_DIRECTION};
-constexpr int kRoleCount = 11;  // of models in float32 throughout
 
 // Reproducible floats; splitmix64.
 class Random {
@@ -135,6 +129,12 @@ public:
         }
     }
 
+    void fill(float value) {
+        for (size_t i = 0; i < counts_.size(); ++i) {
+            std::fill_n(tensor(i), counts_[i], value);
+        }
+    }
+
     // True if nothing outside the tensors was written.
     bool intact() {
         to_host();
@@ -197,35 +197,41 @@ private:
     void* stream_ = nullptr;
 };
 
-inline nopt_hyperparams defaults(const char* rule) {
-    nopt_hyperparams h = {};
-    h.struct_size = sizeof h;
-    EXPECT_EQ(NOPT_OK, nopt_rule_get_defaults(rule, &h)) << nopt_last_error_message();
-    return h;
-}
-
-// Parameters, gradients and every state of some tensors, all bound, with an optimizer.
+// Parameters, gradients, every state and every input of some tensors, all bound, with an optimizer. States hold what
+// they do before the first step with the rule's defaults.
 class Model {
 public:
-    Model(const char* rule, std::vector<int64_t> counts, int64_t misalign = 0, uint64_t seed = 1,
+    Model(const std::string& rule, std::vector<int64_t> counts, int64_t misalign = 0, uint64_t seed = 1,
           bool with_dimer_roles = false)
         : backend(test_backend), counts_(std::move(counts)), random_(seed) {
-        for (int role = 0; role < kRoleCount; ++role) {
-            const bool has_role = with_dimer_roles || role < NOPT_ROLE_DIRECTION;
-            buffers_.emplace_back(has_role ? counts_ : std::vector<int64_t>(), misalign, backend);
+        const RuleDescription& description = describe(rule);
+        for (const nopt_state_info& info : description.states) {
+            states_.push_back(static_cast<nopt_role>(info.role));
         }
-        buffers_[NOPT_ROLE_PARAM].fill(random_);
-        EXPECT_EQ(NOPT_OK, nopt_param_set_create(backend, 0, tensor_count(), counts_.data(), nullptr, &set))
-            << nopt_last_error_message();
-        for (const nopt_role role : kRoles) {
+        reads_ = {NOPT_ROLE_GRAD};
+        for (const nopt_input_info& info : description.inputs) {
+            reads_.push_back(static_cast<nopt_role>(info.role));
+        }
+        NOPT_EXPECT_OK(nopt_param_set_create(backend, 0, tensor_count(), counts_.data(), nullptr, &set));
+        std::vector<nopt_role> roles = this->roles();
+        if (with_dimer_roles) {
+            const std::vector<nopt_role> more = dimer_roles();
+            roles.insert(roles.end(), more.begin(), more.end());
+        }
+        for (const nopt_role role : roles) {
+            buffers_.emplace(role, GuardedBuffer(counts_, misalign, backend));
             bind(role);
         }
-        for (const nopt_role role : kDimerRoles) {
-            if (with_dimer_roles) {
-                bind(role);
-            }
+        buffer(NOPT_ROLE_PARAM).fill(random_);
+        for (const nopt_role role : inputs()) {
+            buffer(role).fill(random_);
         }
-        EXPECT_EQ(NOPT_OK, nopt_optimizer_create(set, rule, &optimizer)) << nopt_last_error_message();
+        const nopt_hyperparams h = defaults(rule);
+        for (const nopt_state_info& info : description.states) {
+            const double initial = info.initial_hyperparam < 0 ? info.initial_value : h.values[info.initial_hyperparam];
+            buffer(static_cast<nopt_role>(info.role)).fill(static_cast<float>(initial));
+        }
+        NOPT_EXPECT_OK(nopt_optimizer_create(set, rule.c_str(), &optimizer));
     }
 
     ~Model() {
@@ -237,10 +243,29 @@ public:
 
     int64_t tensor_count() const { return static_cast<int64_t>(counts_.size()); }
     const std::vector<int64_t>& counts() const { return counts_; }
-    GuardedBuffer& buffer(nopt_role role) { return buffers_[role]; }
+    GuardedBuffer& buffer(nopt_role role) { return buffers_.at(role); }
+
+    // The states of the rule, with whatever options.
+    const std::vector<nopt_role>& states() const { return states_; }
+    // What steps write: PARAM and the states.
+    std::vector<nopt_role> written() const {
+        std::vector<nopt_role> result = {NOPT_ROLE_PARAM};
+        result.insert(result.end(), states_.begin(), states_.end());
+        return result;
+    }
+    // The inputs of the rule.
+    std::vector<nopt_role> inputs() const { return {reads_.begin() + 1, reads_.end()}; }
+    // What steps only read: GRAD and the inputs.
+    const std::vector<nopt_role>& reads() const { return reads_; }
+    // All that a step of the rule may use.
+    std::vector<nopt_role> roles() const {
+        std::vector<nopt_role> result = written();
+        result.insert(result.end(), reads_.begin(), reads_.end());
+        return result;
+    }
 
     void bind(nopt_role role) {
-        const std::vector<void*> pointers = buffers_[role].pointers();
+        const std::vector<void*> pointers = buffer(role).pointers();
         EXPECT_EQ(NOPT_OK, nopt_param_set_bind(set, role, tensor_count(), pointers.data()))
             << nopt_last_error_message();
     }
@@ -249,7 +274,29 @@ public:
         EXPECT_EQ(NOPT_OK, nopt_param_set_bind(set, role, tensor_count(), nullptr)) << nopt_last_error_message();
     }
 
-    void new_gradients() { buffers_[NOPT_ROLE_GRAD].fill(random_); }
+    // Fills gradients and inputs anew.
+    void new_gradients() {
+        for (const nopt_role role : reads_) {
+            buffer(role).fill(random_);
+        }
+    }
+
+    // Takes over what the other model has of these roles.
+    void take(Model& other, const std::vector<nopt_role>& roles) {
+        for (const nopt_role role : roles) {
+            buffer(role).set_values(other.buffer(role).values());
+        }
+    }
+
+    // The elements of one role after another.
+    std::vector<float> values_of(const std::vector<nopt_role>& roles) {
+        std::vector<float> result;
+        for (const nopt_role role : roles) {
+            const std::vector<float> values = buffer(role).values();
+            result.insert(result.end(), values.begin(), values.end());
+        }
+        return result;
+    }
 
     nopt_status step(const nopt_hyperparams& h) {
         return work([&] { return nopt_optimizer_step(optimizer, &h, stream); });
@@ -258,12 +305,12 @@ public:
     // Every call that reads or writes the buffers goes through here.
     template <class Body>
     nopt_status work(Body&& body) {
-        for (GuardedBuffer& one : buffers_) {
-            one.before_work(stream);
+        for (auto& one : buffers_) {
+            one.second.before_work(stream);
         }
         const nopt_status status = body();
-        for (GuardedBuffer& one : buffers_) {
-            one.after_work(stream);
+        for (auto& one : buffers_) {
+            one.second.after_work(stream);
         }
         return status;
     }
@@ -272,28 +319,45 @@ public:
 
     // Every buffer's elements, role after role.
     std::vector<float> all_values() {
-        std::vector<float> result;
-        for (GuardedBuffer& one : buffers_) {
-            const std::vector<float> values = one.values();
-            result.insert(result.end(), values.begin(), values.end());
+        std::vector<nopt_role> roles;
+        for (const auto& one : buffers_) {
+            roles.push_back(one.first);
         }
-        return result;
+        return values_of(roles);
     }
 
     bool intact() {
-        for (GuardedBuffer& one : buffers_) {
-            if (!one.intact()) {
+        for (auto& one : buffers_) {
+            if (!one.second.intact()) {
                 return false;
             }
         }
         return true;
     }
 
-    nopt_step_state state() const {
+    nopt_step_state state(int32_t group = 0) const {
         nopt_step_state s = {};
         s.struct_size = sizeof s;
-        EXPECT_EQ(NOPT_OK, nopt_optimizer_get_state(optimizer, &s));
+        NOPT_EXPECT_OK(nopt_optimizer_get_group_state(optimizer, group, &s));
         return s;
+    }
+
+    std::vector<nopt_step_state> tensor_states() const {
+        std::vector<nopt_step_state> states(counts_.size());
+        for (nopt_step_state& one : states) {
+            one.struct_size = sizeof one;
+        }
+        NOPT_EXPECT_OK(nopt_optimizer_get_tensor_states(optimizer, tensor_count(), states.data()));
+        return states;
+    }
+
+    // Binds the gradients of the tensors that are not frozen.
+    void freeze(const std::vector<bool>& frozen) {
+        std::vector<void*> pointers = buffer(NOPT_ROLE_GRAD).pointers();
+        for (size_t t = 0; t < pointers.size(); ++t) {
+            pointers[t] = frozen[t] ? nullptr : pointers[t];
+        }
+        NOPT_EXPECT_OK(nopt_param_set_bind(set, NOPT_ROLE_GRAD, tensor_count(), pointers.data()));
     }
 
     const nopt_backend backend;
@@ -304,7 +368,9 @@ public:
 private:
     std::vector<int64_t> counts_;
     Random random_;
-    std::vector<GuardedBuffer> buffers_;
+    std::vector<nopt_role> states_;
+    std::vector<nopt_role> reads_;
+    std::map<nopt_role, GuardedBuffer> buffers_;
 };
 
 // A value of 0 leaves its option out.

@@ -4,6 +4,7 @@
 
 #include <math.h>
 
+#include <map>
 #include <memory>
 
 #include "numerics/dynamic8.h"
@@ -221,23 +222,19 @@ inline std::vector<Mix> all_mixes() {
     return mixes;
 }
 
-inline constexpr nopt_role kStateRoles[] = {NOPT_ROLE_EXP_AVG, NOPT_ROLE_EXP_AVG_SQ, NOPT_ROLE_MAX_EXP_AVG_SQ,
-                                            NOPT_ROLE_MOMENTUM_BUFFER};
-
 // A model of such tensors, with a dimer if `scope` is not negative.
-class HalfModel {
+class MixedModel {
 public:
-    HalfModel(const std::string& rule, std::vector<Mix> mixes, int64_t misalign = 0, int scope = -1)
-        : backend_(test_backend), mixes_(std::move(mixes)) {
+    MixedModel(const std::string& rule, std::vector<Mix> mixes, int64_t misalign = 0, int scope = -1)
+        : backend_(test_backend), mixes_(std::move(mixes)), description_(describe(rule)) {
         std::vector<int64_t> counts;
-        std::vector<nopt_dtype> params, grads, states, floats(mixes_.size(), NOPT_DTYPE_FLOAT32),
+        std::vector<nopt_dtype> params, grads, floats(mixes_.size(), NOPT_DTYPE_FLOAT32),
             halves(mixes_.size(), NOPT_DTYPE_BFLOAT16);
         std::vector<bool> all(mixes_.size(), true), masters, remainders;
         for (const Mix& mix : mixes_) {
             counts.push_back(mix.count);
             params.push_back(mix.param);
             grads.push_back(mix.grad);
-            states.push_back(mix.state);
             masters.push_back(mix.extra == Extra::kMaster);
             remainders.push_back(mix.extra == Extra::kRemainder);
         }
@@ -252,9 +249,22 @@ public:
         };
         add(NOPT_ROLE_PARAM, params, all);
         add(NOPT_ROLE_GRAD, grads, all);
-        for (const nopt_role role : kStateRoles) {
-            NOPT_EXPECT_OK(nopt_param_set_set_dtypes(set, role, count, states.data()));
-            add(role, states, all);
+        for (const nopt_state_info& info : description_.states) {
+            const nopt_role role = static_cast<nopt_role>(info.role);
+            states_.push_back(role);
+            // What the rule does not allow is float32.
+            std::vector<nopt_dtype> types;
+            for (const Mix& mix : mixes_) {
+                types.push_back((info.dtypes >> mix.state & 1u) != 0 ? mix.state : NOPT_DTYPE_FLOAT32);
+            }
+            NOPT_EXPECT_OK(nopt_param_set_set_dtypes(set, role, count, types.data()));
+            add(role, types, all);
+        }
+        for (const nopt_input_info& info : description_.inputs) {
+            const nopt_role role = static_cast<nopt_role>(info.role);
+            reads_.push_back(role);
+            NOPT_EXPECT_OK(nopt_param_set_set_dtypes(set, role, count, grads.data()));
+            add(role, grads, all);
         }
         add(NOPT_ROLE_MASTER_PARAM, floats, masters);
         add(NOPT_ROLE_PARAM_REMAINDER, halves, remainders);
@@ -267,16 +277,21 @@ public:
             NOPT_EXPECT_OK(nopt_dimer_create(optimizer, static_cast<nopt_dimer_scope>(scope), &dimer));
         }
     }
-    ~HalfModel() {
+    ~MixedModel() {
         nopt_dimer_destroy(dimer);
         nopt_optimizer_destroy(optimizer);
         nopt_param_set_destroy(set);
     }
-    HalfModel(const HalfModel&) = delete;
-    HalfModel& operator=(const HalfModel&) = delete;
+    MixedModel(const MixedModel&) = delete;
+    MixedModel& operator=(const MixedModel&) = delete;
 
-    TypedBuffer& buffer(nopt_role role) { return *buffers_[role]; }
-    bool has(nopt_role role) const { return buffers_[role] != nullptr; }
+    TypedBuffer& buffer(nopt_role role) { return *buffers_.at(role); }
+    // The states of the rule, with whatever options.
+    const std::vector<nopt_role>& states() const { return states_; }
+    // The inputs of the rule.
+    std::vector<nopt_role> inputs() const { return {reads_.begin() + 1, reads_.end()}; }
+    // What steps only read: GRAD and the inputs.
+    const std::vector<nopt_role>& reads() const { return reads_; }
     const std::vector<Mix>& mixes() const { return mixes_; }
     const std::vector<int64_t>& counts() const { return counts_; }
 
@@ -332,8 +347,25 @@ public:
         }
         static const nopt::DynamicCode<false> plain;
         static const nopt::DynamicCode<true> with_sign;
-        const bool is_signed = role == NOPT_ROLE_EXP_AVG || role == NOPT_ROLE_MOMENTUM_BUFFER;
-        return (is_signed ? with_sign.value : plain.value)[from.bits(t, i)] * from.scale(t, i);
+        return (has_sign(role) ? with_sign.value : plain.value)[from.bits(t, i)] * from.scale(t, i);
+    }
+
+    // Whether a state has negative values.
+    bool has_sign(nopt_role role) const {
+        return description_.states[static_cast<size_t>(role - NOPT_ROLE_STATE)].is_signed != 0;
+    }
+
+    // Binds a role that has a buffer, or unbinds it.
+    nopt_status bind(nopt_role role, bool bound) {
+        const std::vector<void*> pointers = buffer(role).pointers();
+        return nopt_param_set_bind(set, role, static_cast<int64_t>(pointers.size()), bound ? pointers.data() : nullptr);
+    }
+
+    // Fills gradients and inputs anew.
+    void fill_reads(Random& random) {
+        for (const nopt_role role : reads_) {
+            fill(role, random);
+        }
     }
 
     template <class Body>
@@ -346,11 +378,9 @@ public:
     }
 
     void read() {
-        for (const std::unique_ptr<TypedBuffer>& one : buffers_) {
-            if (one != nullptr) {
-                one->read();
-                EXPECT_TRUE(one->intact());
-            }
+        for (const auto& one : buffers_) {
+            one.second->read();
+            EXPECT_TRUE(one.second->intact());
         }
     }
 
@@ -358,10 +388,8 @@ public:
     std::vector<uint8_t> all_bytes() {
         read();
         std::vector<uint8_t> all;
-        for (const std::unique_ptr<TypedBuffer>& one : buffers_) {
-            if (one != nullptr) {
-                all.insert(all.end(), one->bytes().begin(), one->bytes().end());
-            }
+        for (const auto& one : buffers_) {
+            all.insert(all.end(), one.second->bytes().begin(), one.second->bytes().end());
         }
         return all;
     }
@@ -373,8 +401,11 @@ public:
 private:
     const nopt_backend backend_;
     std::vector<Mix> mixes_;
+    const RuleDescription& description_;
     std::vector<int64_t> counts_;
-    std::unique_ptr<TypedBuffer> buffers_[13];
+    std::vector<nopt_role> states_;
+    std::vector<nopt_role> reads_ = {NOPT_ROLE_GRAD};
+    std::map<nopt_role, std::unique_ptr<TypedBuffer>> buffers_;
 };
 
 }  // namespace nopt_test

@@ -1,17 +1,17 @@
 // Elements of 16 bits: the same bits at every instruction set and thread count.
-#include "support/half_model.h"
+#include "support/mixed_model.h"
 
 namespace nopt_test {
 namespace {
 
 std::vector<uint8_t> run(const char* rule, const std::vector<Mix>& mixes, int64_t misalign) {
-    HalfModel model(rule, mixes, misalign, NOPT_DIMER_SCOPE_GLOBAL);
+    MixedModel model(rule, mixes, misalign, NOPT_DIMER_SCOPE_GLOBAL);
     NOPT_EXPECT_OK(nopt_dimer_init_direction(model.dimer, 1, 0, nullptr));
     NOPT_EXPECT_OK(nopt_dimer_normalize_direction(model.dimer, nullptr));
     Random random(3);
     model.fill_params(random);
     nopt_hyperparams h = defaults(rule);
-    h.flags = NOPT_FLAG_STOCHASTIC_ROUNDING | NOPT_FLAG_AMSGRAD;
+    h.flags = NOPT_FLAG_STOCHASTIC_ROUNDING | flag(rule, "amsgrad");
     h.rounding_seed = 11;
     const nopt_dimer_options o = dimer_defaults();
     for (int step = 0; step < 3; ++step) {
@@ -26,7 +26,7 @@ std::vector<uint8_t> run(const char* rule, const std::vector<Mix>& mixes, int64_
     return model.all_bytes();
 }
 
-TEST(HalfBits, AreTheSameEverywhere) {
+TEST(MixedBits, AreTheSameEverywhere) {
     std::vector<Mix> mixes = all_mixes();
     mixes[2].count = 70001;  // more than a thread takes at a time
     mixes[7].count = 33333;

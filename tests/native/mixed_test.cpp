@@ -2,20 +2,20 @@
 // widened values.
 #include "numerics/dtypes.h"
 #include "numerics/philox.h"
-#include "support/half_model.h"
+#include "support/mixed_model.h"
 
 namespace nopt_test {
 namespace {
 
-constexpr nopt_dtype kHalfTypes[] = {NOPT_DTYPE_BFLOAT16, NOPT_DTYPE_FLOAT16};
+constexpr nopt_dtype k16BitTypes[] = {NOPT_DTYPE_BFLOAT16, NOPT_DTYPE_FLOAT16};
 
 bool same_float(float a, float b) {
     return (isnan(a) && isnan(b)) || encoded(a, NOPT_DTYPE_FLOAT32) == encoded(b, NOPT_DTYPE_FLOAT32);
 }
 
 // Around every value that a half can have and every place where rounding changes.
-TEST(Halves, ConversionsAreRightEverywhere) {
-    for (const nopt_dtype type : kHalfTypes) {
+TEST(Mixed, ConversionsAreRightEverywhere) {
+    for (const nopt_dtype type : k16BitTypes) {
         int64_t wrong = 0;
         for (uint32_t bits = 0; bits < 65536; ++bits) {
             const float value = decoded(bits, type);
@@ -50,24 +50,24 @@ TEST(Halves, ConversionsAreRightEverywhere) {
     }
 }
 
-// A float32 model with the values of a half one, on the CPU.
+// A float32 model with the values of a mixed one, on the CPU.
 class Widened {
 public:
-    explicit Widened(HalfModel& halves, const std::string& rule) : halves_(halves) {
+    explicit Widened(MixedModel& mixed, const std::string& rule) : mixed_(mixed) {
         const nopt_backend before = test_backend;
         test_backend = NOPT_BACKEND_CPU;
-        model = std::make_unique<Model>(rule.c_str(), halves.counts());
+        model = std::make_unique<Model>(rule, mixed.counts());
         test_backend = before;
     }
 
     // Takes over all that a step reads.
     void follow() {
-        halves_.read();
-        halves_.for_all([&](size_t t, int64_t i) {
-            model->buffer(NOPT_ROLE_PARAM).tensor(t)[i] = halves_.theta(t, i);
-            for (const nopt_role role : kRoles) {
+        mixed_.read();
+        mixed_.for_all([&](size_t t, int64_t i) {
+            model->buffer(NOPT_ROLE_PARAM).tensor(t)[i] = mixed_.theta(t, i);
+            for (const nopt_role role : model->roles()) {
                 if (role != NOPT_ROLE_PARAM) {
-                    TypedBuffer& from = halves_.buffer(role);
+                    TypedBuffer& from = mixed_.buffer(role);
                     model->buffer(role).tensor(t)[i] = decoded(from.bits(t, i), from.type(t));
                 }
             }
@@ -76,18 +76,19 @@ public:
 
     // The number of elements that are not what the rounded float32 step says.
     int64_t differences() {
-        halves_.read();
+        mixed_.read();
         int64_t wrong = 0;
-        halves_.for_all([&](size_t t, int64_t i) {
-            const Mix& mix = halves_.mixes()[t];
+        mixed_.for_all([&](size_t t, int64_t i) {
+            const Mix& mix = mixed_.mixes()[t];
             const float theta = model->buffer(NOPT_ROLE_PARAM).tensor(t)[i];
             const bool is_exact = mix.extra != Extra::kNone || mix.param == NOPT_DTYPE_FLOAT32;
-            wrong += is_exact && !same_float(theta, halves_.theta(t, i));
+            wrong += is_exact && !same_float(theta, mixed_.theta(t, i));
             const Ties ties = mix.extra != Extra::kNone && mix.param == NOPT_DTYPE_BFLOAT16 ? Ties::kAway : Ties::kEven;
-            wrong += encoded(rounded(theta, mix.param, ties), mix.param) != halves_.buffer(NOPT_ROLE_PARAM).bits(t, i);
-            for (const nopt_role role : kStateRoles) {
+            wrong += encoded(rounded(theta, mix.param, ties), mix.param) != mixed_.buffer(NOPT_ROLE_PARAM).bits(t, i);
+            for (const nopt_role role : model->states()) {
+                const nopt_dtype type = mixed_.buffer(role).type(t);
                 const float state = model->buffer(role).tensor(t)[i];
-                wrong += encoded(rounded(state, mix.state), mix.state) != halves_.buffer(role).bits(t, i);
+                wrong += encoded(rounded(state, type), type) != mixed_.buffer(role).bits(t, i);
             }
         });
         return wrong;
@@ -96,7 +97,7 @@ public:
     std::unique_ptr<Model> model;
 
 private:
-    HalfModel& halves_;
+    MixedModel& mixed_;
 };
 
 void set_tensor_values(nopt_param_set* set, size_t tensors) {
@@ -110,36 +111,36 @@ void set_tensor_values(nopt_param_set* set, size_t tensors) {
     NOPT_EXPECT_OK(nopt_param_set_set_weight_decay(set, count, weight_decay.data()));
 }
 
-class HalfRules : public testing::TestWithParam<Case> {};
+class MixedRules : public testing::TestWithParam<Case> {};
 
-TEST_P(HalfRules, AreRoundedFloat32Steps) {
+TEST_P(MixedRules, AreRoundedFloat32Steps) {
     for (const int64_t misalign : {0, 1, 3}) {
-        HalfModel halves(GetParam().rule, all_mixes(), misalign);
-        Widened floats(halves, GetParam().rule);
-        set_tensor_values(halves.set, halves.counts().size());
-        set_tensor_values(floats.model->set, halves.counts().size());
+        MixedModel mixed(GetParam().rule, all_mixes(), misalign);
+        Widened floats(mixed, GetParam().rule);
+        set_tensor_values(mixed.set, mixed.counts().size());
+        set_tensor_values(floats.model->set, mixed.counts().size());
         Random random(17);
-        halves.fill_params(random);
+        mixed.fill_params(random);
         for (int step = 0; step < 3; ++step) {
-            halves.fill(NOPT_ROLE_GRAD, random);
+            mixed.fill_reads(random);
             floats.follow();
-            NOPT_ASSERT_OK(nopt_optimizer_step(halves.optimizer, &GetParam().hyperparams, nullptr));
+            NOPT_ASSERT_OK(nopt_optimizer_step(mixed.optimizer, &GetParam().hyperparams, nullptr));
             NOPT_ASSERT_OK(floats.model->step(GetParam().hyperparams));
             ASSERT_EQ(0, floats.differences()) << "misalign " << misalign << ", step " << step;
         }
     }
 }
 
-INSTANTIATE_TEST_SUITE_P(Rules, HalfRules, testing::ValuesIn(all_cases()),
+INSTANTIATE_TEST_SUITE_P(Rules, MixedRules, testing::ValuesIn(all_cases()),
                          [](const testing::TestParamInfo<Case>& one) { return one.param.name; });
 
 // The same steps of a parameter with a float32 master and of one with the remainder: the same parameters.
-TEST(Halves, TheRemainderIsTheMaster) {
+TEST(Mixed, TheRemainderIsTheMaster) {
     const auto mixes = [](Extra extra) {
         return std::vector<Mix>{{3000, NOPT_DTYPE_BFLOAT16, NOPT_DTYPE_BFLOAT16, NOPT_DTYPE_FLOAT32, extra}};
     };
-    HalfModel master("adam", mixes(Extra::kMaster));
-    HalfModel remainder("adam", mixes(Extra::kRemainder));
+    MixedModel master("adam", mixes(Extra::kMaster));
+    MixedModel remainder("adam", mixes(Extra::kRemainder));
     Random random_a(5), random_b(5);
     master.fill_params(random_a);
     remainder.fill_params(random_b);
@@ -147,7 +148,7 @@ TEST(Halves, TheRemainderIsTheMaster) {
     for (int step = 0; step < 50; ++step) {
         master.fill(NOPT_ROLE_GRAD, random_a);
         remainder.fill(NOPT_ROLE_GRAD, random_b);
-        h.lr = step % 2 == 0 ? 1e-3 : 1e-6;  // so small that bfloat16 alone would stay
+        lr(h) = step % 2 == 0 ? 1e-3 : 1e-6;  // so small that bfloat16 alone would stay
         NOPT_ASSERT_OK(nopt_optimizer_step(master.optimizer, &h, nullptr));
         NOPT_ASSERT_OK(nopt_optimizer_step(remainder.optimizer, &h, nullptr));
         master.read();
@@ -158,12 +159,12 @@ TEST(Halves, TheRemainderIsTheMaster) {
 }
 
 // Half way between two bfloat16: away from zero beside a master or a remainder, which needs it, and to even without.
-TEST(Halves, TiesGoAwayBesideAMaster) {
+TEST(Mixed, TiesGoAwayBesideAMaster) {
     std::vector<Mix> mixes;
     for (const Extra extra : {Extra::kNone, Extra::kMaster, Extra::kRemainder}) {
         mixes.push_back({37, NOPT_DTYPE_BFLOAT16, NOPT_DTYPE_FLOAT32, NOPT_DTYPE_FLOAT32, extra});
     }
-    HalfModel model("sgd", mixes);
+    MixedModel model("sgd", mixes);
     model.for_all([&](size_t t, int64_t i) {
         model.set_theta(t, i, 1.0f);
         model.buffer(NOPT_ROLE_GRAD).set_bits(t, i, encoded(-0x1p-8f, NOPT_DTYPE_FLOAT32));
@@ -172,7 +173,7 @@ TEST(Halves, TiesGoAwayBesideAMaster) {
         model.buffer(role).write();
     }
     nopt_hyperparams h = defaults("sgd");
-    h.lr = 1.0;
+    lr(h) = 1.0;
     NOPT_ASSERT_OK(nopt_optimizer_step(model.optimizer, &h, nullptr));
     model.read();
     model.for_all([&](size_t t, int64_t i) {
@@ -183,7 +184,7 @@ TEST(Halves, TiesGoAwayBesideAMaster) {
 }
 
 // Rounded by the numbers that the header names, and right on average.
-TEST(Halves, StochasticRoundingIsReproducibleAndUnbiased) {
+TEST(Mixed, StochasticRoundingIsReproducibleAndUnbiased) {
     const std::vector<Mix> mixes = {
         {5, NOPT_DTYPE_FLOAT32, NOPT_DTYPE_FLOAT32, NOPT_DTYPE_FLOAT32},
         {20003, NOPT_DTYPE_BFLOAT16, NOPT_DTYPE_FLOAT32, NOPT_DTYPE_FLOAT32},
@@ -192,14 +193,14 @@ TEST(Halves, StochasticRoundingIsReproducibleAndUnbiased) {
     };
     nopt_hyperparams h = defaults("sgd");
     h.flags = NOPT_FLAG_STOCHASTIC_ROUNDING;
-    h.lr = 1.0;
+    lr(h) = 1.0;
     h.rounding_seed = 0x123456789abcdefu;
     for (const int64_t misalign : {0, 1}) {
-        HalfModel halves("sgd", mixes, misalign);
-        HalfModel again("sgd", mixes, misalign);
+        MixedModel mixed("sgd", mixes, misalign);
+        MixedModel again("sgd", mixes, misalign);
         // From 1 down by 0.3 of the distance to the next bfloat16 below.
         const float step_size = 0.3f * 0x1p-8f;
-        for (HalfModel* const one : {&halves, &again}) {
+        for (MixedModel* const one : {&mixed, &again}) {
             one->for_all([&](size_t t, int64_t i) {
                 one->set_theta(t, i, 1.0f);
                 one->buffer(NOPT_ROLE_GRAD).set_bits(t, i, encoded(step_size, NOPT_DTYPE_FLOAT32));
@@ -209,11 +210,11 @@ TEST(Halves, StochasticRoundingIsReproducibleAndUnbiased) {
             }
             NOPT_ASSERT_OK(nopt_optimizer_step(one->optimizer, &h, nullptr));
         }
-        EXPECT_EQ(halves.all_bytes(), again.all_bytes());
+        EXPECT_EQ(mixed.all_bytes(), again.all_bytes());
         const float exact = 1.0f - step_size;
         double sum = 0.0;
         for (int64_t i = 0; i < mixes[1].count; ++i) {
-            const uint32_t actual = halves.buffer(NOPT_ROLE_PARAM).bits(1, i);
+            const uint32_t actual = mixed.buffer(NOPT_ROLE_PARAM).bits(1, i);
             const nopt::Philox counter = {{static_cast<uint32_t>(i / 8), 2u << 24, 1, 1}};
             const nopt::Philox words = nopt::philox(counter, 0x89abcdefu, 0x1234567u);
             const uint32_t random = words.word[i % 8 / 2] >> (i % 2 * 16) & 0xffff;
@@ -224,96 +225,96 @@ TEST(Halves, StochasticRoundingIsReproducibleAndUnbiased) {
         const double sigma = 0x1p-8 * sqrt(0.3 * 0.7 / count);
         EXPECT_NEAR(static_cast<double>(exact), sum / count, 4 * sigma);
         // What has a master, or is no bfloat16, is rounded to nearest.
-        EXPECT_EQ(encoded(1.0f, NOPT_DTYPE_BFLOAT16), halves.buffer(NOPT_ROLE_PARAM).bits(2, 5));
+        EXPECT_EQ(encoded(1.0f, NOPT_DTYPE_BFLOAT16), mixed.buffer(NOPT_ROLE_PARAM).bits(2, 5));
         EXPECT_EQ(encoded(rounded(exact, NOPT_DTYPE_FLOAT16), NOPT_DTYPE_FLOAT16),
-                  halves.buffer(NOPT_ROLE_PARAM).bits(3, 5));
+                  mixed.buffer(NOPT_ROLE_PARAM).bits(3, 5));
         // Another seed and another step give other numbers.
-        const std::vector<uint8_t> first = halves.all_bytes();
+        const std::vector<uint8_t> first = mixed.all_bytes();
         h.rounding_seed += 1;
         NOPT_ASSERT_OK(nopt_optimizer_step(again.optimizer, &h, nullptr));
         h.rounding_seed -= 1;
-        NOPT_ASSERT_OK(nopt_optimizer_step(halves.optimizer, &h, nullptr));
-        EXPECT_NE(halves.all_bytes(), again.all_bytes());
+        NOPT_ASSERT_OK(nopt_optimizer_step(mixed.optimizer, &h, nullptr));
+        EXPECT_NE(mixed.all_bytes(), again.all_bytes());
     }
 }
 
 // The dimer sees widened gradients and theta, and writes displaced parameters rounded.
-TEST(Halves, DimersAreRoundedFloat32Dimers) {
+TEST(Mixed, DimersAreRoundedFloat32Dimers) {
     for (const nopt_dimer_scope scope : kScopes) {
         for (const nopt_dimer_angle angle : kAngles) {
             for (const int64_t misalign : {0, 1}) {
-                HalfModel halves("adam", all_mixes(), misalign, scope);
-                Widened floats(halves, "adam");
+                MixedModel mixed("adam", all_mixes(), misalign, scope);
+                Widened floats(mixed, "adam");
                 const nopt_backend before = test_backend;
                 test_backend = NOPT_BACKEND_CPU;
-                DimerModel dimer("adam", halves.counts(), scope);
+                DimerModel dimer("adam", mixed.counts(), scope);
                 test_backend = before;
-                NOPT_ASSERT_OK(nopt_dimer_init_direction(halves.dimer, 1, 0, nullptr));
-                NOPT_ASSERT_OK(nopt_dimer_normalize_direction(halves.dimer, nullptr));
+                NOPT_ASSERT_OK(nopt_dimer_init_direction(mixed.dimer, 1, 0, nullptr));
+                NOPT_ASSERT_OK(nopt_dimer_normalize_direction(mixed.dimer, nullptr));
                 Random random(23);
-                halves.fill_params(random);
+                mixed.fill_params(random);
                 nopt_dimer_options o = dimer_defaults();
                 o.angle = angle;
                 o.force = NOPT_DIMER_FORCE_PER_DISPLACEMENT;
                 const nopt_hyperparams h = defaults("adam");
                 const bool optimal = angle == NOPT_DIMER_ANGLE_OPTIMAL;
 
-                // What is the same in both, from the half model to the float one.
+                // What is the same in both, from the mixed model to the float one.
                 const auto take = [&](nopt_role role) {
-                    halves.for_all([&](size_t t, int64_t i) {
-                        TypedBuffer& from = halves.buffer(role);
+                    mixed.for_all([&](size_t t, int64_t i) {
+                        TypedBuffer& from = mixed.buffer(role);
                         dimer.buffer(role).tensor(t)[i] = decoded(from.bits(t, i), from.type(t));
                     });
                 };
                 // Displaced parameters are what PARAM can hold; their theta is untouched.
                 const auto displaced_as_expected = [&] {
-                    halves.read();
+                    mixed.read();
                     int64_t wrong = 0;
-                    halves.for_all([&](size_t t, int64_t i) {
-                        const nopt_dtype type = halves.mixes()[t].param;
+                    mixed.for_all([&](size_t t, int64_t i) {
+                        const nopt_dtype type = mixed.mixes()[t].param;
                         const float moved = dimer.buffer(NOPT_ROLE_PARAM).tensor(t)[i];
-                        wrong += encoded(rounded(moved, type), type) != halves.buffer(NOPT_ROLE_PARAM).bits(t, i);
+                        wrong += encoded(rounded(moved, type), type) != mixed.buffer(NOPT_ROLE_PARAM).bits(t, i);
                     });
                     return wrong;
                 };
                 for (int step = 0; step < 4; ++step) {
-                    halves.fill(NOPT_ROLE_GRAD, random);
+                    mixed.fill(NOPT_ROLE_GRAD, random);
                     floats.follow();
-                    for (const nopt_role role : kRoles) {
+                    for (const nopt_role role : dimer.roles()) {
                         dimer.set_values(role, floats.model->buffer(role).values());
                     }
                     if (step % 2 == 0) {
-                        NOPT_ASSERT_OK(nopt_dimer_displace(halves.dimer, &o, nullptr));
+                        NOPT_ASSERT_OK(nopt_dimer_displace(mixed.dimer, &o, nullptr));
                         NOPT_ASSERT_OK(dimer.displace(o));
                         ASSERT_EQ(0, displaced_as_expected());
                         for (int turn = 0; turn < (optimal ? 2 : 1); ++turn) {
-                            halves.fill(NOPT_ROLE_GRAD, random);
+                            mixed.fill(NOPT_ROLE_GRAD, random);
                             take(NOPT_ROLE_GRAD);
-                            NOPT_ASSERT_OK(nopt_dimer_rotate(halves.dimer, &o, &h, nullptr));
+                            NOPT_ASSERT_OK(nopt_dimer_rotate(mixed.dimer, &o, &h, nullptr));
                             NOPT_ASSERT_OK(dimer.rotate(o, h));
                             ASSERT_EQ(0, displaced_as_expected());
                         }
-                        halves.fill(NOPT_ROLE_GRAD, random);
+                        mixed.fill(NOPT_ROLE_GRAD, random);
                         take(NOPT_ROLE_GRAD);
                     }
                     if (step == 2) {
-                        NOPT_ASSERT_OK(nopt_dimer_restore(halves.dimer, nullptr));
+                        NOPT_ASSERT_OK(nopt_dimer_restore(mixed.dimer, nullptr));
                         NOPT_ASSERT_OK(dimer.restore());
-                        halves.read();
-                        halves.for_all([&](size_t t, int64_t i) {
-                            ASSERT_EQ(halves.theta(t, i), dimer.buffer(NOPT_ROLE_PARAM).tensor(t)[i]);
+                        mixed.read();
+                        mixed.for_all([&](size_t t, int64_t i) {
+                            ASSERT_EQ(mixed.theta(t, i), dimer.buffer(NOPT_ROLE_PARAM).tensor(t)[i]);
                         });
                     }
-                    NOPT_ASSERT_OK(nopt_dimer_step(halves.dimer, &o, &h, nullptr));
+                    NOPT_ASSERT_OK(nopt_dimer_step(mixed.dimer, &o, &h, nullptr));
                     NOPT_ASSERT_OK(dimer.dimer_step(o, h));
                     // The float model then says what the step wrote.
-                    for (const nopt_role role : kRoles) {
+                    for (const nopt_role role : dimer.roles()) {
                         floats.model->buffer(role).set_values(dimer.values(role));
                     }
                     ASSERT_EQ(0, floats.differences()) << scope << angle << misalign << step;
-                    halves.for_all([&](size_t t, int64_t i) {
+                    mixed.for_all([&](size_t t, int64_t i) {
                         ASSERT_TRUE(
-                            same_float(decoded(halves.buffer(NOPT_ROLE_DIRECTION).bits(t, i), NOPT_DTYPE_FLOAT32),
+                            same_float(decoded(mixed.buffer(NOPT_ROLE_DIRECTION).bits(t, i), NOPT_DTYPE_FLOAT32),
                                        dimer.buffer(NOPT_ROLE_DIRECTION).tensor(t)[i]));
                     });
                 }
@@ -322,11 +323,11 @@ TEST(Halves, DimersAreRoundedFloat32Dimers) {
     }
 }
 
-TEST(Halves, WhatDoesNotFitIsRefused) {
+TEST(Mixed, WhatDoesNotFitIsRefused) {
     const nopt_backend backend = test_backend;
     const int64_t counts[] = {4, 4, 4};
     const nopt_dtype params[] = {NOPT_DTYPE_FLOAT32, NOPT_DTYPE_BFLOAT16, NOPT_DTYPE_FLOAT16};
-    const nopt_dtype halves[] = {NOPT_DTYPE_FLOAT16, NOPT_DTYPE_FLOAT16, NOPT_DTYPE_FLOAT16};
+    const nopt_dtype float16s[] = {NOPT_DTYPE_FLOAT16, NOPT_DTYPE_FLOAT16, NOPT_DTYPE_FLOAT16};
     const nopt_dtype unknown[] = {NOPT_DTYPE_FLOAT32, static_cast<nopt_dtype>(9), NOPT_DTYPE_FLOAT32};
     nopt_param_set* set = nullptr;
     NOPT_ASSERT_OK(nopt_param_set_create(backend, 0, 3, counts, params, &set));
@@ -338,16 +339,17 @@ TEST(Halves, WhatDoesNotFitIsRefused) {
         EXPECT_NE(nullptr, strstr(nopt_last_error_message(), words)) << nopt_last_error_message();
     };
     refused(NOPT_ERROR_INVALID_ARGUMENT, "role is PARAM", nopt_param_set_set_dtypes(set, NOPT_ROLE_PARAM, 3, params));
-    refused(NOPT_ERROR_UNSUPPORTED, "dtypes[0] is 3; role EXP_AVG",
-            nopt_param_set_set_dtypes(set, NOPT_ROLE_EXP_AVG, 3, halves));
+    refused(NOPT_ERROR_UNSUPPORTED, "dtypes[0] is 3; role STATE_0",
+            nopt_param_set_set_dtypes(set, NOPT_ROLE_STATE, 3, float16s));
     refused(NOPT_ERROR_INVALID_ARGUMENT, "dtypes[1] is 9", nopt_param_set_set_dtypes(set, NOPT_ROLE_GRAD, 3, unknown));
     refused(NOPT_ERROR_INVALID_ARGUMENT, "tensor_count is 2",
-            nopt_param_set_set_dtypes(set, NOPT_ROLE_GRAD, 2, halves));
-    refused(NOPT_ERROR_INVALID_ARGUMENT, "set is null", nopt_param_set_set_dtypes(nullptr, NOPT_ROLE_GRAD, 3, halves));
+            nopt_param_set_set_dtypes(set, NOPT_ROLE_GRAD, 2, float16s));
+    refused(NOPT_ERROR_INVALID_ARGUMENT, "set is null",
+            nopt_param_set_set_dtypes(nullptr, NOPT_ROLE_GRAD, 3, float16s));
 
     void* grads[] = {at, at + 64, at + 128};
     NOPT_ASSERT_OK(nopt_param_set_bind(set, NOPT_ROLE_GRAD, 3, grads));
-    refused(NOPT_ERROR_INVALID_STATE, "GRAD is bound", nopt_param_set_set_dtypes(set, NOPT_ROLE_GRAD, 3, halves));
+    refused(NOPT_ERROR_INVALID_STATE, "GRAD is bound", nopt_param_set_set_dtypes(set, NOPT_ROLE_GRAD, 3, float16s));
     void* odd[] = {at + 256, at + 321, at + 384};
     refused(NOPT_ERROR_INVALID_ARGUMENT, "pointers[1] of role PARAM is not aligned",
             nopt_param_set_bind(set, NOPT_ROLE_PARAM, 3, odd));
