@@ -50,6 +50,13 @@ public static unsafe partial class NativeMethods
     public static extern nopt_status nopt_cpu_get_num_threads([NativeTypeName("int32_t *")] int* num_threads);
 
     [DllImport("nativeopt", CallingConvention = CallingConvention.Cdecl, ExactSpelling = true)]
+    [return: NativeTypeName("int32_t")]
+    public static extern int nopt_dtype_count();
+
+    [DllImport("nativeopt", CallingConvention = CallingConvention.Cdecl, ExactSpelling = true)]
+    public static extern nopt_status nopt_dtype_get_info([NativeTypeName("int32_t")] int index, nopt_dtype_info* info);
+
+    [DllImport("nativeopt", CallingConvention = CallingConvention.Cdecl, ExactSpelling = true)]
     public static extern nopt_status nopt_dtype_get_bytes(nopt_dtype dtype, [NativeTypeName("int64_t")] long count, [NativeTypeName("int64_t *")] long* bytes);
 
     [DllImport("nativeopt", CallingConvention = CallingConvention.Cdecl, ExactSpelling = true)]
@@ -74,6 +81,13 @@ public static unsafe partial class NativeMethods
     public static extern nopt_status nopt_stream_synchronize(nopt_backend backend, [NativeTypeName("int32_t")] int device_index, void* stream);
 
     [DllImport("nativeopt", CallingConvention = CallingConvention.Cdecl, ExactSpelling = true)]
+    [return: NativeTypeName("int32_t")]
+    public static extern int nopt_role_count();
+
+    [DllImport("nativeopt", CallingConvention = CallingConvention.Cdecl, ExactSpelling = true)]
+    public static extern nopt_status nopt_role_get_info([NativeTypeName("int32_t")] int index, nopt_role_info* info);
+
+    [DllImport("nativeopt", CallingConvention = CallingConvention.Cdecl, ExactSpelling = true)]
     public static extern nopt_status nopt_param_set_create(nopt_backend backend, [NativeTypeName("int32_t")] int device_index, [NativeTypeName("int64_t")] long tensor_count, [NativeTypeName("const int64_t *")] long* element_counts, [NativeTypeName("const nopt_dtype *")] nopt_dtype* dtypes, nopt_param_set** set);
 
     [DllImport("nativeopt", CallingConvention = CallingConvention.Cdecl, ExactSpelling = true)]
@@ -95,9 +109,6 @@ public static unsafe partial class NativeMethods
     public static extern nopt_status nopt_param_set_set_groups(nopt_param_set* set, [NativeTypeName("int64_t")] long tensor_count, [NativeTypeName("const int32_t *")] int* group);
 
     [DllImport("nativeopt", CallingConvention = CallingConvention.Cdecl, ExactSpelling = true)]
-    public static extern nopt_status nopt_param_set_upload(nopt_param_set* set, void* stream);
-
-    [DllImport("nativeopt", CallingConvention = CallingConvention.Cdecl, ExactSpelling = true)]
     [return: NativeTypeName("int32_t")]
     public static extern int nopt_rule_count();
 
@@ -106,6 +117,33 @@ public static unsafe partial class NativeMethods
 
     [DllImport("nativeopt", CallingConvention = CallingConvention.Cdecl, ExactSpelling = true)]
     public static extern nopt_status nopt_rule_get_defaults([NativeTypeName("const char *")] sbyte* rule, nopt_hyperparams* hyperparams);
+
+    [DllImport("nativeopt", CallingConvention = CallingConvention.Cdecl, ExactSpelling = true)]
+    public static extern nopt_status nopt_rule_get_hyperparam([NativeTypeName("const char *")] sbyte* rule, [NativeTypeName("int32_t")] int index, nopt_hyperparam_info* info);
+
+    [DllImport("nativeopt", CallingConvention = CallingConvention.Cdecl, ExactSpelling = true)]
+    public static extern nopt_status nopt_rule_get_flag([NativeTypeName("const char *")] sbyte* rule, [NativeTypeName("int32_t")] int index, nopt_flag_info* info);
+
+    [DllImport("nativeopt", CallingConvention = CallingConvention.Cdecl, ExactSpelling = true)]
+    public static extern nopt_status nopt_rule_get_state([NativeTypeName("const char *")] sbyte* rule, [NativeTypeName("int32_t")] int index, nopt_state_info* info);
+
+    [DllImport("nativeopt", CallingConvention = CallingConvention.Cdecl, ExactSpelling = true)]
+    public static extern nopt_status nopt_rule_get_input([NativeTypeName("const char *")] sbyte* rule, [NativeTypeName("int32_t")] int index, nopt_input_info* info);
+
+    [DllImport("nativeopt", CallingConvention = CallingConvention.Cdecl, ExactSpelling = true)]
+    public static extern nopt_status nopt_rule_get_running([NativeTypeName("const char *")] sbyte* rule, [NativeTypeName("int32_t")] int index, nopt_running_info* info);
+
+    [DllImport("nativeopt", CallingConvention = CallingConvention.Cdecl, ExactSpelling = true)]
+    public static extern nopt_status nopt_hyperparams_set([NativeTypeName("const char *")] sbyte* rule, nopt_hyperparams* hyperparams, [NativeTypeName("const char *")] sbyte* name, double value);
+
+    [DllImport("nativeopt", CallingConvention = CallingConvention.Cdecl, ExactSpelling = true)]
+    public static extern nopt_status nopt_hyperparams_set_flag([NativeTypeName("const char *")] sbyte* rule, nopt_hyperparams* hyperparams, [NativeTypeName("const char *")] sbyte* name, [NativeTypeName("int32_t")] int on);
+
+    [DllImport("nativeopt", CallingConvention = CallingConvention.Cdecl, ExactSpelling = true)]
+    public static extern nopt_status nopt_rule_advance([NativeTypeName("const char *")] sbyte* rule, [NativeTypeName("const nopt_hyperparams *")] nopt_hyperparams* hyperparams, [NativeTypeName("int64_t")] long steps, nopt_step_state* state);
+
+    [DllImport("nativeopt", CallingConvention = CallingConvention.Cdecl, ExactSpelling = true)]
+    public static extern nopt_status nopt_rule_get_initial_state([NativeTypeName("const char *")] sbyte* rule, nopt_step_state* state);
 
     [DllImport("nativeopt", CallingConvention = CallingConvention.Cdecl, ExactSpelling = true)]
     public static extern nopt_status nopt_optimizer_create(nopt_param_set* set, [NativeTypeName("const char *")] sbyte* rule, nopt_optimizer** optimizer);
@@ -123,7 +161,16 @@ public static unsafe partial class NativeMethods
     public static extern nopt_status nopt_optimizer_set_state(nopt_optimizer* optimizer, [NativeTypeName("const nopt_step_state *")] nopt_step_state* state);
 
     [DllImport("nativeopt", CallingConvention = CallingConvention.Cdecl, ExactSpelling = true)]
+    public static extern nopt_status nopt_optimizer_get_tensor_states([NativeTypeName("const nopt_optimizer *")] nopt_optimizer* optimizer, [NativeTypeName("int64_t")] long tensor_count, nopt_step_state* states);
+
+    [DllImport("nativeopt", CallingConvention = CallingConvention.Cdecl, ExactSpelling = true)]
+    public static extern nopt_status nopt_optimizer_set_tensor_states(nopt_optimizer* optimizer, [NativeTypeName("int64_t")] long tensor_count, [NativeTypeName("const nopt_step_state *")] nopt_step_state* states);
+
+    [DllImport("nativeopt", CallingConvention = CallingConvention.Cdecl, ExactSpelling = true)]
     public static extern nopt_status nopt_optimizer_set_capturable(nopt_optimizer* optimizer, [NativeTypeName("int32_t")] int capturable, void* stream);
+
+    [DllImport("nativeopt", CallingConvention = CallingConvention.Cdecl, ExactSpelling = true)]
+    public static extern nopt_status nopt_optimizer_upload(nopt_optimizer* optimizer, void* stream);
 
     [DllImport("nativeopt", CallingConvention = CallingConvention.Cdecl, ExactSpelling = true)]
     public static extern nopt_status nopt_optimizer_set_lr(nopt_optimizer* optimizer, double lr, void* stream);
@@ -203,14 +250,26 @@ public static unsafe partial class NativeMethods
     [DllImport("nativeopt", CallingConvention = CallingConvention.Cdecl, ExactSpelling = true)]
     public static extern nopt_status nopt_dimer_get_roles([NativeTypeName("const nopt_dimer *")] nopt_dimer* dimer, [NativeTypeName("const nopt_dimer_options *")] nopt_dimer_options* options, [NativeTypeName("uint32_t *")] uint* role_mask);
 
-    [NativeTypeName("#define NOPT_ABI_VERSION 1")]
-    public const int NOPT_ABI_VERSION = 1;
+    [NativeTypeName("#define NOPT_ABI_VERSION 2")]
+    public const int NOPT_ABI_VERSION = 2;
 
     [NativeTypeName("#define NOPT_STREAM_LEGACY ((void*)0x1)")]
     public static readonly void* NOPT_STREAM_LEGACY = ((void*)(0x1));
 
     [NativeTypeName("#define NOPT_STREAM_PER_THREAD ((void*)0x2)")]
     public static readonly void* NOPT_STREAM_PER_THREAD = ((void*)(0x2));
+
+    [NativeTypeName("#define NOPT_MAX_STATES 6")]
+    public const int NOPT_MAX_STATES = 6;
+
+    [NativeTypeName("#define NOPT_MAX_INPUTS 2")]
+    public const int NOPT_MAX_INPUTS = 2;
+
+    [NativeTypeName("#define NOPT_MAX_HYPERPARAMS 12")]
+    public const int NOPT_MAX_HYPERPARAMS = 12;
+
+    [NativeTypeName("#define NOPT_MAX_RUNNING 4")]
+    public const int NOPT_MAX_RUNNING = 4;
 
     [NativeTypeName("#define NOPT_INHERIT (-1.0)")]
     public const double NOPT_INHERIT = (-1.0);

@@ -6,10 +6,8 @@ namespace NativeOpt.Interop;
 [NativeTypeName("unsigned int")]
 public enum nopt_flag : uint
 {
-    NOPT_FLAG_AMSGRAD = 1,
-    NOPT_FLAG_MAXIMIZE = 2,
-    NOPT_FLAG_DECOUPLED_WEIGHT_DECAY = 4,
-    NOPT_FLAG_NESTEROV = 8,
-    NOPT_FLAG_INVERSE_EPSILON = 16,
-    NOPT_FLAG_STOCHASTIC_ROUNDING = 32,
+    NOPT_FLAG_MAXIMIZE = 1,
+    NOPT_FLAG_DECOUPLED_WEIGHT_DECAY = 2,
+    NOPT_FLAG_STOCHASTIC_ROUNDING = 4,
+    NOPT_FLAG_RULE = 256,
 }

@@ -4,9 +4,8 @@
 namespace NativeOpt.Interop;
 
 [NativeTypeName("unsigned int")]
-public enum nopt_hyperparam : uint
+public enum nopt_hyperparam
 {
-    NOPT_HYPERPARAM_BETAS_EPS = 1,
-    NOPT_HYPERPARAM_MOMENTUM = 2,
-    NOPT_HYPERPARAM_SWITCHING_RATE = 4,
+    NOPT_HYPERPARAM_LR = 0,
+    NOPT_HYPERPARAM_WEIGHT_DECAY = 1,
 }

@@ -27,6 +27,6 @@ public static unsafe partial class nopt_hyperparamsTests
     [Fact]
     public static void SizeOfTest()
     {
-        Assert.Equal(72, sizeof(nopt_hyperparams));
+        Assert.Equal(112, sizeof(nopt_hyperparams));
     }
 }

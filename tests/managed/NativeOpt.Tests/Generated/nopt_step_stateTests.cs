@@ -27,6 +27,6 @@ public static unsafe partial class nopt_step_stateTests
     [Fact]
     public static void SizeOfTest()
     {
-        Assert.Equal(32, sizeof(nopt_step_state));
+        Assert.Equal(48, sizeof(nopt_step_state));
     }
 }
