@@ -29,22 +29,8 @@ public static unsafe class NativeRuntime
         }
     }
 
-    /// <summary>The names of the update rules that are compiled in; see <see cref="Optimizer.RuleName"/>.</summary>
-    public static IReadOnlyList<string> Rules
-    {
-        get
-        {
-            string[] names = new string[NativeMethods.nopt_rule_count()];
-            for (int i = 0; i < names.Length; i++)
-            {
-                nopt_rule_info info = new() { struct_size = (uint)sizeof(nopt_rule_info) };
-                NativeError.ThrowIfFailed(NativeMethods.nopt_rule_get_info(i, &info));
-                names[i] = NativeError.Text((sbyte*)&info.name);
-            }
-
-            return names;
-        }
-    }
+    /// <summary>The names of the update rules that are compiled in; see <see cref="Rule.All"/> for what they are.</summary>
+    public static IReadOnlyList<string> Rules => [.. Rule.All.Select(static rule => rule.Name)];
 
     /// <summary>The instruction sets that the CPU backend was compiled for, the most portable first.</summary>
     public static IReadOnlyList<CpuInstructionSetInfo> CpuInstructionSets

@@ -1,4 +1,3 @@
-using System.Text;
 using NativeOpt.Interop;
 
 namespace NativeOpt;
@@ -9,12 +8,6 @@ namespace NativeOpt;
 /// </summary>
 internal sealed unsafe class OptimizerHandle : NativeHandle
 {
-    private static readonly nopt_role[] RuleStates =
-    [
-        nopt_role.NOPT_ROLE_EXP_AVG, nopt_role.NOPT_ROLE_EXP_AVG_SQ, nopt_role.NOPT_ROLE_MAX_EXP_AVG_SQ,
-        nopt_role.NOPT_ROLE_MOMENTUM_BUFFER,
-    ];
-
     private const int Free = 0;
     private const int Stepping = 1;
     private const int Closed = 2;
@@ -23,10 +16,10 @@ internal sealed unsafe class OptimizerHandle : NativeHandle
     private int _steps = Free;
 
     /// <param name="parameters">The set.</param>
-    /// <param name="rule">The native rule's name.</param>
+    /// <param name="rule">The rule.</param>
     /// <param name="states">What the rule's states are made of.</param>
     /// <param name="groupCount">The number of groups of hyperparameters.</param>
-    public OptimizerHandle(ParameterSet parameters, string rule, BufferLayout states, int groupCount)
+    public OptimizerHandle(ParameterSet parameters, Rule rule, BufferLayout states, int groupCount)
     {
         _set = parameters.Handle;
         Buffers = new BoundBuffers(_set);
@@ -41,13 +34,18 @@ internal sealed unsafe class OptimizerHandle : NativeHandle
         nopt_optimizer* optimizer = null;
         try
         {
-            // Also for float32: an optimizer before this one may have had other states.
-            foreach (nopt_role role in RuleStates)
+            // Also for float32: an optimizer before this one may have had other states and inputs.
+            foreach (RuleState state in rule.States)
             {
-                _set.SetTypes(role, states);
+                _set.SetTypes(StateLayouts.NativeRole(state), states);
             }
 
-            fixed (byte* name = Encoding.UTF8.GetBytes(rule + '\0'))
+            foreach (RuleInput input in rule.Inputs)
+            {
+                _set.SetTypes(StateLayouts.NativeRole(input), parameters.Float32Layout);
+            }
+
+            fixed (byte* name = RuleReader.Utf8(rule.Name))
             {
                 NativeError.ThrowIfFailed(
                     NativeMethods.nopt_optimizer_create((nopt_param_set*)lease.Pointer, (sbyte*)name, &optimizer));
@@ -76,22 +74,6 @@ internal sealed unsafe class OptimizerHandle : NativeHandle
 
     /// <summary>After <see cref="TryBeginStep"/>.</summary>
     public void EndStep() => Volatile.Write(ref _steps, Free);
-
-    /// <summary>The roles that a step needs, by bit.</summary>
-    /// <param name="hyperparameters">What the step would take, for each group.</param>
-    /// <param name="owner">What a call after the end is blamed on.</param>
-    public uint RoleMask(ReadOnlySpan<nopt_hyperparams> hyperparameters, object owner)
-    {
-        uint mask;
-        using HandleLease lease = new(this, owner);
-        fixed (nopt_hyperparams* groups = hyperparameters)
-        {
-            NativeError.ThrowIfFailed(
-                NativeMethods.nopt_optimizer_get_roles((nopt_optimizer*)lease.Pointer, groups, &mask));
-        }
-
-        return mask;
-    }
 
     private protected override void WaitForSteps()
     {

@@ -68,17 +68,19 @@ public sealed class OptimizerMemory
         dimer?.Validate(nameof(dimer));
 
         StateLayouts states = new(parameters, options);
+        nopt_hyperparams hyperparameters = options.Values("", nameof(options)).Native;
+        states.RequireTypes(hyperparameters, nameof(options));
         List<BufferMemory> buffers =
-            [.. states.Roles(RoleMask(options)).Select(role => Of((nopt_role)role, states[role]))];
+            [.. states.Roles(hyperparameters).Select(role => new BufferMemory(role.Name, states[role].AllocationByteCount))];
         if (dimer is not null)
         {
-            buffers.AddRange(dimer.Layouts(parameters, gradients).Select(static buffer => Of(buffer.Role, buffer.Layout)));
+            buffers.AddRange(
+                dimer.Layouts(parameters, gradients).Select(
+                    static buffer => new BufferMemory(RoleTable.Name(buffer.Role), buffer.Layout.AllocationByteCount)));
         }
 
         return new OptimizerMemory(parameters, gradients, buffers);
     }
-
-    private static BufferMemory Of(nopt_role role, BufferLayout layout) => new(role.Name(), layout.AllocationByteCount);
 
     private static (BufferLayout Parameters, BufferLayout Gradients) Layouts(ReadOnlySpan<TensorSpec> tensors)
     {
@@ -108,16 +110,5 @@ public sealed class OptimizerMemory
 
         return (
             new BufferLayout(Device.Cpu, elementCounts, types), new BufferLayout(Device.Cpu, elementCounts, gradientTypes));
-    }
-
-    /// <summary>The roles that the rule needs: the tensors do not matter, so an optimizer of none says it.</summary>
-    private static uint RoleMask(OptimizerOptions options)
-    {
-        using ParameterSet none = new(Device.Cpu, []);
-        using OptimizerHandle optimizer = new(none, options.RuleName, none.ParameterLayout, groupCount: 1);
-
-        // Stochastic rounding has no buffer, and is refused where there is no bfloat16.
-        OptimizerOptions ofRoles = options with { StochasticRounding = false, RoundingSeed = 0 };
-        return optimizer.RoleMask([Optimizer.Hyperparams(ofRoles, "", nameof(options))], none);
     }
 }

@@ -9,7 +9,7 @@ namespace NativeOpt;
 internal static class Dynamic8
 {
     /// <summary>The elements of a block; the last one of a tensor may have fewer.</summary>
-    public const int BlockLength = 256;
+    private const int BlockLength = 256;
 
     private const int BlockBytes = sizeof(float) + BlockLength;
     private const int Decades = 7;
@@ -17,16 +17,13 @@ internal static class Dynamic8
     private static readonly float[] Signed = Numbers(isSigned: true);
     private static readonly float[] Unsigned = Numbers(isSigned: false);
 
-    public static long BlockCount(long elementCount) =>
-        (elementCount / BlockLength) + (elementCount % BlockLength == 0 ? 0 : 1);
-
     /// <summary>Decodes blocks from the first element of one on, to the bits that a step reads.</summary>
-    /// <param name="role">Which state: a second moment has no sign.</param>
+    /// <param name="isSigned">Whether the state has negative values (<see cref="RuleState.IsSigned"/>).</param>
     /// <param name="source">The blocks.</param>
     /// <param name="destination">Room for as many elements as there are.</param>
-    public static void ToSingle(StateRole role, ReadOnlySpan<byte> source, Span<float> destination)
+    public static void ToSingle(bool isSigned, ReadOnlySpan<byte> source, Span<float> destination)
     {
-        float[] numbers = role is StateRole.ExpAvgSq or StateRole.MaxExpAvgSq ? Unsigned : Signed;
+        float[] numbers = isSigned ? Signed : Unsigned;
         while (!destination.IsEmpty)
         {
             float scale = MemoryMarshal.Read<float>(source);

@@ -1,5 +1,4 @@
 using System.Runtime.CompilerServices;
-using NativeOpt.Interop;
 
 namespace NativeOpt;
 
@@ -13,11 +12,10 @@ public sealed record AdamOptions : AdamFamilyOptions
 
     internal override string RuleName => "adam";
 
-    internal override nopt_hyperparams ToNative()
+    internal override void Write(HyperparameterValues values)
     {
-        nopt_hyperparams native = base.ToNative();
-        native.flags |= Flag(DecoupledWeightDecay, nopt_flag.NOPT_FLAG_DECOUPLED_WEIGHT_DECAY);
-        return native;
+        base.Write(values);
+        values.SetFlag("decoupled_weight_decay", DecoupledWeightDecay);
     }
 }
 

@@ -1,5 +1,3 @@
-using NativeOpt.Interop;
-
 namespace NativeOpt;
 
 /// <summary>What the options of Adam, AdamW, InvAdam and DualAdam have in common; defaults are torch's.</summary>
@@ -24,23 +22,16 @@ public abstract record AdamFamilyOptions : OptimizerOptions
     /// </summary>
     public bool Amsgrad { get; init; }
 
-    internal override OptimizerGroup MakeGroup(Optimizer optimizer, int index, nopt_hyperparams hyperparameters) =>
-        new AdamFamilyGroup(optimizer, index, hyperparameters);
+    internal override OptimizerGroup MakeGroup(Optimizer optimizer, int index, HyperparameterValues values) =>
+        new AdamFamilyGroup(optimizer, index, values);
 
-    internal override void RequireLike(OptimizerOptions first, int group, string paramName)
+    internal override void Write(HyperparameterValues values)
     {
-        base.RequireLike(first, group, paramName);
-        RequireSame(nameof(Amsgrad), Amsgrad, ((AdamFamilyOptions)first).Amsgrad, group, paramName);
-    }
-
-    internal override nopt_hyperparams ToNative()
-    {
-        nopt_hyperparams native = base.ToNative();
-        native.beta1 = Beta1;
-        native.beta2 = Beta2;
-        native.eps = Epsilon;
-        native.flags |= Flag(Amsgrad, nopt_flag.NOPT_FLAG_AMSGRAD);
-        return native;
+        base.Write(values);
+        values.Set("beta1", Beta1);
+        values.Set("beta2", Beta2);
+        values.Set("eps", Epsilon);
+        values.SetFlag("amsgrad", Amsgrad);
     }
 }
 
@@ -80,5 +71,41 @@ public abstract class AdamFamilyOptimizer : Optimizer
     {
         get => Groups[0].Epsilon;
         set => Groups[0].Epsilon = value;
+    }
+}
+
+/// <summary>A group of <see cref="Adam"/>, <see cref="AdamW"/> or <see cref="InvAdam"/>.</summary>
+public class AdamFamilyGroup : OptimizerGroup
+{
+    internal AdamFamilyGroup(Optimizer optimizer, int index, HyperparameterValues values)
+        : base(optimizer, index, values)
+    {
+    }
+
+    /// <summary>The decay rate of the first moment, in [0, 1). It may change between steps.</summary>
+    /// <exception cref="ArgumentOutOfRangeException">The value is out of range.</exception>
+    /// <exception cref="ObjectDisposedException">The optimizer or its set is disposed of.</exception>
+    public double Beta1
+    {
+        get => this["beta1"];
+        set => Set("beta1", value);
+    }
+
+    /// <summary>The decay rate of the second moment, in [0, 1). It may change between steps.</summary>
+    /// <exception cref="ArgumentOutOfRangeException">The value is out of range.</exception>
+    /// <exception cref="ObjectDisposedException">The optimizer or its set is disposed of.</exception>
+    public double Beta2
+    {
+        get => this["beta2"];
+        set => Set("beta2", value);
+    }
+
+    /// <summary>What is added to the root of the second moment, finite and >= 0. It may change between steps.</summary>
+    /// <exception cref="ArgumentOutOfRangeException">The value is out of range.</exception>
+    /// <exception cref="ObjectDisposedException">The optimizer or its set is disposed of.</exception>
+    public double Epsilon
+    {
+        get => this["eps"];
+        set => Set("eps", value);
     }
 }

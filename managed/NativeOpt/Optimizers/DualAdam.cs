@@ -1,5 +1,4 @@
 using System.Runtime.CompilerServices;
-using NativeOpt.Interop;
 
 namespace NativeOpt;
 
@@ -35,16 +34,15 @@ public sealed record DualAdamOptions : AdamFamilyOptions
 
     internal override string RuleName => "dualadam";
 
-    internal override OptimizerGroup MakeGroup(Optimizer optimizer, int index, nopt_hyperparams hyperparameters) =>
-        new DualAdamGroup(optimizer, index, hyperparameters);
+    internal override OptimizerGroup MakeGroup(Optimizer optimizer, int index, HyperparameterValues values) =>
+        new DualAdamGroup(optimizer, index, values);
 
-    internal override nopt_hyperparams ToNative()
+    internal override void Write(HyperparameterValues values)
     {
-        nopt_hyperparams native = base.ToNative();
-        native.switching_rate = SwitchingRate;
-        native.flags |= Flag(DecoupledWeightDecay, nopt_flag.NOPT_FLAG_DECOUPLED_WEIGHT_DECAY)
-            | Flag(InverseEpsilon, nopt_flag.NOPT_FLAG_INVERSE_EPSILON);
-        return native;
+        base.Write(values);
+        values.Set("switching_rate", SwitchingRate);
+        values.SetFlag("decoupled_weight_decay", DecoupledWeightDecay);
+        values.SetFlag("inverse_epsilon", InverseEpsilon);
     }
 }
 
@@ -80,5 +78,25 @@ public sealed class DualAdam : AdamFamilyOptimizer
     {
         get => Groups[0].SwitchingRate;
         set => Groups[0].SwitchingRate = value;
+    }
+}
+
+/// <summary>A group of <see cref="DualAdam"/>.</summary>
+public sealed class DualAdamGroup : AdamFamilyGroup
+{
+    internal DualAdamGroup(Optimizer optimizer, int index, HyperparameterValues values)
+        : base(optimizer, index, values)
+    {
+    }
+
+    /// <summary>
+    /// ξ, finite and >= 0: the weight of the inverse part at the tensor's step t is max(0, 1 − ξt). It may change between steps.
+    /// </summary>
+    /// <exception cref="ArgumentOutOfRangeException">The value is out of range.</exception>
+    /// <exception cref="ObjectDisposedException">The optimizer or its set is disposed of.</exception>
+    public double SwitchingRate
+    {
+        get => this["switching_rate"];
+        set => Set("switching_rate", value);
     }
 }

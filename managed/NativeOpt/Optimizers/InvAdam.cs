@@ -1,5 +1,4 @@
 using System.Runtime.CompilerServices;
-using NativeOpt.Interop;
 
 namespace NativeOpt;
 
@@ -14,12 +13,11 @@ public sealed record InvAdamOptions : AdamFamilyOptions
 
     internal override string RuleName => "invadam";
 
-    internal override nopt_hyperparams ToNative()
+    internal override void Write(HyperparameterValues values)
     {
-        nopt_hyperparams native = base.ToNative();
-        native.flags |= Flag(DecoupledWeightDecay, nopt_flag.NOPT_FLAG_DECOUPLED_WEIGHT_DECAY)
-            | Flag(InverseEpsilon, nopt_flag.NOPT_FLAG_INVERSE_EPSILON);
-        return native;
+        base.Write(values);
+        values.SetFlag("decoupled_weight_decay", DecoupledWeightDecay);
+        values.SetFlag("inverse_epsilon", InverseEpsilon);
     }
 }
 

@@ -13,7 +13,7 @@ public abstract unsafe partial class Optimizer
     /// </summary>
     /// <remarks>
     /// <para>
-    /// Before a capture take a step, or call <see cref="NativeOpt.ParameterSet.Upload"/>. A replay uses the options of the
+    /// Before a capture take a step, or call <see cref="Upload"/>. A replay uses the options of the
     /// capture, but the learning rates of the last <see cref="SetLearningRate"/> (of each group,
     /// <see cref="OptimizerGroup.SetLearningRate"/>), the loss scale of the last <see cref="SetLossScale"/> if that came before
     /// the capture, too, and the addresses that the last step or <c>Upload</c> brought to the device. It is not checked like a
@@ -71,4 +71,24 @@ public abstract unsafe partial class Optimizer
     /// <inheritdoc cref="OptimizerGroup.SetLearningRate" path="/exception"/>
     public void SetLearningRate(double learningRate, DeviceStream stream = default) =>
         _groups[0].SetLearningRate(learningRate, stream);
+
+    /// <summary>
+    /// Brings what changed (addresses, per-tensor options, which tensors have a gradient) to the device, in stream order, for
+    /// replays of captured steps. Steps do so by themselves, except while they are captured. See <see cref="SetCapturable"/>.
+    /// Does nothing on CPU.
+    /// </summary>
+    /// <param name="stream">The stream of the replays.</param>
+    /// <exception cref="ArgumentException">The set is on CPU, and the stream is not the default one.</exception>
+    /// <exception cref="InvalidOperationException">The stream is being captured.</exception>
+    /// <exception cref="ConcurrentUseException">The set is in use by another thread.</exception>
+    /// <exception cref="ObjectDisposedException">The optimizer, its set or the stream is disposed of.</exception>
+    /// <exception cref="NativeOptException">The device reported a fault.</exception>
+    public void Upload(DeviceStream stream = default)
+    {
+        ThrowIfDisposed();
+        using HandleLease lease = new(_handle, this);
+        NativeError.ThrowIfFailed(
+            NativeMethods.nopt_optimizer_upload((nopt_optimizer*)lease.Pointer, (void*)stream.Pointer));
+        stream.KeepAlive();
+    }
 }

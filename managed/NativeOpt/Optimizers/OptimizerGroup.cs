@@ -1,27 +1,40 @@
+using System.Runtime.CompilerServices;
 using NativeOpt.Interop;
 
 namespace NativeOpt;
 
 /// <summary>
 /// A group of tensors of an optimizer (<see cref="TensorOptions.Group"/>) and what it has of its own: hyperparameters that may
-/// change between steps, a step count and the products of the betas.
+/// change between steps, a step count and the rule's running scalars.
 /// </summary>
+/// <remarks>
+/// The step count belongs to the tensor: a tensor that has no gradient in a step does not take that step. The group's own
+/// count is that of a tensor which has had a gradient in every step. To set the count or a running scalar of the group is to
+/// set it for all of the group's tensors, too.
+/// </remarks>
 public unsafe class OptimizerGroup
 {
-    private protected readonly Optimizer _optimizer;
+    internal const long MaxStepCount = 1L << 53;
+
+    private const string Beta1ProductName = "beta1_product";
+    private const string Beta2ProductName = "beta2_product";
+
+    private readonly Optimizer _optimizer;
+    private readonly HyperparameterValues _values;
     private nopt_hyperparams _hyperparameters;
 
-    internal OptimizerGroup(Optimizer optimizer, int index, nopt_hyperparams hyperparameters)
+    internal OptimizerGroup(Optimizer optimizer, int index, HyperparameterValues values)
     {
         _optimizer = optimizer;
+        _values = values;
+        _hyperparameters = values.Native;
         Index = index;
-        _hyperparameters = hyperparameters;
     }
 
-    /// <summary>Its place among <see cref="Optimizer.Groups"/>, which is the <see cref="TensorOptions.Group"/> of its tensors.</summary>
+    /// <summary>The group's place among <see cref="Optimizer.Groups"/>, which is the <see cref="TensorOptions.Group"/> of its tensors.</summary>
     public int Index { get; }
 
-    /// <summary>The learning rate, finite and >= 0; may change between steps.</summary>
+    /// <summary>The learning rate, finite and >= 0. It may change between steps.</summary>
     /// <exception cref="ArgumentOutOfRangeException">The value is out of range.</exception>
     /// <exception cref="InvalidOperationException">
     /// The optimizer is capturable: <see cref="SetLearningRate"/> also tells the device.
@@ -29,30 +42,45 @@ public unsafe class OptimizerGroup
     /// <exception cref="ObjectDisposedException">The optimizer or its set is disposed of.</exception>
     public double LearningRate
     {
-        get => _hyperparameters.lr;
-        set
-        {
-            if (_optimizer.IsCapturable)
-            {
-                throw new InvalidOperationException(
-                    "The optimizer is capturable, its learning rate on the device; call SetLearningRate(value, stream).");
-            }
-
-            Hyperparameters = _hyperparameters with { lr = value };
-        }
+        get => _hyperparameters.values[(int)nopt_hyperparam.NOPT_HYPERPARAM_LR];
+        set => Set("lr", value);
     }
 
-    /// <summary>The weight decay of tensors that have none of their own, finite and >= 0; may change between steps.</summary>
+    /// <summary>The weight decay of tensors that have none of their own, finite and >= 0. It may change between steps.</summary>
     /// <exception cref="ArgumentOutOfRangeException">The value is out of range.</exception>
     /// <exception cref="ObjectDisposedException">The optimizer or its set is disposed of.</exception>
     public double WeightDecay
     {
-        get => _hyperparameters.weight_decay;
-        set => Hyperparameters = _hyperparameters with { weight_decay = value };
+        get => _hyperparameters.values[(int)nopt_hyperparam.NOPT_HYPERPARAM_WEIGHT_DECAY];
+        set => Set("weight_decay", value);
     }
 
-    /// <summary>Steps taken, t; 0 before the first. To be set only to resume.</summary>
-    /// <exception cref="ArgumentOutOfRangeException">The value is negative.</exception>
+    /// <summary>A hyperparameter by the name that the rule describes, for example "beta1". It may change between steps.</summary>
+    /// <param name="hyperparameter">The name; see <see cref="Rule.Hyperparameters"/>, which has the ranges, too.</param>
+    /// <exception cref="ArgumentException">
+    /// The rule has no such hyperparameter, a flag needs it above 0, or the value would change which states there are, and the
+    /// optimizer has several groups or may not have such a state.
+    /// </exception>
+    /// <exception cref="ArgumentOutOfRangeException">The value is out of range.</exception>
+    /// <exception cref="InvalidOperationException">
+    /// It is the learning rate of a capturable optimizer: <see cref="SetLearningRate"/> also tells the device.
+    /// </exception>
+    /// <exception cref="ObjectDisposedException">The optimizer or its set is disposed of.</exception>
+    public double this[string hyperparameter]
+    {
+        get => _hyperparameters.values[_values.Rule.GetHyperparameter(hyperparameter, nameof(hyperparameter)).Index];
+        set
+        {
+            _ = _values.Rule.GetHyperparameter(hyperparameter, nameof(hyperparameter));
+            Set(hyperparameter, value, hyperparameter);
+        }
+    }
+
+    /// <summary>
+    /// The steps that the group has taken, t; 0 before the first. To be set only to resume: the running scalars become those
+    /// of so many steps with the present hyperparameters, and all of the group's tensors count the same.
+    /// </summary>
+    /// <exception cref="ArgumentOutOfRangeException">The value is negative or above 2^53.</exception>
     /// <exception cref="ConcurrentUseException">The set is in use by another thread.</exception>
     /// <exception cref="ObjectDisposedException">The optimizer or its set is disposed of.</exception>
     public long StepCount
@@ -61,61 +89,35 @@ public unsafe class OptimizerGroup
         set
         {
             ArgumentOutOfRangeException.ThrowIfNegative(value);
-            StepState = StepState with { step = value };
+            ArgumentOutOfRangeException.ThrowIfGreaterThan(value, MaxStepCount);
+            StepState = _values.Rule.StateAfter(_hyperparameters, value);
         }
     }
 
     /// <summary>
-    /// The product of beta1 over all steps taken, in [0, 1], for bias correction; 1 before the first step and for rules
-    /// without betas. To be set only to resume.
+    /// The product of beta1 over all steps taken, in [0, 1), for bias correction; 1 before the first step and for rules that
+    /// have none. To be set only to resume, after <see cref="StepCount"/>.
     /// </summary>
-    /// <exception cref="ArgumentOutOfRangeException">The value is out of range.</exception>
+    /// <exception cref="ArgumentOutOfRangeException">The value is not in [0, 1].</exception>
+    /// <exception cref="ArgumentException">The value is impossible after so many steps, or the rule has no such product.</exception>
     /// <exception cref="ConcurrentUseException">The set is in use by another thread.</exception>
     /// <exception cref="ObjectDisposedException">The optimizer or its set is disposed of.</exception>
     public double Beta1Product
     {
-        get => StepState.beta1_product;
-        set
-        {
-            Check.Product(value, nameof(Beta1Product), nameof(value));
-            StepState = StepState with { beta1_product = value };
-        }
+        get => GetProduct(Beta1ProductName);
+        set => SetProduct(Beta1ProductName, value, nameof(Beta1Product));
     }
 
     /// <summary>The product of beta2 over all steps taken; see <see cref="Beta1Product"/>.</summary>
-    /// <exception cref="ArgumentOutOfRangeException">The value is out of range.</exception>
-    /// <exception cref="ConcurrentUseException">The set is in use by another thread.</exception>
-    /// <exception cref="ObjectDisposedException">The optimizer or its set is disposed of.</exception>
+    /// <inheritdoc cref="Beta1Product" path="/exception"/>
     public double Beta2Product
     {
-        get => StepState.beta2_product;
-        set
-        {
-            Check.Product(value, nameof(Beta2Product), nameof(value));
-            StepState = StepState with { beta2_product = value };
-        }
+        get => GetProduct(Beta2ProductName);
+        set => SetProduct(Beta2ProductName, value, nameof(Beta2Product));
     }
 
-    /// <summary>What the group's next step uses; checked when set.</summary>
-    internal nopt_hyperparams Hyperparameters
-    {
-        get => _hyperparameters;
-        set
-        {
-            _optimizer.ThrowIfDisposed();
-            Validate(value, "", nameof(value));
-
-            // Only these two can need another state buffer (SGD's, once there is momentum): a new learning rate leaves
-            // the next step as short as the last.
-            if (value.momentum != _hyperparameters.momentum || value.flags != _hyperparameters.flags)
-            {
-                _optimizer.ForgetThatStateIsReady();
-            }
-
-            _hyperparameters = value;
-            _optimizer.WriteStepHyperparameters(Index, value);
-        }
-    }
+    /// <summary>What the group's next step uses.</summary>
+    internal ref readonly nopt_hyperparams Hyperparameters => ref _hyperparameters;
 
     internal nopt_step_state StepState
     {
@@ -138,11 +140,46 @@ public unsafe class OptimizerGroup
         }
     }
 
+    /// <summary>Says whether a flag of the rule is set; flags are the options' and do not change.</summary>
+    /// <param name="flag">The name; see <see cref="Rule.Flags"/>.</param>
+    /// <returns>True if it is set; false if it is not, or the rule has no such flag.</returns>
+    /// <exception cref="ArgumentNullException"><paramref name="flag"/> is null.</exception>
+    public bool HasFlag(string flag)
+    {
+        ArgumentNullException.ThrowIfNull(flag);
+        return _values.Rule.Flags.Any(known => known.Name == flag && (_hyperparameters.flags & known.Bit) != 0);
+    }
+
+    /// <summary>Tells a running scalar of the group by the name that the rule describes.</summary>
+    /// <param name="name">The name, for example "beta1_product"; see <see cref="Rule.RunningScalars"/>.</param>
+    /// <returns>The number.</returns>
+    /// <exception cref="ArgumentException">The rule has no such running scalar.</exception>
+    /// <exception cref="ConcurrentUseException">The set is in use by another thread.</exception>
+    /// <exception cref="ObjectDisposedException">The optimizer or its set is disposed of.</exception>
+    public double GetRunningScalar(string name) => StepState.running[_values.Rule.GetRunningScalar(name).Index];
+
     /// <summary>
-    /// Sets <see cref="LearningRate"/>; where the optimizer is capturable, also on the device, for the steps and replays that
-    /// the stream is given from now on.
+    /// Sets a running scalar of the group and of all its tensors, to resume. <see cref="StepCount"/> is set before, since it
+    /// sets all of them.
     /// </summary>
-    /// <param name="learningRate">Finite and >= 0.</param>
+    /// <param name="name">The name; see <see cref="Rule.RunningScalars"/>.</param>
+    /// <param name="value">The number.</param>
+    /// <exception cref="ArgumentException">The rule has no such running scalar, or the value is impossible after so many steps.</exception>
+    /// <exception cref="ConcurrentUseException">The set is in use by another thread.</exception>
+    /// <exception cref="ObjectDisposedException">The optimizer or its set is disposed of.</exception>
+    public void SetRunningScalar(string name, double value)
+    {
+        int index = _values.Rule.GetRunningScalar(name).Index;
+        nopt_step_state state = StepState;
+        state.running[index] = value;
+        StepState = state;
+    }
+
+    /// <summary>
+    /// Sets <see cref="LearningRate"/>. Where the optimizer is capturable, the device is told, too, for the steps and replays
+    /// that the stream is given from now on.
+    /// </summary>
+    /// <param name="learningRate">The learning rate, finite and >= 0.</param>
     /// <param name="stream">The stream of the steps.</param>
     /// <exception cref="ArgumentOutOfRangeException"><paramref name="learningRate"/> is out of range.</exception>
     /// <exception cref="ArgumentException">The set is on CPU, and the stream is not the default one.</exception>
@@ -152,15 +189,14 @@ public unsafe class OptimizerGroup
     public void SetLearningRate(double learningRate, DeviceStream stream = default)
     {
         _optimizer.ThrowIfDisposed();
-        nopt_hyperparams changed = _hyperparameters with { lr = learningRate };
-        Validate(changed, "", nameof(learningRate));
+        Hyperparameter rate = _values.Rule.Hyperparameters[(int)nopt_hyperparam.NOPT_HYPERPARAM_LR];
+        rate.Require(learningRate, nameof(LearningRate), nameof(learningRate));
         if (_optimizer.IsCapturable)
         {
             SendLearningRate(learningRate, stream);
         }
 
-        _hyperparameters = changed;
-        _optimizer.WriteStepHyperparameters(Index, changed);
+        Write(rate, learningRate);
     }
 
     /// <summary>Tells the device the learning rate of a capturable optimizer.</summary>
@@ -173,116 +209,80 @@ public unsafe class OptimizerGroup
         stream.KeepAlive();
     }
 
-    /// <summary>Throws unless a step could take these.</summary>
-    /// <param name="hyperparameters">What to check.</param>
-    /// <param name="where">What the message says before the name of an option.</param>
-    /// <param name="paramName">The argument that they come from.</param>
-    internal static void Validate(in nopt_hyperparams hyperparameters, string where, string paramName)
+    /// <summary>What users call a hyperparameter or a flag of the group.</summary>
+    internal HyperparameterValues Values => _values;
+
+    /// <summary>Sets a hyperparameter, after checking all that depends on it.</summary>
+    /// <param name="name">The rule's name of it.</param>
+    /// <param name="value">The value.</param>
+    /// <param name="property">What messages call it.</param>
+    private protected void Set(string name, double value, [CallerMemberName] string property = "")
     {
-        Check.AtLeastZero(hyperparameters.lr, where + nameof(OptimizerOptions.LearningRate), paramName);
-        Check.AtLeastZero(hyperparameters.weight_decay, where + nameof(OptimizerOptions.WeightDecay), paramName);
-        Check.Beta(hyperparameters.beta1, where + nameof(AdamFamilyOptions.Beta1), paramName);
-        Check.Beta(hyperparameters.beta2, where + nameof(AdamFamilyOptions.Beta2), paramName);
-        Check.AtLeastZero(hyperparameters.eps, where + nameof(AdamFamilyOptions.Epsilon), paramName);
-        Check.AtLeastZero(hyperparameters.switching_rate, where + nameof(DualAdamOptions.SwitchingRate), paramName);
-        Check.AtLeastZero(hyperparameters.momentum, where + nameof(SgdOptions.Momentum), paramName);
-        if ((hyperparameters.flags & (uint)nopt_flag.NOPT_FLAG_NESTEROV) != 0 && hyperparameters.momentum == 0)
+        _optimizer.ThrowIfDisposed();
+        Hyperparameter own = _values.Rule.GetHyperparameter(name);
+        if (own.Index == (int)nopt_hyperparam.NOPT_HYPERPARAM_LR && _optimizer.IsCapturable)
         {
-            throw new ArgumentException($"{where}Nesterov needs a Momentum above 0.", paramName);
+            throw new InvalidOperationException(
+                "The optimizer is capturable, its learning rate on the device; call SetLearningRate(value, stream).");
+        }
+
+        own.Require(value, property, nameof(value));
+        if (own.SelectsStates)
+        {
+            RequireStates(own, value, property);
+        }
+
+        Write(own, value);
+    }
+
+    /// <summary>Throws if a value would change which states there are, and they cannot change.</summary>
+    private void RequireStates(Hyperparameter own, double value, string property)
+    {
+        double before = _hyperparameters.values[own.Index];
+        nopt_hyperparams changed = _hyperparameters;
+        changed.values[own.Index] = value;
+        bool changesStates = false;
+        foreach (RuleState state in _values.Rule.States)
+        {
+            changesStates |= state.NeededHyperparameter == own.Name && value > state.NeededAbove != before > state.NeededAbove;
+        }
+
+        if (changesStates && _optimizer.GroupCount > 1)
+        {
+            throw new ArgumentException(
+                FormattableString.Invariant(
+                    $"{property} of group {Index} cannot go from {before} to {value}: that would change the states, which all ")
+                + "groups have or none has. Make an optimizer of its own for the group's tensors.",
+                nameof(value));
+        }
+
+        _values.RequireWhatFlagsNeed(changed, "", nameof(value));
+        if (changesStates)
+        {
+            _optimizer.RequireStateTypes(changed, nameof(value));
+            _optimizer.ForgetThatStateIsReady();
         }
     }
-}
 
-/// <summary>A group of <see cref="Adam"/>, <see cref="AdamW"/> or <see cref="InvAdam"/>.</summary>
-public class AdamFamilyGroup : OptimizerGroup
-{
-    internal AdamFamilyGroup(Optimizer optimizer, int index, nopt_hyperparams hyperparameters)
-        : base(optimizer, index, hyperparameters)
+    private void Write(Hyperparameter own, double value)
     {
+        _hyperparameters.values[own.Index] = value;
+        _optimizer.WriteStepHyperparameters(Index, _hyperparameters);
     }
 
-    /// <summary>Decay of the first moment, in [0, 1); may change between steps.</summary>
-    /// <exception cref="ArgumentOutOfRangeException">The value is out of range.</exception>
-    /// <exception cref="ObjectDisposedException">The optimizer or its set is disposed of.</exception>
-    public double Beta1
+    private double GetProduct(string name)
     {
-        get => Hyperparameters.beta1;
-        set => Hyperparameters = Hyperparameters with { beta1 = value };
+        nopt_step_state state = StepState;
+        return _values.Rule.FindRunningScalar(name) is { } product ? state.running[product.Index] : 1;
     }
 
-    /// <summary>Decay of the second moment, in [0, 1); may change between steps.</summary>
-    /// <exception cref="ArgumentOutOfRangeException">The value is out of range.</exception>
-    /// <exception cref="ObjectDisposedException">The optimizer or its set is disposed of.</exception>
-    public double Beta2
+    private void SetProduct(string name, double value, string property)
     {
-        get => Hyperparameters.beta2;
-        set => Hyperparameters = Hyperparameters with { beta2 = value };
-    }
-
-    /// <summary>Added to the root of the second moment, finite and >= 0; may change between steps.</summary>
-    /// <exception cref="ArgumentOutOfRangeException">The value is out of range.</exception>
-    /// <exception cref="ObjectDisposedException">The optimizer or its set is disposed of.</exception>
-    public double Epsilon
-    {
-        get => Hyperparameters.eps;
-        set => Hyperparameters = Hyperparameters with { eps = value };
-    }
-}
-
-/// <summary>A group of <see cref="DualAdam"/>.</summary>
-public sealed class DualAdamGroup : AdamFamilyGroup
-{
-    internal DualAdamGroup(Optimizer optimizer, int index, nopt_hyperparams hyperparameters)
-        : base(optimizer, index, hyperparameters)
-    {
-    }
-
-    /// <summary>
-    /// ξ, finite and >= 0: the weight of the inverse part at the group's step t is max(0, 1 − ξt). May change between steps.
-    /// </summary>
-    /// <exception cref="ArgumentOutOfRangeException">The value is out of range.</exception>
-    /// <exception cref="ObjectDisposedException">The optimizer or its set is disposed of.</exception>
-    public double SwitchingRate
-    {
-        get => Hyperparameters.switching_rate;
-        set => Hyperparameters = Hyperparameters with { switching_rate = value };
-    }
-}
-
-/// <summary>A group of <see cref="Sgd"/>.</summary>
-public sealed class SgdGroup : OptimizerGroup
-{
-    internal SgdGroup(Optimizer optimizer, int index, nopt_hyperparams hyperparameters)
-        : base(optimizer, index, hyperparameters)
-    {
-    }
-
-    /// <summary>
-    /// Decay of the momentum buffer, finite and >= 0; may change between steps. From 0 to more, the buffer starts at zero;
-    /// an optimizer of several groups cannot change between the two.
-    /// </summary>
-    /// <exception cref="ArgumentOutOfRangeException">The value is out of range.</exception>
-    /// <exception cref="ArgumentException">
-    /// The value is 0, and <see cref="SgdOptions.Nesterov"/> needs more; or it is 0 and those of other groups are not, or the
-    /// other way round.
-    /// </exception>
-    /// <exception cref="ObjectDisposedException">The optimizer or its set is disposed of.</exception>
-    public double Momentum
-    {
-        get => Hyperparameters.momentum;
-        set
+        _optimizer.ThrowIfDisposed();
+        Check.Product(value, property, nameof(value));
+        if (value != 1 || _values.Rule.FindRunningScalar(name) is not null)
         {
-            Check.AtLeastZero(value, nameof(Momentum), nameof(value));
-            if (_optimizer.GroupCount > 1 && (value == 0) != (Momentum == 0))
-            {
-                throw new ArgumentException(
-                    FormattableString.Invariant(
-                        $"Momentum of group {Index} cannot go from {Momentum} to {value}: either all groups have momentum or ")
-                    + "none has. Make an optimizer of its own for the group's tensors.",
-                    nameof(value));
-            }
-
-            Hyperparameters = Hyperparameters with { momentum = value };
+            SetRunningScalar(name, value);
         }
     }
 }

@@ -52,17 +52,54 @@ public abstract record OptimizerOptions
     /// </summary>
     public ulong RoundingSeed { get; init; }
 
+    /// <summary>The rule that these are the options of, as the native library describes it.</summary>
+    /// <exception cref="DllNotFoundException">The native library cannot be found.</exception>
+    /// <exception cref="BadImageFormatException">The native library does not fit this assembly.</exception>
+    public Rule Rule => Rule.Get(RuleName);
+
+    /// <summary>Tells the states of the rule that an optimizer with these options keeps; master weights are not among them.</summary>
+    /// <returns>The states, in the rule's order.</returns>
+    /// <exception cref="ArgumentException">An option is out of its range, or does not fit the rule or another option.</exception>
+    public IReadOnlyList<RuleState> GetStates()
+    {
+        nopt_hyperparams native = Values("", "").Native;
+        return [.. Rule.States.Where(state => Rule.HasState(state, native))];
+    }
+
     /// <summary>The native library's name of the rule that these are the options of.</summary>
     internal abstract string RuleName { get; }
 
     /// <summary>Makes the group of an optimizer that has these options.</summary>
-    internal abstract OptimizerGroup MakeGroup(Optimizer optimizer, int index, nopt_hyperparams hyperparameters);
+    internal virtual OptimizerGroup MakeGroup(Optimizer optimizer, int index, HyperparameterValues values) =>
+        new(optimizer, index, values);
+
+    /// <summary>Says to the rule what these options are. Each hyperparameter and each flag comes from one property.</summary>
+    internal virtual void Write(HyperparameterValues values)
+    {
+        values.Set("lr", LearningRate);
+        values.Set("weight_decay", WeightDecay);
+        values.SetFlag("maximize", Maximize);
+        values.SetFlag("stochastic_rounding", StochasticRounding);
+        values.SetRoundingSeed(RoundingSeed);
+    }
+
+    /// <summary>What a step with these options takes, checked.</summary>
+    /// <param name="where">What messages say before the name of an option.</param>
+    /// <param name="paramName">The argument that the options come from.</param>
+    internal HyperparameterValues Values(string where, string paramName)
+    {
+        HyperparameterValues values = new(Rule, where, paramName);
+        Write(values);
+        values.RequireWhatFlagsNeed(values.Native, where, paramName);
+        return values;
+    }
 
     /// <summary>
-    /// Throws unless one step can take these together with those of group 0: they need the same states and round alike.
+    /// Throws unless one step can take these together with those of group 0: buffers and rounding are the same for all groups.
     /// </summary>
-    internal virtual void RequireLike(OptimizerOptions first, int group, string paramName)
+    internal void RequireLike(OptimizerOptions first, int group, string paramName)
     {
+        RequireSame(nameof(Rule), RuleName, first.RuleName, group, paramName);
         RequireSame(nameof(StateType), StateType, first.StateType, group, paramName);
         RequireSame(
             nameof(MinDynamic8ElementCount), MinDynamic8ElementCount, first.MinDynamic8ElementCount, group, paramName);
@@ -71,7 +108,7 @@ public abstract record OptimizerOptions
         RequireSame(nameof(RoundingSeed), RoundingSeed, first.RoundingSeed, group, paramName);
     }
 
-    private protected static void RequireSame<T>(string name, T own, T first, int group, string paramName)
+    internal static void RequireSame<T>(string name, T own, T first, int group, string paramName)
     {
         if (!EqualityComparer<T>.Default.Equals(own, first))
         {
@@ -83,18 +120,12 @@ public abstract record OptimizerOptions
         }
     }
 
-    /// <summary>Throws unless parameters of these types can have what these options say of element types, and need it.
+    /// <summary>
+    /// Throws unless parameters of these types can have what these options say of element types, and need it.
     /// </summary>
     internal void ValidateTypes(BufferLayout parameters, Func<int, string> nameOf, string paramName)
     {
-        if (StateType is not (DType.Float32 or DType.BFloat16 or DType.Dynamic8))
-        {
-            throw new ArgumentOutOfRangeException(
-                paramName,
-                StateType,
-                $"StateType is {StateType}; it must be {DType.Float32}, {DType.BFloat16} or {DType.Dynamic8}.");
-        }
-
+        RequireStateType(paramName);
         if (MinDynamic8ElementCount < 0)
         {
             throw new ArgumentOutOfRangeException(
@@ -154,15 +185,18 @@ public abstract record OptimizerOptions
     internal DType StateTypeFor(long elementCount) =>
         StateType == DType.Dynamic8 && elementCount < MinDynamic8ElementCount ? DType.Float32 : StateType;
 
-    /// <summary>What the native step takes. Fields that the rule does not read stay 0.</summary>
-    internal virtual nopt_hyperparams ToNative() => new()
+    /// <summary>Throws unless some state of the rule may have the <see cref="StateType"/>.</summary>
+    private void RequireStateType(string paramName)
     {
-        lr = LearningRate,
-        weight_decay = WeightDecay,
-        flags = Flag(Maximize, nopt_flag.NOPT_FLAG_MAXIMIZE)
-            | Flag(StochasticRounding, nopt_flag.NOPT_FLAG_STOCHASTIC_ROUNDING),
-        rounding_seed = RoundingSeed,
-    };
-
-    private protected static uint Flag(bool isSet, nopt_flag flag) => isSet ? (uint)flag : 0;
+        DType[] allowed = [.. Rule.States.SelectMany(static state => state.DTypes).Append(DType.Float32).Distinct().Order()];
+        if (!allowed.Contains(StateType))
+        {
+            throw new ArgumentOutOfRangeException(
+                paramName,
+                StateType,
+                $"StateType is {StateType}; it must be "
+                + (allowed.Length == 1 ? $"{allowed[0]}" : $"{string.Join(", ", allowed[..^1])} or {allowed[^1]}")
+                + $" with the rule \"{RuleName}\".");
+        }
+    }
 }

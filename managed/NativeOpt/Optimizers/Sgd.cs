@@ -1,5 +1,4 @@
 using System.Runtime.CompilerServices;
-using NativeOpt.Interop;
 
 namespace NativeOpt;
 
@@ -17,30 +16,15 @@ public sealed record SgdOptions : OptimizerOptions
 
     internal override string RuleName => "sgd";
 
-    internal override OptimizerGroup MakeGroup(Optimizer optimizer, int index, nopt_hyperparams hyperparameters) =>
-        new SgdGroup(optimizer, index, hyperparameters);
+    internal override OptimizerGroup MakeGroup(Optimizer optimizer, int index, HyperparameterValues values) =>
+        new SgdGroup(optimizer, index, values);
 
-    internal override void RequireLike(OptimizerOptions first, int group, string paramName)
+    internal override void Write(HyperparameterValues values)
     {
-        base.RequireLike(first, group, paramName);
-        double other = ((SgdOptions)first).Momentum;
-        if ((Momentum == 0) != (other == 0))
-        {
-            throw new ArgumentException(
-                FormattableString.Invariant(
-                    $"options[{group}].Momentum is {Momentum}, but options[0].Momentum is {other}; either all groups have ")
-                + $"momentum or none has. Make an optimizer of its own for the tensors of group {group}.",
-                paramName);
-        }
-    }
-
-    internal override nopt_hyperparams ToNative()
-    {
-        nopt_hyperparams native = base.ToNative();
-        native.momentum = Momentum;
-        native.flags |= Flag(Nesterov, nopt_flag.NOPT_FLAG_NESTEROV)
-            | Flag(DecoupledWeightDecay, nopt_flag.NOPT_FLAG_DECOUPLED_WEIGHT_DECAY);
-        return native;
+        base.Write(values);
+        values.Set("momentum", Momentum);
+        values.SetFlag("nesterov", Nesterov);
+        values.SetFlag("decoupled_weight_decay", DecoupledWeightDecay);
     }
 }
 
@@ -77,5 +61,30 @@ public sealed class Sgd : Optimizer
     {
         get => Groups[0].Momentum;
         set => Groups[0].Momentum = value;
+    }
+}
+
+/// <summary>A group of <see cref="Sgd"/>.</summary>
+public sealed class SgdGroup : OptimizerGroup
+{
+    internal SgdGroup(Optimizer optimizer, int index, HyperparameterValues values)
+        : base(optimizer, index, values)
+    {
+    }
+
+    /// <summary>
+    /// The decay rate of the momentum buffer, finite and >= 0. It may change between steps. Once it is above 0, the buffer
+    /// starts at zero; an optimizer of several groups cannot change between 0 and more.
+    /// </summary>
+    /// <exception cref="ArgumentOutOfRangeException">The value is out of range.</exception>
+    /// <exception cref="ArgumentException">
+    /// The value is 0, and <see cref="SgdOptions.Nesterov"/> needs more; or it is 0 and those of other groups are not, or the
+    /// other way round.
+    /// </exception>
+    /// <exception cref="ObjectDisposedException">The optimizer or its set is disposed of.</exception>
+    public double Momentum
+    {
+        get => this["momentum"];
+        set => Set("momentum", value);
     }
 }

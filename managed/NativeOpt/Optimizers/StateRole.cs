@@ -1,33 +1,51 @@
 namespace NativeOpt;
 
 /// <summary>
-/// A state buffer of an optimizer: one element for each of the parameter's, of <see cref="OptimizerOptions.StateType"/> (or
-/// float32, see <see cref="OptimizerOptions.MinDynamic8ElementCount"/>) and zero before the first step unless said otherwise.
-/// Zeros of any type are bytes of 0.
+/// The name of a state buffer of an optimizer: "exp_avg" and so on, as the rule describes it (<see cref="Rule.States"/>), or
+/// "master_param" or "param_remainder" for <see cref="MasterWeights"/>. A text can be used where a name is wanted.
 /// </summary>
-public enum StateRole
+/// <remarks>
+/// A state has one element for each of the parameter's, of <see cref="OptimizerOptions.StateType"/> (or float32, see
+/// <see cref="OptimizerOptions.MinDynamic8ElementCount"/>). <see cref="RuleState.InitialValue"/> says what it holds before the
+/// first step.
+/// </remarks>
+/// <param name="Name">The name, which state files use, too.</param>
+public readonly record struct StateRole(string Name)
 {
-    /// <summary>First moment m of the Adam family; "exp_avg" in state files and in torch.</summary>
-    ExpAvg = 2,
+    /// <summary>The first moment m of the Adam family, "exp_avg".</summary>
+    public static StateRole ExpAvg => new("exp_avg");
 
-    /// <summary>Second moment v of the Adam family; "exp_avg_sq".</summary>
-    ExpAvgSq = 3,
+    /// <summary>The second moment v of the Adam family, "exp_avg_sq".</summary>
+    public static StateRole ExpAvgSq => new("exp_avg_sq");
 
-    /// <summary>Running maximum of v, with AMSGrad; "max_exp_avg_sq".</summary>
-    MaxExpAvgSq = 4,
+    /// <summary>The running maximum of v with AMSGrad, "max_exp_avg_sq".</summary>
+    public static StateRole MaxExpAvgSq => new("max_exp_avg_sq");
 
-    /// <summary>Momentum of SGD; "momentum_buffer".</summary>
-    MomentumBuffer = 5,
+    /// <summary>The momentum of SGD, "momentum_buffer".</summary>
+    public static StateRole MomentumBuffer => new("momentum_buffer");
 
     /// <summary>
-    /// With <see cref="MasterWeights.Float32"/> the parameter in float32, before the first step a copy of it; "master_param".
-    /// A float32 parameter has none.
+    /// With <see cref="MasterWeights.Float32"/> the parameter in float32, "master_param". It is a copy of the parameter before
+    /// the first step. A float32 parameter has none.
     /// </summary>
-    MasterParam = 11,
+    public static StateRole MasterParam => new("master_param");
 
     /// <summary>
     /// With <see cref="MasterWeights.Remainder"/> the lower 16 bits of the float32 whose upper ones, rounded, are the
     /// parameter; "param_remainder". A float32 parameter has none.
     /// </summary>
-    ParamRemainder = 12,
+    public static StateRole ParamRemainder => new("param_remainder");
+
+    /// <summary>Makes a role of its name.</summary>
+    /// <param name="name">The name.</param>
+    public static implicit operator StateRole(string name) => new(name);
+
+    /// <summary>Makes a role of its name.</summary>
+    /// <param name="name">The name.</param>
+    /// <returns>The role.</returns>
+    public static StateRole FromString(string name) => new(name);
+
+    /// <summary>The name.</summary>
+    /// <returns><see cref="Name"/>.</returns>
+    public override string ToString() => Name ?? "";
 }

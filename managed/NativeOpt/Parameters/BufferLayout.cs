@@ -78,7 +78,8 @@ internal sealed class BufferLayout
         }
     }
 
-    private void RequireFit(TensorRef tensor, int index, string paramName)
+    /// <summary>Throws unless a tensor is where the layout's are, and has as many elements.</summary>
+    public void RequireElements(TensorRef tensor, int index, string paramName)
     {
         RequireDevice(tensor, _device, index, paramName);
         if (tensor.ElementCount != _elementCounts[index])
@@ -88,7 +89,11 @@ internal sealed class BufferLayout
                 + (_elementCounts[index] == 0 ? "tensor needs none." : $"parameter has {_elementCounts[index]}."),
                 paramName);
         }
+    }
 
+    private void RequireFit(TensorRef tensor, int index, string paramName)
+    {
+        RequireElements(tensor, index, paramName);
         if (tensor.DType != _types[index])
         {
             throw Enum.IsDefined(tensor.DType)

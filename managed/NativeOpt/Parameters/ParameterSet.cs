@@ -1,6 +1,4 @@
 using System.Buffers;
-using System.Collections.ObjectModel;
-using System.Globalization;
 using System.Runtime.InteropServices;
 using NativeOpt.Interop;
 
@@ -21,13 +19,10 @@ namespace NativeOpt;
 /// Dispose of the optimizer first, then of the set.
 /// </para>
 /// </remarks>
-public sealed unsafe class ParameterSet : IDisposable
+public sealed unsafe partial class ParameterSet : IDisposable
 {
     private readonly nint[] _parameters;
-    private readonly double[] _learningRateScales;
-    private readonly double[] _weightDecays;
-    private readonly int[] _groups;
-    private object? _keptAlive;
+    private readonly PerTensorOptions _options;
 
     /// <summary>Registers tensors, at least one; the device is theirs.</summary>
     /// <param name="parameters">The parameters, all of one device; each has its own element type.</param>
@@ -78,8 +73,8 @@ public sealed unsafe class ParameterSet : IDisposable
 
             ParameterLayout = new BufferLayout(device, elementCounts, types);
             Float32Layout = ParameterLayout.With(DType.Float32);
-            (Names, _learningRateScales, _weightDecays, _groups) = Read(options, parameters.Length);
-            GradientLayout = new BufferLayout(device, elementCounts, ReadGradientTypes(options, types));
+            _options = new PerTensorOptions(options, types, nameof(options));
+            GradientLayout = new BufferLayout(device, elementCounts, _options.GradientTypes);
         }
         catch
         {
@@ -116,17 +111,17 @@ public sealed unsafe class ParameterSet : IDisposable
     public long TotalElementCount => ParameterLayout.TotalElementCount;
 
     /// <summary>The tensors' names in state files, all different.</summary>
-    public IReadOnlyList<string> Names { get; }
+    public IReadOnlyList<string> Names => _options.Names;
 
     /// <summary>The elements of each tensor.</summary>
     public ReadOnlySpan<long> ElementCounts => ParameterLayout.ElementCounts;
 
-    /// <summary>The parameters', and their backups while a dimer displaces them.</summary>
+    /// <summary>What the parameters are made of, and their backups while a dimer displaces them.</summary>
     internal BufferLayout ParameterLayout { get; }
 
     internal BufferLayout GradientLayout { get; }
 
-    /// <summary>Of roles that are float32 whatever the parameters are.</summary>
+    /// <summary>What the buffers of roles are made of that are float32 whatever the parameters are.</summary>
     internal BufferLayout Float32Layout { get; }
 
     internal ParameterSetHandle Handle { get; }
@@ -135,75 +130,10 @@ public sealed unsafe class ParameterSet : IDisposable
 
     internal bool HasGradients { get; private set; }
 
-    /// <summary>Registers plain arrays on the CPU. They are pinned until the set and its optimizer are disposed of.</summary>
-    /// <param name="parameters">The parameters; a step updates them in place.</param>
-    /// <param name="gradients">The gradient of each parameter; write new values into the same arrays before each step.</param>
-    /// <param name="options">Options of each tensor, in the same order; empty: defaults for all.</param>
-    /// <returns>The set, ready to step.</returns>
-    /// <exception cref="ArgumentNullException">A list is null.</exception>
-    /// <exception cref="ArgumentException">
-    /// An array is null or occurs twice, a gradient's length is not its parameter's, or the options do not fit.
-    /// </exception>
-    /// <example>
-    /// <code>
-    /// float[] weights = [1, 2, 3], gradient = new float[3];
-    /// using ParameterSet parameters = ParameterSet.FromArrays([weights], [gradient]);
-    /// using DualAdam optimizer = new(parameters, new DualAdamOptions { LearningRate = 1e-2 });
-    /// for (int step = 0; step &lt; 100; step++)
-    /// {
-    ///     for (int i = 0; i &lt; weights.Length; i++)
-    ///     {
-    ///         gradient[i] = 2 * weights[i]; // of the sum of squares
-    ///     }
-    ///
-    ///     optimizer.Step();
-    /// }
-    /// </code>
-    /// </example>
-    public static ParameterSet FromArrays(
-        IReadOnlyList<float[]> parameters,
-        IReadOnlyList<float[]> gradients,
-        ReadOnlySpan<TensorOptions> options = default)
-    {
-        ArgumentNullException.ThrowIfNull(parameters);
-        ArgumentNullException.ThrowIfNull(gradients);
-        RequireNoNull(parameters, nameof(parameters));
-        RequireNoNull(gradients, nameof(gradients));
-        GCHandle[] pins = [.. parameters.Concat(gradients).Select(static a => GCHandle.Alloc(a, GCHandleType.Pinned))];
-        TensorRef[] tensors = [.. pins.Select(
-            static pin => TensorRef.FromPointer(pin.AddrOfPinnedObject(), ((float[])pin.Target!).Length))];
-        return WithGradients(
-            new ParameterSet(Device.Cpu, tensors.AsSpan(0, parameters.Count), options, pins),
-            tensors.AsSpan(parameters.Count));
-    }
-
-    /// <summary>Registers buffers, and refers to them, so that they are not freed for want of other references.</summary>
-    /// <param name="parameters">The parameters, at least one.</param>
-    /// <param name="gradients">The gradient of each parameter.</param>
-    /// <param name="options">Options of each tensor, in the same order; empty: defaults for all.</param>
-    /// <returns>The set, ready to step.</returns>
-    /// <exception cref="ArgumentNullException">A list or a buffer is null.</exception>
-    /// <exception cref="ArgumentException">A gradient does not fit its parameter, or as for the constructors.</exception>
-    /// <exception cref="ObjectDisposedException">A buffer is disposed of.</exception>
-    public static ParameterSet FromBuffers(
-        IReadOnlyList<DeviceBuffer<float>> parameters,
-        IReadOnlyList<DeviceBuffer<float>> gradients,
-        ReadOnlySpan<TensorOptions> options = default)
-    {
-        ArgumentNullException.ThrowIfNull(parameters);
-        ArgumentNullException.ThrowIfNull(gradients);
-        DeviceBuffer<float>[] kept = [.. parameters, .. gradients];
-        TensorRef[] tensors = [.. kept.Select(TensorRef.FromDeviceBuffer)];
-        ParameterSet set = WithGradients(
-            new ParameterSet(tensors.AsSpan(0, parameters.Count), options), tensors.AsSpan(parameters.Count));
-        set._keptAlive = kept;
-        return set;
-    }
-
     /// <summary>Sets where the gradients are, after checking that they fit.</summary>
     /// <param name="gradients">
     /// The gradient of each parameter, in the same order. One at address 0 freezes its parameter: neither that nor its states
-    /// move. (A <see cref="DimerOptimizer"/> needs all.)
+    /// move, and it counts no step. (A <see cref="DimerOptimizer"/> needs all.)
     /// </param>
     /// <exception cref="ArgumentException">
     /// There are fewer or more than parameters, a length, element type, device or alignment does not fit, or a gradient
@@ -228,8 +158,8 @@ public sealed unsafe class ParameterSet : IDisposable
     /// <summary>Sets where the gradients are, by address. For the step path: it allocates nothing.</summary>
     /// <param name="gradients">
     /// The address of each parameter's gradient on the set's device: as many elements as the parameter has, of the type of
-    /// the parameter or of <see cref="TensorOptions.GradientType"/>. 0 freezes the parameter: neither that nor its states
-    /// move. (A <see cref="DimerOptimizer"/> needs all.)
+    /// the parameter or of <see cref="TensorOptions.GradientType"/>. An address of 0 freezes the parameter: neither
+    /// that nor its states move, and it counts no step. (A <see cref="DimerOptimizer"/> needs all.)
     /// </param>
     /// <exception cref="ArgumentException">
     /// There are fewer or more than parameters, a pointer is misaligned, or a gradient overlaps a buffer that a step writes.
@@ -241,24 +171,6 @@ public sealed unsafe class ParameterSet : IDisposable
         RequireCount(gradients.Length, nameof(gradients));
         Bind(nopt_role.NOPT_ROLE_GRAD, gradients);
         HasGradients = true;
-    }
-
-    /// <summary>
-    /// Brings new addresses and options to the device, in stream order, for replays of captured steps; steps do so by
-    /// themselves, except while they are captured. See <see cref="Optimizer.SetCapturable"/>. Does nothing on CPU.
-    /// </summary>
-    /// <param name="stream">The stream of the replays.</param>
-    /// <exception cref="ArgumentException">The set is on CPU, and the stream is not the default one.</exception>
-    /// <exception cref="InvalidOperationException">The stream is being captured.</exception>
-    /// <exception cref="ConcurrentUseException">The set is in use by another thread.</exception>
-    /// <exception cref="ObjectDisposedException">The set or the stream is disposed of.</exception>
-    /// <exception cref="NativeOptException">The device reported a fault.</exception>
-    public void Upload(DeviceStream stream = default)
-    {
-        using HandleLease lease = new(Handle, this);
-        NativeError.ThrowIfFailed(
-            NativeMethods.nopt_param_set_upload((nopt_param_set*)lease.Pointer, (void*)stream.Pointer));
-        stream.KeepAlive();
     }
 
     /// <summary>Sets where the parameters are, if the host moved them, after checking that they fit.</summary>
@@ -307,83 +219,6 @@ public sealed unsafe class ParameterSet : IDisposable
         return ParameterLayout.At(tensor, _parameters[tensor]);
     }
 
-    /// <summary>What multiplies the optimizer's learning rate for a tensor.</summary>
-    /// <param name="tensor">The tensor's index.</param>
-    /// <returns>The factor.</returns>
-    /// <exception cref="ArgumentOutOfRangeException">There is no such tensor.</exception>
-    public double GetLearningRateScale(int tensor)
-    {
-        RequireIndex(tensor);
-        return _learningRateScales[tensor];
-    }
-
-    /// <summary>Sets what multiplies the optimizer's learning rate for a tensor, from the next step on.</summary>
-    /// <param name="tensor">The tensor's index.</param>
-    /// <param name="scale">The factor, finite and >= 0.</param>
-    /// <exception cref="ArgumentOutOfRangeException">There is no such tensor, or the factor is out of range.</exception>
-    /// <exception cref="ConcurrentUseException">The set is in use by another thread.</exception>
-    /// <exception cref="ObjectDisposedException">The set is disposed of.</exception>
-    public void SetLearningRateScale(int tensor, double scale)
-    {
-        RequireIndex(tensor);
-        Check.AtLeastZero(scale, "The learning rate scale", nameof(scale));
-        double before = _learningRateScales[tensor];
-        _learningRateScales[tensor] = scale;
-        try
-        {
-            SendLearningRateScales();
-        }
-        catch
-        {
-            _learningRateScales[tensor] = before;
-            throw;
-        }
-    }
-
-    /// <summary>A tensor's own weight decay.</summary>
-    /// <param name="tensor">The tensor's index.</param>
-    /// <returns>The weight decay; null if it takes the optimizer's.</returns>
-    /// <exception cref="ArgumentOutOfRangeException">There is no such tensor.</exception>
-    public double? GetWeightDecay(int tensor)
-    {
-        RequireIndex(tensor);
-        double own = _weightDecays[tensor];
-        return own == NativeMethods.NOPT_INHERIT ? null : own;
-    }
-
-    /// <summary>Sets a tensor's own weight decay, from the next step on.</summary>
-    /// <param name="tensor">The tensor's index.</param>
-    /// <param name="weightDecay">The weight decay, finite and >= 0; null to take the optimizer's.</param>
-    /// <exception cref="ArgumentOutOfRangeException">There is no such tensor, or the value is out of range.</exception>
-    /// <exception cref="ConcurrentUseException">The set is in use by another thread.</exception>
-    /// <exception cref="ObjectDisposedException">The set is disposed of.</exception>
-    public void SetWeightDecay(int tensor, double? weightDecay)
-    {
-        RequireIndex(tensor);
-        Check.AtLeastZero(weightDecay ?? 0, "The weight decay", nameof(weightDecay));
-        double before = _weightDecays[tensor];
-        _weightDecays[tensor] = weightDecay ?? NativeMethods.NOPT_INHERIT;
-        try
-        {
-            SendWeightDecays();
-        }
-        catch
-        {
-            _weightDecays[tensor] = before;
-            throw;
-        }
-    }
-
-    /// <summary>The group of hyperparameters that a tensor belongs to.</summary>
-    /// <param name="tensor">The tensor's index.</param>
-    /// <returns>Its <see cref="TensorOptions.Group"/>.</returns>
-    /// <exception cref="ArgumentOutOfRangeException">There is no such tensor.</exception>
-    public int GetGroup(int tensor)
-    {
-        RequireIndex(tensor);
-        return _groups[tensor];
-    }
-
     /// <summary>Lets the tensors go; they are the host's and stay. Further calls do nothing.</summary>
     /// <remarks>An optimizer over the set cannot be used after this, but must still be disposed of.</remarks>
     public void Dispose() => Handle.Dispose();
@@ -394,21 +229,6 @@ public sealed unsafe class ParameterSet : IDisposable
     {
         ArgumentOutOfRangeException.ThrowIfNegative(tensor);
         ArgumentOutOfRangeException.ThrowIfGreaterThanOrEqual(tensor, Count);
-    }
-
-    /// <summary>Throws unless the groups of all tensors are among so many.</summary>
-    internal void RequireGroups(int count, string paramName)
-    {
-        int tensor = Array.FindIndex(_groups, group => group >= count);
-        if (tensor >= 0)
-        {
-            throw new ArgumentException(
-                $"Tensor {tensor} (\"{Names[tensor]}\") is in group {_groups[tensor]}, which has no options: there are those of "
-                + (count == 1 ? "group 0" : $"groups 0 to {count - 1}")
-                + $". Give the optimizer a list of options with an entry for each group, or the tensor another "
-                + $"{nameof(TensorOptions)}.{nameof(TensorOptions.Group)}.",
-                paramName);
-        }
     }
 
     private static Device DeviceOf(ReadOnlySpan<TensorRef> parameters) =>
@@ -428,95 +248,6 @@ public sealed unsafe class ParameterSet : IDisposable
         BufferLayout.RequireDevice(tensor, Device, index, paramName);
     }
 
-    private static void RequireNoNull(IReadOnlyList<float[]> arrays, string paramName)
-    {
-        for (int i = 0; i < arrays.Count; i++)
-        {
-            if (arrays[i] is null)
-            {
-                throw new ArgumentException($"{paramName}[{i}] is null.", paramName);
-            }
-        }
-    }
-
-    private static ParameterSet WithGradients(ParameterSet set, ReadOnlySpan<TensorRef> gradients)
-    {
-        try
-        {
-            set.SetGradients(gradients);
-            return set;
-        }
-        catch
-        {
-            set.Dispose();
-            throw;
-        }
-    }
-
-    private static (ReadOnlyCollection<string> Names, double[] Scales, double[] WeightDecays, int[] Groups) Read(
-        ReadOnlySpan<TensorOptions> options, int count)
-    {
-        if (options.Length != 0 && options.Length != count)
-        {
-            throw new ArgumentException(
-                $"options has {options.Length} entries, but there are {count} parameters.", nameof(options));
-        }
-
-        string[] names = new string[count];
-        double[] scales = new double[count];
-        double[] weightDecays = new double[count];
-        int[] groups = new int[count];
-        HashSet<string> taken = [];
-        TensorOptions defaults = new();
-        for (int i = 0; i < count; i++)
-        {
-            TensorOptions own = options.IsEmpty
-                ? defaults
-                : options[i] ?? throw new ArgumentException($"options[{i}] is null.", nameof(options));
-            Check.AtLeastZero(own.LearningRateScale, $"options[{i}].LearningRateScale", nameof(options));
-            Check.AtLeastZero(own.WeightDecay ?? 0, $"options[{i}].WeightDecay", nameof(options));
-            names[i] = own.Name ?? i.ToString(CultureInfo.InvariantCulture);
-            scales[i] = own.LearningRateScale;
-            weightDecays[i] = own.WeightDecay ?? NativeMethods.NOPT_INHERIT;
-            groups[i] = own.Group;
-            if (own.Group is < 0 or >= NativeMethods.NOPT_MAX_GROUPS)
-            {
-                throw new ArgumentOutOfRangeException(
-                    nameof(options), own.Group,
-                    $"options[{i}].Group is {own.Group}; it must be 0 to {NativeMethods.NOPT_MAX_GROUPS - 1}.");
-            }
-
-            if (names[i].Length == 0)
-            {
-                throw new ArgumentException($"options[{i}].Name is empty.", nameof(options));
-            }
-
-            if (!taken.Add(names[i]))
-            {
-                throw new ArgumentException(
-                    $"Two tensors have the name \"{names[i]}\", the second at {i} (without a name it is the index).",
-                    nameof(options));
-            }
-        }
-
-        return (Array.AsReadOnly(names), scales, weightDecays, groups);
-    }
-
-    private static DType[] ReadGradientTypes(ReadOnlySpan<TensorOptions> options, DType[] types)
-    {
-        DType[] gradientTypes = [.. types];
-        for (int i = 0; i < options.Length; i++)
-        {
-            gradientTypes[i] = options[i].GradientType ?? types[i];
-            if (!gradientTypes[i].IsNumber())
-            {
-                throw BufferLayout.NotANumber(gradientTypes[i], $"options[{i}].GradientType");
-            }
-        }
-
-        return gradientTypes;
-    }
-
     private void Bind(nopt_role role, ReadOnlySpan<nint> pointers)
     {
         using HandleLease lease = new(Handle, this);
@@ -525,36 +256,6 @@ public sealed unsafe class ParameterSet : IDisposable
             NativeError.ThrowIfFailed(
                 NativeMethods.nopt_param_set_bind(
                     (nopt_param_set*)lease.Pointer, role, pointers.Length, (void**)first));
-        }
-    }
-
-    private void SendLearningRateScales()
-    {
-        using HandleLease lease = new(Handle, this);
-        fixed (double* values = _learningRateScales)
-        {
-            NativeError.ThrowIfFailed(
-                NativeMethods.nopt_param_set_set_lr_scale((nopt_param_set*)lease.Pointer, Count, values));
-        }
-    }
-
-    private void SendGroups()
-    {
-        using HandleLease lease = new(Handle, this);
-        fixed (int* values = _groups)
-        {
-            NativeError.ThrowIfFailed(
-                NativeMethods.nopt_param_set_set_groups((nopt_param_set*)lease.Pointer, Count, values));
-        }
-    }
-
-    private void SendWeightDecays()
-    {
-        using HandleLease lease = new(Handle, this);
-        fixed (double* values = _weightDecays)
-        {
-            NativeError.ThrowIfFailed(
-                NativeMethods.nopt_param_set_set_weight_decay((nopt_param_set*)lease.Pointer, Count, values));
         }
     }
 }

@@ -181,8 +181,8 @@ public readonly record struct TensorRef(nint Pointer, long ElementCount, DType D
     internal TensorRef Slice(long start, long count) =>
         this with { Pointer = Pointer + (nint)DType.ByteCount(start), ElementCount = count };
 
-    /// <summary>As <see cref="CopyTo(Span{float}, DeviceStream)"/>, of a state, which also may be of Dynamic8.</summary>
-    internal void CopyTo(Span<float> destination, StateRole role, DeviceStream stream)
+    /// <summary>Does what <see cref="CopyTo(Span{float}, DeviceStream)"/> does for a state, which also may be of Dynamic8.</summary>
+    internal void CopyTo(Span<float> destination, bool isSigned, DeviceStream stream)
     {
         if (DType != DType.Dynamic8)
         {
@@ -200,7 +200,7 @@ public readonly record struct TensorRef(nint Pointer, long ElementCount, DType D
                 Span<float> part = destination.Slice(done, Math.Min(pieceLength, destination.Length - done));
                 Span<byte> blocks = piece.AsSpan(0, (int)DType.ByteCount(part.Length));
                 Slice(done, part.Length).CopyBytesTo(blocks, stream);
-                Dynamic8.ToSingle(role, blocks, part);
+                Dynamic8.ToSingle(isSigned, blocks, part);
             }
         }
         finally

@@ -13,15 +13,17 @@ public abstract partial class Optimizer
     /// <param name="cancellationToken">Ends it early, with the file as it was.</param>
     /// <remarks>
     /// <para>
-    /// A safetensors file: for each tensor "NAME.exp_avg", "NAME.exp_avg_sq", "NAME.max_exp_avg_sq" or
-    /// "NAME.momentum_buffer", as far as the rule has them, "NAME.master_param" (F32) or "NAME.param_remainder" (U16) with
+    /// It is a safetensors file. For each tensor it has the states of the rule by their described names (Adam's are
+    /// "NAME.exp_avg" and "NAME.exp_avg_sq"), "NAME.master_param" (F32) or "NAME.param_remainder" (U16) with
     /// <see cref="OptimizerOptions.MasterWeights"/>, and "NAME.param" if asked for, each of shape [elements] and of its own
-    /// type, F32, BF16 or F16; in the metadata format, rule, step, beta1_product and beta2_product. Learning rate and other
-    /// options are not in it.
+    /// type, F32, BF16 or F16. The metadata has the format ("nativeopt-state/2"), the rule, the step, and the rule's running
+    /// scalars by their described names (Adam's are beta1_product and beta2_product). Learning rate and other options are not
+    /// in it.
     /// </para>
     /// <para>
-    /// With several groups of hyperparameters the metadata has group_count, too, and for each tensor "NAME.group"; step,
-    /// beta1_product and beta2_product are then a number for each group, with spaces between them.
+    /// With several groups of hyperparameters the metadata has group_count, too, and for each tensor "NAME.group"; the step and
+    /// the running scalars are then a number for each group, with spaces between them. A tensor that has come less far than
+    /// its group has a "NAME.step" and its own running scalars ("NAME.beta1_product").
     /// </para>
     /// <para>
     /// States of <see cref="DType.Dynamic8"/> are there byte by byte, as U8 of shape [bytes], and the metadata has u8_dtype
@@ -73,7 +75,7 @@ public abstract partial class Optimizer
     }
 
     /// <summary>
-    /// Loads what <c>Save</c> wrote: step count, products and state buffers, and the parameters if the file has them. With
+    /// Loads what <c>Save</c> wrote: step counts, running scalars and state buffers, and the parameters if the file has them. With
     /// the same options the same steps then follow, bit for bit. The whole file is read and checked first; if it does not
     /// fit, nothing changes.
     /// </summary>

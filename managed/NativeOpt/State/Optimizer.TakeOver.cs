@@ -5,14 +5,11 @@ namespace NativeOpt;
 // Taking the states of another optimizer over, to go on with other tensors or groups.
 public abstract unsafe partial class Optimizer
 {
-    private static readonly nopt_step_state NoSteps =
-        new() { struct_size = (uint)sizeof(nopt_step_state), beta1_product = 1, beta2_product = 1 };
-
     /// <summary>
     /// Goes on where another optimizer of the same rule is, with other tensors or groups: every tensor that the other's set has
-    /// under the same name (<see cref="TensorOptions.Name"/>) gets its states and master weights from there, and every group
-    /// the step count and the products of the group that its tensors come from. New tensors keep their fresh states, and
-    /// those that are gone are left behind. The other optimizer stays as it is.
+    /// under the same name (<see cref="TensorOptions.Name"/>) gets its states, master weights, step count and running scalars
+    /// from there. New tensors keep their fresh states, and those that are gone are left behind. The other optimizer stays as
+    /// it is.
     /// </summary>
     /// <param name="previous">The other optimizer, of the same device, types of states and master weights.</param>
     /// <param name="stream">The stream of the other's last step and of this one's next; the call waits for it.</param>
@@ -36,15 +33,14 @@ public abstract unsafe partial class Optimizer
     /// not overlap them otherwise.
     /// </para>
     /// <para>
-    /// The tensors of a group have one history: either all are new (or from groups that have taken no step), or all are
-    /// from groups with the same step count and products.
+    /// Tensors of different histories may be in one group, since the step count belongs to the tensor. The group itself goes on
+    /// from the one with the largest step count among those that its tensors come from.
     /// </para>
     /// </remarks>
     /// <exception cref="ArgumentNullException"><paramref name="previous"/> is null.</exception>
     /// <exception cref="ArgumentException">
     /// The other optimizer is this one, has another rule or other states, is on another device, has no tensor of a name of
-    /// these, or one with another number of elements or other types; or a group's tensors have different histories. Nothing
-    /// has changed.
+    /// these, or one with another number of elements or other types. Nothing has changed.
     /// </exception>
     /// <exception cref="InvalidOperationException">
     /// This optimizer has taken steps, or a <see cref="DimerOptimizer"/> has displaced the parameters.
@@ -67,9 +63,9 @@ public abstract unsafe partial class Optimizer
         // What the device counts must be that of the last step.
         stream.Synchronize(ParameterSet.Device);
         RequireNoSteps();
-        nopt_step_state[] histories = [.. previous._groups.Select(static group => group.StepState)];
+        nopt_step_state[] otherGroups = previous.GroupStates();
+        nopt_step_state[] otherTensors = previous.TensorStates();
         int[] origins = Origins(previous);
-        nopt_step_state?[] taken = Histories(previous, origins, histories);
         foreach ((TensorRef from, TensorRef to) in StatePairs(previous, origins, stream))
         {
             if (from.Pointer != to.Pointer)
@@ -82,14 +78,10 @@ public abstract unsafe partial class Optimizer
         }
 
         stream.Synchronize(ParameterSet.Device);
-        StateTransfer.RequireNoStepSince(previous, histories[0].step);
-        for (int group = 0; group < _groups.Length; group++)
-        {
-            if (taken[group] is { } history)
-            {
-                _groups[group].StepState = history;
-            }
-        }
+        StateTransfer.RequireNoStepSince(previous, otherGroups[0].step);
+        SetStates(
+            GroupHistories(previous, origins, otherGroups),
+            [.. origins.Select(origin => origin < 0 ? Rule.InitialState : otherTensors[origin])]);
     }
 
     private void RequireLike(Optimizer previous)
@@ -160,41 +152,22 @@ public abstract unsafe partial class Optimizer
         return origins;
     }
 
-    /// <summary>The step count and products of each group; null for those without tensors.</summary>
-    private nopt_step_state?[] Histories(Optimizer previous, int[] origins, nopt_step_state[] histories)
+    /// <summary>The step state of each group: the farthest of the groups that its tensors come from.</summary>
+    private nopt_step_state[] GroupHistories(Optimizer previous, int[] origins, nopt_step_state[] others)
     {
-        ParameterSet set = ParameterSet;
-        int[] first = new int[_groups.Length];
-        Array.Fill(first, -1);
-        nopt_step_state?[] taken = new nopt_step_state?[_groups.Length];
-        for (int tensor = 0; tensor < set.Count; tensor++)
+        nopt_step_state[] taken = new nopt_step_state[_groups.Length];
+        Array.Fill(taken, Rule.InitialState);
+        for (int tensor = 0; tensor < origins.Length; tensor++)
         {
-            // A new tensor is as one of a group that has taken no step.
-            nopt_step_state own =
-                origins[tensor] < 0 ? NoSteps : histories[previous.ParameterSet.GetGroup(origins[tensor])];
-            int group = set.GetGroup(tensor);
-            if (taken[group] is not { } other)
+            int group = ParameterSet.GetGroup(tensor);
+            if (origins[tensor] >= 0
+                && others[previous.ParameterSet.GetGroup(origins[tensor])] is var other && other.step > taken[group].step)
             {
-                (taken[group], first[group]) = (own, tensor);
-            }
-            else if (own.step != other.step
-                || own.beta1_product != other.beta1_product || own.beta2_product != other.beta2_product)
-            {
-                throw new ArgumentException(
-                    $"Group {group} would have tensors of different histories: {Describe(first[group], other)} and "
-                    + $"{Describe(tensor, own)}, but a group has one step count, with which the states of all of its tensors are "
-                    + "corrected. Put one of them into a group of its own.",
-                    nameof(previous));
+                taken[group] = other;
             }
         }
 
         return taken;
-
-        string Describe(int tensor, nopt_step_state state) =>
-            StateTransfer.Describe(set, tensor) + (origins[tensor] < 0
-                ? " is new"
-                : FormattableString.Invariant($" has taken {state.step} steps (products of the betas: {state.beta1_product}, ")
-                    + FormattableString.Invariant($"{state.beta2_product})"));
     }
 
     /// <summary>The states to copy: the other's, and where they go.</summary>

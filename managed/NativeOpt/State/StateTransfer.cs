@@ -9,12 +9,12 @@ internal static unsafe class StateTransfer
     // Of one copy to or from the host: enough for a disk or a GPU to be busy, little enough to keep.
     private const int PieceBytes = 4 << 20;
 
-    /// <summary>A state's name in files, which is torch's as far as torch has it.</summary>
-    public static string NameOf(StateRole role) => ((nopt_role)role).Name();
-
-    /// <summary>The states that other frameworks have, too: not the master weights.</summary>
-    public static StateRole[] RulesStates(Optimizer optimizer) =>
-        [.. optimizer.StateRoles.Where(static role => role is not (StateRole.MasterParam or StateRole.ParamRemainder))];
+    /// <summary>The states that other frameworks have, too: those of the rule, without the master weights.</summary>
+    public static RuleState[] RulesStates(Optimizer optimizer)
+    {
+        IReadOnlyList<StateRole> roles = optimizer.StateRoles;
+        return [.. optimizer.Rule.States.Where(state => roles.Contains(state.Role))];
+    }
 
     /// <summary>A tensor for messages: its index, and its name if it has one.</summary>
     public static string Describe(ParameterSet set, int tensor) => $"tensor {tensor} (\"{set.Names[tensor]}\")";
@@ -52,14 +52,14 @@ internal static unsafe class StateTransfer
 
     /// <summary>Writes a state's elements as float32, which holds those of any type exactly.</summary>
     public static void WriteSingles(
-        Stream stream, TensorRef tensor, StateRole role, DeviceStream order, CancellationToken cancellation)
+        Stream stream, TensorRef tensor, bool isSigned, DeviceStream order, CancellationToken cancellation)
     {
         float[] piece = new float[Math.Min(TensorRef.MaxPieceLength, tensor.ElementCount)];
         for (long done = 0; done < tensor.ElementCount; done += piece.Length)
         {
             cancellation.ThrowIfCancellationRequested();
             Span<float> part = piece.AsSpan(0, (int)Math.Min(piece.Length, tensor.ElementCount - done));
-            tensor.Slice(done, part.Length).CopyTo(part, role, order);
+            tensor.Slice(done, part.Length).CopyTo(part, isSigned, order);
             stream.Write(MemoryMarshal.AsBytes(part));
         }
     }
@@ -191,37 +191,37 @@ internal static unsafe class StateTransfer
         return product == count;
     }
 
-    /// <summary>
-    /// The step count and the products after so many steps with these betas, as the library itself would have counted.
-    /// </summary>
-    public static nopt_step_state StepState(long step, double beta1, double beta2, CancellationToken cancellation) => new()
+    /// <summary>Sets step counts that another program had, and the running scalars that follow from them.</summary>
+    /// <param name="optimizer">The optimizer.</param>
+    /// <param name="steps">The steps of each tensor.</param>
+    /// <param name="hyperparameters">What the steps of each group took.</param>
+    /// <param name="cancellation">Ends it early, with nothing changed.</param>
+    /// <returns>What sets them; nothing has changed before it is called.</returns>
+    public static Action Counted(
+        Optimizer optimizer, long[] steps, nopt_hyperparams[] hyperparameters, CancellationToken cancellation)
     {
-        struct_size = (uint)sizeof(nopt_step_state),
-        step = step,
-        beta1_product = RunningProduct(beta1, step, cancellation),
-        beta2_product = RunningProduct(beta2, step, cancellation),
-    };
-
-    /// <summary>Rounded at each step, as the library's are: a power would differ in the last bits.</summary>
-    private static double RunningProduct(double beta, long steps, CancellationToken cancellation)
-    {
-        double product = 1;
-        for (long step = 0; step < steps; step++)
+        ParameterSet set = optimizer.ParameterSet;
+        Dictionary<(int Group, long Step), nopt_step_state> known = [];
+        nopt_step_state[] groups = optimizer.GroupStates();
+        nopt_step_state[] tensors = new nopt_step_state[steps.Length];
+        bool[] isCounted = new bool[groups.Length];
+        for (int tensor = 0; tensor < steps.Length; tensor++)
         {
-            if ((step & 0xFFFFF) == 0)
+            int group = set.GetGroup(tensor);
+            if (!known.TryGetValue((group, steps[tensor]), out tensors[tensor]))
             {
-                cancellation.ThrowIfCancellationRequested();
+                tensors[tensor] = optimizer.Rule.StateAfter(hyperparameters[group], steps[tensor], cancellation);
+                known.Add((group, steps[tensor]), tensors[tensor]);
             }
 
-            double next = product * beta;
-            if (next == product)
+            // A group is where its farthest tensor is.
+            if (!isCounted[group] || tensors[tensor].step > groups[group].step)
             {
-                break; // It stays so: 0, or next to it.
+                groups[group] = tensors[tensor];
+                isCounted[group] = true;
             }
-
-            product = next;
         }
 
-        return product;
+        return () => optimizer.SetStates(groups, tensors);
     }
 }

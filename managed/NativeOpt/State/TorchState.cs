@@ -1,23 +1,23 @@
 using System.Buffers.Binary;
 using System.Globalization;
-using NativeOpt.Interop;
 
 namespace NativeOpt;
 
 /// <summary>
-/// The state of torch's optimizers Adam, AdamW and SGD in safetensors files, to go on here with what torch began, and the
-/// other way round. docs/torch.md has the few lines of Python that write and read them.
+/// The state of torch's optimizers in safetensors files, to go on here with what torch began, and the other way round.
+/// docs/torch.md has the few lines of Python that write and read them.
 /// </summary>
 /// <remarks>
 /// <para>
-/// A file has, for each parameter, tensors of torch's own names: "NAME.exp_avg", "NAME.exp_avg_sq", with amsgrad
-/// "NAME.max_exp_avg_sq", and the scalar "NAME.step"; of SGD with momentum "NAME.momentum_buffer" alone. NAME is
+/// A file has, for each parameter, tensors of torch's own names: for Adam and AdamW "NAME.exp_avg", "NAME.exp_avg_sq", with
+/// amsgrad "NAME.max_exp_avg_sq", and the scalar "NAME.step"; for SGD with momentum "NAME.momentum_buffer" alone. NAME is
 /// that of the set (<see cref="ParameterSet.Names"/>); a file to load may have "0", "1" and so on instead, as
 /// torch's state_dict numbers the parameters. Learning rate and other options are not in it, nor are parameters and master
 /// weights.
 /// </para>
 /// <para>
-/// InvAdam and DualAdam, which torch has not, keep the moments of Adam, and their states are saved and loaded as its are.
+/// Rules that torch lacks (InvAdam and DualAdam, which keep the moments of Adam) are saved and loaded the same way: each state
+/// under its name, and the step.
 /// </para>
 /// </remarks>
 public static unsafe class TorchState
@@ -25,12 +25,8 @@ public static unsafe class TorchState
     private const string StepName = "step";
     private const int StepBytes = sizeof(float);
 
-    private static readonly string[] AllNames =
-    [
-        StepName,
-        .. new[] { StateRole.ExpAvg, StateRole.ExpAvgSq, StateRole.MaxExpAvgSq, StateRole.MomentumBuffer }
-            .Select(StateTransfer.NameOf),
-    ];
+    // torch's SGD alone keeps no step.
+    private const string RuleWithoutStep = "sgd";
 
     /// <summary>
     /// Saves the state to a file, which then is the new one or, whatever fails, what it was: it is written beside the
@@ -43,7 +39,7 @@ public static unsafe class TorchState
     /// <remarks>
     /// States are of <see cref="OptimizerOptions.StateType"/> and of shape [elements]: a parameter's shape is not known here.
     /// Those of <see cref="DType.Dynamic8"/> are written as the float32 numbers that they stand for, exactly. Steps are
-    /// float32, as torch's are; a parameter's is that of its group.
+    /// float32, as torch's are, and each parameter has its own.
     /// </remarks>
     /// <exception cref="ArgumentNullException"><paramref name="optimizer"/> or <paramref name="path"/> is null.</exception>
     /// <exception cref="InvalidOperationException">
@@ -80,13 +76,15 @@ public static unsafe class TorchState
         optimizer.RequireNotDisplaced();
         using HandleLease lease = new(optimizer.Handle, optimizer);
         stream.Synchronize(optimizer.ParameterSet.Device);
-        long[] steps = [.. optimizer.Groups.Select(static group => group.StepCount)];
-        StateRole[] roles = StateTransfer.RulesStates(optimizer);
-        bool hasStep = HasStep(roles);
+        long stepsOfOptimizer = optimizer.StepCount;
+        long[] steps = [.. optimizer.TensorStates().Select(static state => state.step)];
+        RuleState[] rulesStates = StateTransfer.RulesStates(optimizer);
+        bool hasStep = HasStep(optimizer);
         if (hasStep && Array.FindIndex(steps, static step => (long)(float)step != step) is >= 0 and int uncountable)
         {
             throw new InvalidOperationException(
-                $"The optimizer has taken {steps[uncountable]} steps; torch counts them in float32, which cannot hold this "
+                $"The optimizer has taken {steps[uncountable]} steps with "
+                + $"{StateTransfer.Describe(optimizer.ParameterSet, uncountable)}; torch counts them in float32, which cannot hold this "
                 + "number.");
         }
 
@@ -94,7 +92,7 @@ public static unsafe class TorchState
         // torch cannot view them there.
         ParameterSet set = optimizer.ParameterSet;
         List<SafetensorsEntry> entries = [];
-        List<(StateRole Role, TensorRef Tensor)> states = [];
+        List<(RuleState Described, TensorRef Tensor)> states = [];
         long end = 0;
         for (int tensor = 0; hasStep && tensor < set.Count; tensor++)
         {
@@ -103,27 +101,27 @@ public static unsafe class TorchState
 
         for (int tensor = 0; tensor < set.Count; tensor++)
         {
-            foreach (StateRole role in roles)
+            foreach (RuleState described in rulesStates)
             {
-                TensorRef state = optimizer.GetState(role, tensor, stream);
-                states.Add((role, state));
+                TensorRef state = optimizer.GetState(described.Role, tensor, stream);
+                states.Add((described, state));
                 DType written = WrittenType(state);
                 Append(
-                    $"{set.Names[tensor]}.{StateTransfer.NameOf(role)}", written, [state.ElementCount],
+                    $"{set.Names[tensor]}.{described.Name}", written, [state.ElementCount],
                     written.ByteCount(state.ElementCount));
             }
         }
 
-        Dictionary<string, string> metadata = new() { [OptimizerState.FormatKey] = "pt" };
+        Dictionary<string, string> metadata = new() { [StateMetadata.FormatKey] = "pt" };
         destination.Write(new SafetensorsHeader(metadata, entries).ToBytes());
         Span<byte> stepValue = stackalloc byte[StepBytes];
         for (int tensor = 0; hasStep && tensor < set.Count; tensor++)
         {
-            BinaryPrimitives.WriteSingleLittleEndian(stepValue, steps[set.GetGroup(tensor)]);
+            BinaryPrimitives.WriteSingleLittleEndian(stepValue, steps[tensor]);
             destination.Write(stepValue);
         }
 
-        foreach ((StateRole role, TensorRef state) in states)
+        foreach ((RuleState described, TensorRef state) in states)
         {
             if (WrittenType(state) == state.DType)
             {
@@ -131,11 +129,11 @@ public static unsafe class TorchState
             }
             else
             {
-                StateTransfer.WriteSingles(destination, state, role, stream, cancellationToken);
+                StateTransfer.WriteSingles(destination, state, described.IsSigned, stream, cancellationToken);
             }
         }
 
-        StateTransfer.RequireNoStepSince(optimizer, steps[0]);
+        StateTransfer.RequireNoStepSince(optimizer, stepsOfOptimizer);
 
         void Append(string name, DType type, long[] shape, long bytes)
         {
@@ -160,8 +158,9 @@ public static unsafe class TorchState
     /// <see cref="Optimizer.StepCount"/> stays what it is.
     /// </para>
     /// <para>
-    /// Refused, too, are files that lack a state of a parameter (torch has none of one that never had a gradient), that have
-    /// another tensor, or whose steps differ within a group (<see cref="TensorOptions.Group"/>), which has one count here.
+    /// A parameter of which the file has nothing at all is one that never had a gradient in torch: its states are as before
+    /// the first step, and its step is 0. Refused are files that have something of a parameter but lack a state or the step,
+    /// that have nothing of any parameter, or that have another tensor.
     /// </para>
     /// <para>
     /// Parameters and master weights stay as they are. Load the parameters yourself, and then call
@@ -203,26 +202,35 @@ public static unsafe class TorchState
         using HandleLease lease = new(optimizer.Handle, optimizer);
         ParameterSet set = optimizer.ParameterSet;
         SafetensorsHeader header = SafetensorsHeader.Read(source);
-        if (header.Metadata.TryGetValue(OptimizerState.FormatKey, out string? format) && format == OptimizerState.Format)
+        if (header.Metadata.TryGetValue(StateMetadata.FormatKey, out string? format) && format == StateMetadata.Format)
         {
             throw new InvalidDataException(
                 "The file is one that Optimizer.Save wrote; load it with the optimizer's own Load.");
         }
 
         Dictionary<string, SafetensorsEntry> entries = header.Entries.ToDictionary(static entry => entry.Name);
-        StateRole[] roles = StateTransfer.RulesStates(optimizer);
+        RuleState[] states = StateTransfer.RulesStates(optimizer);
         string[] names = NamesIn(entries, set);
-        RequireNames(optimizer, entries, names, roles);
+        bool[] hasStepped = RequireNames(optimizer, entries, names, states);
+        bool hasStep = HasStep(optimizer);
         List<Source> sources = [];
+        List<(RuleState Described, int Tensor, TensorRef State)> fresh = [];
         for (int tensor = 0; tensor < set.Count; tensor++)
         {
-            foreach (StateRole role in roles)
+            foreach (RuleState described in states)
             {
-                TensorRef state = optimizer.GetState(role, tensor, stream);
-                sources.Add(Fit(entries[$"{names[tensor]}.{StateTransfer.NameOf(role)}"], state));
+                TensorRef state = optimizer.GetState(described.Role, tensor, stream);
+                if (hasStepped[tensor])
+                {
+                    sources.Add(Fit(entries[$"{names[tensor]}.{described.Name}"], state));
+                }
+                else
+                {
+                    fresh.Add((described, tensor, state));
+                }
             }
 
-            if (HasStep(roles))
+            if (hasStep && hasStepped[tensor])
             {
                 RequireStep(entries[$"{names[tensor]}.{StepName}"]);
             }
@@ -231,84 +239,106 @@ public static unsafe class TorchState
         // All of the data is read before any of it is used: the file may end early.
         long total = StateTransfer.RequireTiling(header.Entries);
         using DeviceBuffer<byte> data = StateTransfer.ReadData(source, total, cancellationToken);
-        List<(OptimizerGroup Group, nopt_step_state State)> counted = [];
-        foreach (OptimizerGroup group in optimizer.Groups)
+        Action count = static () => { };
+        if (hasStep)
         {
-            SafetensorsEntry[] steps =
+            long[] steps =
             [
-                .. Enumerable.Range(0, HasStep(roles) ? set.Count : 0)
-                    .Where(tensor => set.GetGroup(tensor) == group.Index)
-                    .Select(tensor => entries[$"{names[tensor]}.{StepName}"]),
+                .. Enumerable.Range(0, set.Count).Select(
+                    tensor => hasStepped[tensor] ? ReadStep(entries[$"{names[tensor]}.{StepName}"], data) : 0),
             ];
-            if (steps.Length > 0)
-            {
-                nopt_hyperparams hyperparameters = group.Hyperparameters;
-                counted.Add((group, StateTransfer.StepState(
-                    ReadSteps(steps, data), hyperparameters.beta1, hyperparameters.beta2, cancellationToken)));
-            }
+            count = StateTransfer.Counted(
+                optimizer, steps, [.. optimizer.Groups.Select(static group => group.Hyperparameters)], cancellationToken);
         }
 
-        counted.ForEach(static one => one.Group.StepState = one.State);
+        count();
         foreach (Source state in sources)
         {
             StateTransfer.Copy((byte*)data.Pointer + state.Entry.Begin, state.Type, state.Destination, stream);
+        }
+
+        foreach ((RuleState described, int tensor, TensorRef state) in fresh)
+        {
+            optimizer.Initialize(described, tensor, state, stream);
         }
     }
 
     // torch has nothing like Dynamic8; float32 holds each of its numbers.
     private static DType WrittenType(TensorRef state) => state.DType == DType.Dynamic8 ? DType.Float32 : state.DType;
 
-    private static bool HasStep(StateRole[] roles) => roles.Contains(StateRole.ExpAvg);
+    private static bool HasStep(Optimizer optimizer) => optimizer.RuleName != RuleWithoutStep;
 
     /// <summary>What the file calls the set's tensors: their names, or their indices if it has none of these.</summary>
     private static string[] NamesIn(Dictionary<string, SafetensorsEntry> entries, ParameterSet set)
     {
         string[] indices = [.. Enumerable.Range(0, set.Count).Select(static i => i.ToString(CultureInfo.InvariantCulture))];
+        string[] suffixes =
+            [StepName, .. Rule.All.SelectMany(static rule => rule.States).Select(static state => state.Name).Distinct()];
         return !HasAny(set.Names) && HasAny(indices) ? indices : [.. set.Names];
 
         bool HasAny(IEnumerable<string> names) =>
-            names.Any(name => AllNames.Any(state => entries.ContainsKey($"{name}.{state}")));
+            names.Any(name => Array.Exists(suffixes, suffix => entries.ContainsKey($"{name}.{suffix}")));
     }
 
     /// <summary>Throws unless the file has each tensor that it must have, and no others.</summary>
-    private static void RequireNames(
-        Optimizer optimizer, Dictionary<string, SafetensorsEntry> entries, string[] names, StateRole[] roles)
+    /// <returns>Of each tensor, whether the file has something of it.</returns>
+    private static bool[] RequireNames(
+        Optimizer optimizer, Dictionary<string, SafetensorsEntry> entries, string[] names, RuleState[] states)
     {
-        string[] states = [.. roles.Select(StateTransfer.NameOf), .. HasStep(roles) ? [StepName] : Array.Empty<string>()];
-        string maximum = StateTransfer.NameOf(StateRole.MaxExpAvgSq);
-        if (HasStep(roles))
+        string[] suffixes =
+            [.. states.Select(static state => state.Name), .. HasStep(optimizer) ? [StepName] : Array.Empty<string>()];
+        RequireSameFlags(optimizer, entries, names, states);
+        bool[] hasStepped =
+            [.. names.Select(name => Array.Exists(suffixes, suffix => entries.ContainsKey($"{name}.{suffix}")))];
+        bool isOfNone = !hasStepped.Contains(true);
+        for (int tensor = 0; tensor < names.Length; tensor++)
         {
-            bool isHere = roles.Contains(StateRole.MaxExpAvgSq);
-            string? found = names.Select(name => $"{name}.{maximum}").FirstOrDefault(entries.ContainsKey);
-            if (found is not null && !isHere)
+            string? missing = Array.Find(suffixes, suffix => !entries.ContainsKey($"{names[tensor]}.{suffix}"));
+            if (missing is not null && (hasStepped[tensor] || isOfNone))
             {
                 throw new InvalidDataException(
-                    $"The file has \"{found}\": it is of an optimizer with amsgrad, which this one is without. Make it with "
-                    + "Amsgrad = true.");
-            }
-
-            if (found is null && isHere && names.Length > 0)
-            {
-                throw new InvalidDataException(
-                    $"The file has no \"{names[0]}.{maximum}\": it is of an optimizer without amsgrad, and this one has it. "
-                    + "Make it with Amsgrad = false.");
+                    $"The file has no \"{names[tensor]}.{missing}\"; it is of another model or optimizer.");
             }
         }
 
-        string[] expected = [.. names.SelectMany(name => states.Select(state => $"{name}.{state}"))];
-        if (expected.FirstOrDefault(key => !entries.ContainsKey(key)) is { } missing)
-        {
-            throw new InvalidDataException(
-                $"The file has no \"{missing}\"; it is of another model or optimizer, or the parameter never had a gradient in "
-                + "torch.");
-        }
-
-        HashSet<string> known = [.. expected];
+        HashSet<string> known = [.. names.SelectMany(name => suffixes.Select(suffix => $"{name}.{suffix}"))];
         if (entries.Keys.FirstOrDefault(key => !known.Contains(key)) is { } extra)
         {
             throw new InvalidDataException(
                 $"The file has \"{extra}\", which the optimizer has not: the rule \"{optimizer.RuleName}\" with these options "
-                + $"has {(states.Length == 0 ? "no states" : string.Join(", ", states))} of {names.Length} tensors.");
+                + $"has {(states.Length == 0 ? "no states" : string.Join(", ", suffixes))} of {names.Length} tensors.");
+        }
+
+        return hasStepped;
+    }
+
+    /// <summary>Throws if the file has a state that only another flag leads to, or lacks one.</summary>
+    private static void RequireSameFlags(
+        Optimizer optimizer, Dictionary<string, SafetensorsEntry> entries, string[] names, RuleState[] states)
+    {
+        foreach (RuleState state in optimizer.Rule.States)
+        {
+            if (state.NeededFlag is not { } flag || names.Length == 0)
+            {
+                continue;
+            }
+
+            bool isHere = states.Contains(state);
+            string? found = names.Select(name => $"{name}.{state.Name}").FirstOrDefault(entries.ContainsKey);
+            string property = optimizer.Groups[0].Values.PropertyOf(optimizer.Rule.GetFlag(flag));
+            if (found is not null && !isHere)
+            {
+                throw new InvalidDataException(
+                    $"The file has \"{found}\": it is of an optimizer with {flag}, which this one is without. Make it with "
+                    + $"{property} = true.");
+            }
+
+            if (found is null && isHere)
+            {
+                throw new InvalidDataException(
+                    $"The file has no \"{names[0]}.{state.Name}\": it is of an optimizer without {flag}, and this one has it. "
+                    + $"Make it with {property} = false.");
+            }
         }
     }
 
@@ -363,25 +393,6 @@ public static unsafe class TorchState
         }
     }
 
-    /// <summary>The step count of all parameters of a group, at least one.</summary>
-    private static long ReadSteps(SafetensorsEntry[] entries, DeviceBuffer<byte> data)
-    {
-        long first = ReadStep(entries[0], data);
-        foreach (SafetensorsEntry entry in entries)
-        {
-            long step = ReadStep(entry, data);
-            if (step != first)
-            {
-                throw new InvalidDataException(
-                    $"\"{entries[0].Name}\" is {first} and \"{entry.Name}\" is {step} in the file; a group of "
-                    + $"hyperparameters here has one step count. Give such parameters a {nameof(TensorOptions)}."
-                    + $"{nameof(TensorOptions.Group)} of their own.");
-            }
-        }
-
-        return first;
-    }
-
     private static long ReadStep(SafetensorsEntry entry, DeviceBuffer<byte> data)
     {
         ReadOnlySpan<byte> bytes = data.AsSpan(entry.Begin, (int)(entry.End - entry.Begin));
@@ -393,7 +404,7 @@ public static unsafe class TorchState
         };
 
         // Beyond 2^53 a double does not hold every whole number; no run is so long.
-        return step >= 0 && step <= 1L << 53 && step == Math.Floor(step)
+        return step >= 0 && step <= OptimizerGroup.MaxStepCount && step == Math.Floor(step)
             ? (long)step
             : throw new InvalidDataException(
                 string.Create(

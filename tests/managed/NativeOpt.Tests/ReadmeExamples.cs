@@ -11,42 +11,27 @@ public sealed class ReadmeExamples
     [Fact]
     public void Plain_arrays()
     {
-        // The example names a file and no folder.
-        using TemporaryFolder folder = new();
-        string previous = Environment.CurrentDirectory;
-        Environment.CurrentDirectory = folder.Path;
-        try
+        float[][] weights = [[1f, -2f, 3f], [0.5f]], gradients = [new float[3], new float[1]];
+        using ParameterSet parameters = ParameterSet.FromArrays(weights, gradients); // pinned, not copied
+        using AdamW optimizer = new(parameters, new AdamWOptions { LearningRate = 0.01 });
+        for (int step = 0; step < 500; step++)
         {
-            float[][] weights = [[1f, -2f, 3f], [0.5f]];
-            float[][] gradients = [new float[3], new float[1]];
-            using ParameterSet parameters = ParameterSet.FromArrays(weights, gradients); // pinned, not copied
-            using AdamW optimizer = new(parameters, new AdamWOptions { LearningRate = 0.01 });
-            for (int step = 0; step < 500; step++)
-            {
-                gradients[0] = Gradient(weights[0], gradients[0]); // fills the array
-                gradients[1] = Gradient(weights[1], gradients[1]);
-                optimizer.Step();
-            }
-
-            optimizer.Save("state.safetensors"); // resumes bit for bit
-
-            Assert.All(weights.SelectMany(static tensor => tensor), static value => Assert.InRange(value, -0.2f, 0.2f));
-            Assert.True(File.Exists("state.safetensors"));
-        }
-        finally
-        {
-            Environment.CurrentDirectory = previous;
+            ComputeGradients(weights, gradients); // your trainer fills the gradients
+            optimizer.Step(); // one native call for all tensors
         }
 
-        // Of the sum of squares.
-        static float[] Gradient(float[] weight, float[] gradient)
-        {
-            for (int i = 0; i < weight.Length; i++)
-            {
-                gradient[i] = 2 * weight[i];
-            }
+        Assert.All(weights.SelectMany(static tensor => tensor), static value => Assert.InRange(value, -0.2f, 0.2f));
 
-            return gradient;
+        // Those of the sum of squares.
+        static void ComputeGradients(float[][] weights, float[][] gradients)
+        {
+            for (int tensor = 0; tensor < weights.Length; tensor++)
+            {
+                for (int i = 0; i < weights[tensor].Length; i++)
+                {
+                    gradients[tensor][i] = 2 * weights[tensor][i];
+                }
+            }
         }
     }
 
@@ -64,17 +49,32 @@ public sealed class ReadmeExamples
         nint weightPointer = weights.Pointer;
         nint biasPointer = biases.Pointer;
 
-        TensorRef weight = TensorRef.FromPointer(weightPointer, 1024, device); // Device.Cpu or Device.Cuda(0)
-        TensorRef bias = TensorRef.FromPointer(biasPointer, 10, device);
-        TensorOptions[] options = [new() { Name = "weight" }, new() { Name = "bias", WeightDecay = 0 }];
-        using ParameterSet parameters = new([weight, bias], options);
-        using DualAdam optimizer = new(parameters, new DualAdamOptions { LearningRate = 1e-3, SwitchingRate = 1e-3 });
-        for (int step = 0; step < 100; step++)
+        // The example names a file and no folder.
+        using TemporaryFolder folder = new();
+        string previous = Environment.CurrentDirectory;
+        Environment.CurrentDirectory = folder.Path;
+        try
         {
-            nint[] gradients = Backward(); // frameworks reallocate gradients: give their addresses every step
-            parameters.SetGradients(gradients);
-            optimizer.LearningRate = 1e-3 * (1 - step / 100.0);
-            optimizer.Step(stream); // DeviceStream.Default, or FromPointer(cudaStream)
+            TensorRef weight = TensorRef.FromPointer(weightPointer, 1024, device); // Device.Cpu or Device.Cuda(0)
+            TensorRef bias = TensorRef.FromPointer(biasPointer, 10, device);
+            TensorOptions[] options = [new() { Name = "weight" }, new() { Name = "bias", WeightDecay = 0 }];
+            using ParameterSet parameters = new([weight, bias], options);
+            using DualAdam optimizer = new(parameters, new DualAdamOptions { LearningRate = 1e-3, SwitchingRate = 1e-3 });
+            for (int step = 0; step < 100; step++)
+            {
+                nint[] gradients = Backward(); // frameworks reallocate gradients: give their addresses every step
+                parameters.SetGradients(gradients);
+                optimizer.LearningRate = 1e-3 * (1 - step / 100.0);
+                optimizer.Step(stream); // DeviceStream.Default, or FromPointer(cudaStream)
+            }
+
+            optimizer.Save("state.safetensors"); // a run that loads it goes on with the same bits
+
+            Assert.True(File.Exists("state.safetensors"));
+        }
+        finally
+        {
+            Environment.CurrentDirectory = previous;
         }
 
         Assert.All(weights.AsSpan().ToArray().Concat(biases.AsSpan().ToArray()), static value => Assert.True(value < 0));

@@ -87,23 +87,6 @@ public partial class HeaderTests
         Assert.Equal((int)nopt_status.NOPT_ERROR_DEVICE, (int)NativeOptStatus.Device);
         Assert.Equal((int)nopt_status.NOPT_ERROR_INTERNAL, (int)NativeOptStatus.Internal);
 
-        // An optimizer's states are all roles but the parameter, the gradient and those of a dimer.
-        nopt_role[] others =
-        [
-            nopt_role.NOPT_ROLE_PARAM, nopt_role.NOPT_ROLE_GRAD,
-            nopt_role.NOPT_ROLE_DIRECTION, nopt_role.NOPT_ROLE_GRAD_DISPLACED, nopt_role.NOPT_ROLE_PARAM_BACKUP,
-            nopt_role.NOPT_ROLE_GRAD_BACKUP, nopt_role.NOPT_ROLE_ROTATION_DIRECTION,
-        ];
-        Assert.Equal(
-            Enum.GetValues<nopt_role>().Except(others).Select(role => (int)role),
-            Enum.GetValues<StateRole>().Select(role => (int)role));
-        Assert.Equal((int)nopt_role.NOPT_ROLE_EXP_AVG, (int)StateRole.ExpAvg);
-        Assert.Equal((int)nopt_role.NOPT_ROLE_EXP_AVG_SQ, (int)StateRole.ExpAvgSq);
-        Assert.Equal((int)nopt_role.NOPT_ROLE_MAX_EXP_AVG_SQ, (int)StateRole.MaxExpAvgSq);
-        Assert.Equal((int)nopt_role.NOPT_ROLE_MOMENTUM_BUFFER, (int)StateRole.MomentumBuffer);
-        Assert.Equal((int)nopt_role.NOPT_ROLE_MASTER_PARAM, (int)StateRole.MasterParam);
-        Assert.Equal((int)nopt_role.NOPT_ROLE_PARAM_REMAINDER, (int)StateRole.ParamRemainder);
-
         // The dimer's options are passed on as numbers.
         Same<nopt_dimer_scope, DimerScope>();
         Same<nopt_dimer_rotation, DimerRotation>();

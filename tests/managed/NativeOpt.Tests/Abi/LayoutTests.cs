@@ -60,8 +60,9 @@ public unsafe class LayoutTests
         [.. type.GetFields(BindingFlags.Instance | BindingFlags.Public | BindingFlags.NonPublic).OrderBy(field => field.MetadataToken)];
 
     // Unsafe.SizeOf<T>(), which unlike Marshal.SizeOf knows inline arrays.
-    private static int SizeOf(Type type) =>
-        (int)typeof(Unsafe).GetMethod(nameof(Unsafe.SizeOf))!.MakeGenericMethod(type).Invoke(null, null)!;
+    private static int SizeOf(Type type) => type.IsPointer
+        ? sizeof(nint)
+        : (int)typeof(Unsafe).GetMethod(nameof(Unsafe.SizeOf))!.MakeGenericMethod(type).Invoke(null, null)!;
 
     private static Dictionary<string, NativeStruct> Parse()
     {

@@ -3,7 +3,7 @@ using Xunit;
 
 namespace NativeOpt.Tests.Groups;
 
-/// <summary>The examples of docs/groups.md, compiled and run.</summary>
+/// <summary>The examples of docs/groups.md and docs/rules.md, compiled and run.</summary>
 public class DocumentationTests
 {
     [Fact]
@@ -66,15 +66,46 @@ public class DocumentationTests
     }
 
     [Fact]
-    public void Are_what_the_page_shows()
+    public void Any_rule_by_its_name()
+    {
+        float[] point = [1, 2], gradient = [1, 1];
+        using ParameterSet parameters = ParameterSet.FromArrays([point], [gradient]);
+        Rule rule = Rule.Get("dualadam");
+        foreach (Hyperparameter hyperparameter in rule.Hyperparameters)
+        {
+            Console.WriteLine($"{hyperparameter.Name} is {hyperparameter.Range}: {hyperparameter.Meaning}");
+        }
+
+        using RuleOptimizer optimizer = new(
+            parameters,
+            new RuleOptions("dualadam")
+            {
+                LearningRate = 1e-2,
+                Hyperparameters = new Dictionary<string, double> { ["beta1"] = 0.8, ["switching_rate"] = 1e-3 },
+                Flags = ["amsgrad"],
+            });
+        optimizer.Groups[0]["beta1"] = 0.9; // between steps
+
+        Assert.Contains(rule.Hyperparameters, static own => own.Name == "switching_rate");
+        Assert.Equal(0.9, optimizer.Groups[0]["beta1"]);
+        Assert.Equal(1e-3, optimizer.Groups[0]["switching_rate"]);
+        Assert.Contains(StateRole.MaxExpAvgSq, optimizer.StateRoles);
+        optimizer.Step();
+        Assert.InRange(1 - point[0], 0.0099, 0.0101); // gradients of 1: both parts are the learning rate
+    }
+
+    [Theory]
+    [InlineData("docs/groups.md", 2)]
+    [InlineData("docs/rules.md", 1)]
+    public void Are_what_the_page_shows(string page, int examples)
     {
         HashSet<string> own =
         [
             .. File.ReadLines(Path.Combine(RepositoryRoot.Path, "tests/managed/NativeOpt.Tests/Groups/DocumentationTests.cs"))
                 .Select(static line => line.Trim()),
         ];
-        string[] blocks = File.ReadAllText(Path.Combine(RepositoryRoot.Path, "docs/groups.md")).Split("```cs\n");
-        Assert.Equal(3, blocks.Length);
+        string[] blocks = File.ReadAllText(Path.Combine(RepositoryRoot.Path, page)).Split("```cs\n");
+        Assert.Equal(examples + 1, blocks.Length);
         foreach (string block in blocks.Skip(1))
         {
             string[] lines = block[..block.IndexOf("```", StringComparison.Ordinal)].Split('\n');

@@ -74,7 +74,7 @@ public class OptimizerMemoryTests
                 {
                     long bytes = Enumerable.Range(0, tensors.Length)
                         .Sum(tensor => (ElementBytes(optimizer.GetState(roles[i], tensor)) + 63) / 64 * 64);
-                    Assert.Equal(new BufferMemory(NameOf(roles[i]), bytes), memory.Buffers[i]);
+                    Assert.Equal(new BufferMemory(roles[i].Name, bytes), memory.Buffers[i]);
                 }
 
                 string[] ofDimer = dimerOptions switch
@@ -216,16 +216,5 @@ public class OptimizerMemoryTests
         DType.Float32 => 4 * tensor.ElementCount,
         DType.Dynamic8 => tensor.ElementCount + (4 * ((tensor.ElementCount + 255) / 256)),
         _ => 2 * tensor.ElementCount,
-    };
-
-    private static string NameOf(StateRole role) => role switch
-    {
-        StateRole.ExpAvg => "exp_avg",
-        StateRole.ExpAvgSq => "exp_avg_sq",
-        StateRole.MaxExpAvgSq => "max_exp_avg_sq",
-        StateRole.MomentumBuffer => "momentum_buffer",
-        StateRole.MasterParam => "master_param",
-        StateRole.ParamRemainder => "param_remainder",
-        _ => throw new ArgumentOutOfRangeException(nameof(role), role, null),
     };
 }

@@ -18,7 +18,7 @@ public class CaptureTests
             actual.SetCapturable(step % 3 != 0);
             expected.LearningRate = 1e-3 / step;
             actual.SetLearningRate(1e-3 / step);
-            capturable.Set.Upload();
+            actual.Upload();
             plain.Step(expected, step, step);
             capturable.Step(actual, step, step);
         }
@@ -79,11 +79,12 @@ public class CaptureTests
         using Adam optimizer = new(model.Set);
         DeviceStream other = DeviceStream.FromPointer(64);
         Assert.Throws<ArgumentException>(() => optimizer.SetCapturable(true, other));
-        Assert.Throws<ArgumentException>(() => model.Set.Upload(other));
+        Assert.Throws<ArgumentException>(() => optimizer.Upload(other));
         optimizer.SetCapturable(true);
         Assert.Throws<ArgumentException>(() => optimizer.SetLearningRate(0.1, other));
         optimizer.Dispose();
         Assert.Throws<ObjectDisposedException>(() => optimizer.SetCapturable(true));
+        Assert.Throws<ObjectDisposedException>(() => optimizer.Upload());
         Assert.Throws<ObjectDisposedException>(() => optimizer.SetLearningRate(0.1));
     }
 }

@@ -152,7 +152,7 @@ public class MasterWeightsTests
         Refuses("buffers[1] is BFloat16; it must be Float32", [masters[0], moments[1], masters[2], masters[3]]);
         Refuses("buffers[0] has 7 elements, but the tensor needs none", [model.Allocate(7, DType.Float32), masters[1], masters[2], masters[3]]);
         Assert.Contains(
-            "buffers[1] is null, but MasterParam of the tensor has 5 elements",
+            "buffers[1] is null, but master_param of the tensor has 5 elements",
             Snapshot.Unchanged<ArgumentException>(
                 optimizer, () => optimizer.BindState(StateRole.MasterParam, [0, 0, 0, masters[3].Pointer])).Message,
             StringComparison.Ordinal);

@@ -19,12 +19,14 @@ public class PrecisionTests
 
     public static TheoryData<string> RuleNames => Rules.OptimizerNames;
 
+    public static TheoryData<string> NamesWithReference => [.. Precision.NamesWithReference];
+
     [Theory]
     [MemberData(nameof(Mixes))]
     public void Equals_the_papers_equations_rounded(string mix)
     {
         Precision precision = Precision.All[mix];
-        foreach (string rule in Rules.OneOfEach.Keys)
+        foreach (string rule in Precision.NamesWithReference)
         {
             using MixedModel model = new(precision.Tensors(Sizes));
             using Optimizer optimizer = precision.Create(rule, model.Set);
@@ -33,7 +35,7 @@ public class PrecisionTests
     }
 
     [Theory]
-    [MemberData(nameof(RuleNames))]
+    [MemberData(nameof(NamesWithReference))]
     public void Tensors_of_one_set_have_types_of_their_own(string rule)
     {
         foreach (MasterWeights master in new[] { MasterWeights.None, MasterWeights.Float32 })
@@ -266,9 +268,9 @@ public class PrecisionTests
                     double g = gradients[i], theta = e.Theta, size = Math.Abs(g) + Math.Abs(theta), sizeOfSquare = e.V + (size * size);
                     double sizeOfSum = size + Math.Abs(e.M) + Math.Abs(e.Buffer);
                     reference.Step(e, g, step);
-                    foreach (StateRole role in optimizer.StateRoles.Where(static role => role < StateRole.MasterParam))
+                    foreach (StateRole role in StateTransfer.RulesStates(optimizer).Select(static state => state.Role))
                     {
-                        bool isSquare = role is StateRole.ExpAvgSq or StateRole.MaxExpAvgSq;
+                        bool isSquare = role == StateRole.ExpAvgSq || role == StateRole.MaxExpAvgSq;
                         RequireRounded(
                             precision.State, State(e, role), State(after[i], role), isSquare ? sizeOfSquare : sizeOfSum, role);
                     }
@@ -315,13 +317,7 @@ public class PrecisionTests
         }
     }
 
-    private static double State(Reference.Element element, StateRole role) => role switch
-    {
-        StateRole.ExpAvg => element.M,
-        StateRole.ExpAvgSq => element.V,
-        StateRole.MaxExpAvgSq => element.VMax,
-        _ => element.Buffer,
-    };
+    private static double State(Reference.Element element, StateRole role) => Rules.StateOf(element, role);
 
     /// <summary>What a tensor's elements are before a step: the parameter in full, and its states.</summary>
     private static Reference.Element[] Elements(MixedModel model, Optimizer optimizer, int tensor)

@@ -47,7 +47,7 @@ public class RuleTests
             foreach (StateRole role in optimizer.StateRoles)
             {
                 AssertNear(
-                    expected[tensor].Select(e => State(e, role)),
+                    expected[tensor].Select(e => Rules.StateOf(e, role)),
                     Snapshot.Values(optimizer.GetState(role, tensor)),
                     $"{role} of {tensor}");
             }
@@ -89,9 +89,10 @@ public class RuleTests
             seen.UnionWith(optimizer.StateRoles);
         }
 
-        // Master weights are not the rules': PrecisionTests.
-        StateRole[] masters = [StateRole.MasterParam, StateRole.ParamRemainder];
-        Assert.Equal(Enum.GetValues<StateRole>().Except(masters).Order(), seen.Order());
+        IEnumerable<Rule> tested = Rules.OneOfReference.Select(Rule.Get);
+        Assert.Equal(
+            tested.SelectMany(rule => rule.States).Select(state => state.Name).Distinct().Order(),
+            seen.Select(role => role.Name).Order());
     }
 
     [Fact]
@@ -106,18 +107,27 @@ public class RuleTests
         }
 
         Assert.Equal(NativeRuntime.Rules.Order(), names.Order());
+        Assert.Equal(NativeRuntime.Rules, Rule.All.Select(rule => rule.Name));
         Type[] classes = [.. typeof(Optimizer).Assembly.GetExportedTypes()
-            .Where(type => type.IsSubclassOf(typeof(Optimizer)) && !type.IsAbstract)];
+            .Where(type => type.IsSubclassOf(typeof(Optimizer)) && !type.IsAbstract && type != typeof(RuleOptimizer))];
         Assert.Equal(Rules.OneOfEach.Keys.Order(), classes.Select(type => type.Name).Order());
     }
 
-    public static TheoryData<string, OptimizerOptions> DefaultOptions => new()
+    public static TheoryData<string, OptimizerOptions> DefaultOptions
     {
-        { "adam", new AdamOptions() },
-        { "invadam", new InvAdamOptions() },
-        { "dualadam", new DualAdamOptions() },
-        { "sgd", new SgdOptions() },
-    };
+        get
+        {
+            // AdamW's are its own, a preset of the rule "adam".
+            TheoryData<string, OptimizerOptions> data = [];
+            foreach (TypedRule typed in TypedRule.All.Where(static typed => typed.Options != typeof(AdamWOptions)))
+            {
+                data.Add(typed.RuleName, typed.Default());
+                data.Add(typed.RuleName, new RuleOptions(typed.RuleName));
+            }
+
+            return data;
+        }
+    }
 
     [Theory]
     [MemberData(nameof(DefaultOptions))]
@@ -129,7 +139,9 @@ public class RuleTests
             Assert.Equal(nopt_status.NOPT_OK, NativeMethods.nopt_rule_get_defaults((sbyte*)name, &native));
         }
 
-        Assert.Equal(native, options.ToNative() with { struct_size = native.struct_size });
+        nopt_hyperparams own = options.Values("", "").Native;
+        Assert.Equal((native.struct_size, native.flags, native.rounding_seed), (own.struct_size, own.flags, own.rounding_seed));
+        Assert.Equal(((ReadOnlySpan<double>)native.values).ToArray(), ((ReadOnlySpan<double>)own.values).ToArray());
     }
 
     [Fact]
@@ -248,14 +260,6 @@ public class RuleTests
 
         return elements;
     }
-
-    private static double State(Reference.Element element, StateRole role) => role switch
-    {
-        StateRole.ExpAvg => element.M,
-        StateRole.ExpAvgSq => element.V,
-        StateRole.MaxExpAvgSq => element.VMax,
-        _ => element.Buffer,
-    };
 
     private static double Tolerance(double magnitude) => 2 * Steps * Math.Pow(2, -24) * Math.Max(1, Math.Abs(magnitude));
 

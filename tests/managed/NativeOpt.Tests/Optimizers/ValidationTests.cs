@@ -263,9 +263,9 @@ public class ValidationTests
         nint state = optimizer.GetState(StateRole.ExpAvgSq, 1).Pointer;
         Refuses<ArgumentException>(() => optimizer.BindState(StateRole.MaxExpAvgSq, [a, a + 64]));
         Refuses<ArgumentException>(() => optimizer.BindState(StateRole.MomentumBuffer, [a, a + 64]));
-        Refuses<ArgumentException>(() => optimizer.BindState((StateRole)1, [a, a + 64]));
-        Refuses<ArgumentException>(() => optimizer.BindState((StateRole)33, [a, a + 64]));
-        Refuses<ArgumentException>(() => optimizer.GetState((StateRole)33, 0));
+        Refuses<ArgumentException>(() => optimizer.BindState("grad", [a, a + 64]));
+        Refuses<ArgumentException>(() => optimizer.BindState("no_such_state", [a, a + 64]));
+        Refuses<ArgumentException>(() => optimizer.GetState("no_such_state", 0));
         Refuses<ArgumentException>(() => optimizer.BindState(StateRole.ExpAvg, [a]));
         Refuses<ArgumentException>(() => optimizer.BindState(StateRole.ExpAvg, [a, 0]));
         Refuses<ArgumentException>(() => optimizer.BindState(StateRole.ExpAvg, [a, a + 65]));

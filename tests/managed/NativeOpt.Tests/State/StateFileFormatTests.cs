@@ -10,7 +10,7 @@ namespace NativeOpt.Tests.State;
 public class StateFileFormatTests
 {
     private const string Metadata =
-        """ "__metadata__": {"format": "nativeopt-state/1", "rule": "adam", "step": "5", "beta1_product": "0.5", "beta2_product": "2.5e-1"}""";
+        """ "__metadata__": {"format": "nativeopt-state/2", "rule": "adam", "step": "5", "beta1_product": "0.5", "beta2_product": "2.5e-1"}""";
 
     // Of two tensors, "a" with 2 elements and "b" with 1.
     private const string Entries =
@@ -56,8 +56,8 @@ public class StateFileFormatTests
 
     /// <summary>Each replaces a part of a good header, and is refused with a message that names the difference.</summary>
     [Theory]
-    [InlineData("nativeopt-state/1", "nativeopt-state/2", "format is \"nativeopt-state/2\"")]
-    [InlineData("\"format\": \"nativeopt-state/1\", ", "", "no format")]
+    [InlineData("nativeopt-state/2", "nativeopt-state/1", "format is \"nativeopt-state/1\"")]
+    [InlineData("\"format\": \"nativeopt-state/2\", ", "", "no format")]
     [InlineData("\"rule\": \"adam\"", "\"rule\": \"sgd\"", "rule is \"sgd\", not \"adam\"")]
     [InlineData("\"rule\": \"adam\", ", "", "no rule")]
     [InlineData("\"rule\"", "\"note\": \"x\", \"rule\"", "\"note\"")]
@@ -275,7 +275,7 @@ public class StateFileFormatTests
         string path = folder.File("state.safetensors");
         using Target target = new();
         target.Optimizer.Save(path, includeParameters: true);
-        List<string> expected = ["nativeopt-state/1 adam 3"];
+        List<string> expected = ["nativeopt-state/2 adam 3"];
         for (int tensor = 0; tensor < 2; tensor++)
         {
             string name = target.Model.Set.Names[tensor];
@@ -296,7 +296,7 @@ public class StateFileFormatTests
         const string Script =
             """
             import json, struct, sys
-            header = {'__metadata__': {'format': 'nativeopt-state/1', 'rule': 'adam', 'step': '7',
+            header = {'__metadata__': {'format': 'nativeopt-state/2', 'rule': 'adam', 'step': '7',
                                        'beta1_product': repr(.9 ** 7), 'beta2_product': repr(.999 ** 7)}}
             data = b''
             for name, values in {'a.exp_avg': [1.5, -2.5], 'a.exp_avg_sq': [3.5, 4.5], 'b.exp_avg': [5.5], 'b.exp_avg_sq': [6.5]}.items():

@@ -57,20 +57,28 @@ public class StateFileTests
     {
         using Model model = new(1);
         using Adam optimizer = new(model.Set);
-        double[] products = [0, double.Epsilon, 1.0 / 3, Math.BitDecrement(1), 1];
+        const long Most = 1L << 53;
+        double[] products = [0, double.Epsilon, 1.0 / 3, Math.BitDecrement(1)];
         foreach (double product in products)
         {
-            (optimizer.Beta1Product, optimizer.Beta2Product) = (product, 1 - product);
-            optimizer.StepCount = long.MaxValue - 1;
+            double other = Math.Min(1 - product, Math.BitDecrement(1));
+            (optimizer.StepCount, optimizer.Beta1Product, optimizer.Beta2Product) = (Most, product, other);
             using MemoryStream stream = new();
             optimizer.Save(stream);
-            (optimizer.Beta1Product, optimizer.Beta2Product, optimizer.StepCount) = (0.5, 0.5, 5);
+            (optimizer.StepCount, optimizer.Beta1Product, optimizer.Beta2Product) = (5, 0.5, 0.5);
             stream.Position = 0;
             optimizer.Load(stream);
-            Assert.Equal(
-                (product, 1 - product, long.MaxValue - 1),
-                (optimizer.Beta1Product, optimizer.Beta2Product, optimizer.StepCount));
+            Assert.Equal((product, other, Most), (optimizer.Beta1Product, optimizer.Beta2Product, optimizer.StepCount));
         }
+
+        // 1 is the product of no steps.
+        optimizer.StepCount = 0;
+        using MemoryStream fresh = new();
+        optimizer.Save(fresh);
+        optimizer.StepCount = 5;
+        fresh.Position = 0;
+        optimizer.Load(fresh);
+        Assert.Equal((1.0, 1.0, 0L), (optimizer.Beta1Product, optimizer.Beta2Product, optimizer.StepCount));
     }
 
     [Fact]

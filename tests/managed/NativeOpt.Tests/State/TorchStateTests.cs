@@ -241,18 +241,52 @@ public partial class TorchStateTests
     }
 
     [Fact]
-    public void Refuses_steps_that_differ_or_are_none()
+    public void Refuses_steps_that_are_none()
     {
-        SafetensorsItem[] items = Integers(5);
-        items[3] = Integer("b.weight.step", 6);
-        Refuses("\"a.step\" is 5 and \"b.weight.step\" is 6", Safetensors.Build(items));
         Refuses("-1", Safetensors.Build(Integers(-1)));
         foreach (float step in new[] { 0.5f, -1, float.NaN, float.PositiveInfinity, 1e20f })
         {
-            items = Integers(5);
+            SafetensorsItem[] items = Integers(5);
             items[0] = Singles("a.step", [], step);
             Refuses("whole number", Safetensors.Build(items));
         }
+    }
+
+    /// <summary>torch has no state of a parameter that never had a gradient, and a step for each of the others.</summary>
+    [Fact]
+    public void Parameters_may_differ_in_steps_or_have_none()
+    {
+        using Model model = new(2, 1);
+        using Adam optimizer = new(model.Set);
+        model.Step(optimizer, 1, 3);
+        byte[] file = Safetensors.Build(
+            Integer("0.step", 5), Singles("0.exp_avg", [2], 1, 2), Singles("0.exp_avg_sq", [2], 3, 4));
+        TorchState.Load(optimizer, new MemoryStream(file));
+        Assert.Equal((5, 0, 5), (optimizer.GetStepCount(0), optimizer.GetStepCount(1), optimizer.StepCount));
+        Assert.Equal([1, 2], Snapshot.Values(optimizer.GetState(StateRole.ExpAvg, 0)));
+        Assert.Equal([0], Snapshot.Values(optimizer.GetState(StateRole.ExpAvg, 1)));
+        Assert.Equal([0], Snapshot.Values(optimizer.GetState(StateRole.ExpAvgSq, 1)));
+        Assert.Equal((1.0, 1.0), (optimizer.TensorStates()[1].running[0], optimizer.TensorStates()[1].running[1]));
+
+        // Written and read again, both counts are there.
+        using MemoryStream written = new();
+        TorchState.Save(optimizer, written);
+        model.Step(optimizer, 1, 3);
+        TorchState.Load(optimizer, new MemoryStream(written.ToArray()));
+        Assert.Equal((5, 0), (optimizer.GetStepCount(0), optimizer.GetStepCount(1)));
+        Assert.Equal([1, 2], Snapshot.Values(optimizer.GetState(StateRole.ExpAvg, 0)));
+
+        // SGD keeps no step; a momentum that there is none of is zero.
+        using Model other = new(2, 1);
+        using Sgd sgd = new(other.Set, new SgdOptions { Momentum = 0.5 });
+        other.Step(sgd, 1, 3);
+        TorchState.Load(sgd, new MemoryStream(Safetensors.Build(Singles("1.momentum_buffer", [1], 7))));
+        Assert.Equal(3, sgd.GetStepCount(0));
+        Assert.Equal([0, 0], Snapshot.Values(sgd.GetState(StateRole.MomentumBuffer, 0)));
+        Assert.Equal([7], Snapshot.Values(sgd.GetState(StateRole.MomentumBuffer, 1)));
+
+        // Something of a parameter, but not all of it, is no state.
+        Refuses("no \"a.exp_avg_sq\"", Safetensors.Build([.. Integers(5).Where(static item => item.Name != "a.exp_avg_sq")]));
     }
 
     [Fact]

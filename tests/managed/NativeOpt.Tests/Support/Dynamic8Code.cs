@@ -10,7 +10,7 @@ internal static class Dynamic8Code
     private static readonly double[] Unsigned = Numbers(isSigned: false);
 
     /// <summary>Whether a state has negative numbers.</summary>
-    public static bool IsSigned(StateRole role) => role is StateRole.ExpAvg or StateRole.MomentumBuffer;
+    public static bool IsSigned(StateRole role) => role != StateRole.ExpAvgSq && role != StateRole.MaxExpAvgSq;
 
     /// <summary>The part of its block's scale that a byte names.</summary>
     public static double Part(bool isSigned, byte code) => (isSigned ? Signed : Unsigned)[code];

@@ -14,7 +14,7 @@ internal sealed class GroupedModel : IDisposable
     public static readonly int[] GroupOf = [2, 0, 1, 0, 2, 1, 0, 1, 2];
 
     /// <summary>Of each optimizer the options of three groups, which differ in all that may differ.</summary>
-    public static readonly IReadOnlyDictionary<string, OptimizerOptions[]> Options = new Dictionary<string, OptimizerOptions[]>
+    public static readonly IReadOnlyDictionary<string, OptimizerOptions[]> Options = WithOthers(new Dictionary<string, OptimizerOptions[]>
     {
         [nameof(Adam)] =
         [
@@ -44,7 +44,7 @@ internal sealed class GroupedModel : IDisposable
             new SgdOptions { Momentum = 0.5, Nesterov = true, LearningRate = 0.03, Maximize = true },
             new SgdOptions { Momentum = 0.7, WeightDecay = 0.2, DecoupledWeightDecay = true },
         ],
-    };
+    });
 
     private GroupedModel(Model model, Optimizer optimizer, Model[] models, Optimizer[] optimizers)
     {
@@ -90,15 +90,8 @@ internal sealed class GroupedModel : IDisposable
     }
 
     /// <summary>The optimizer that options of its groups are for.</summary>
-    public static Optimizer Create(ParameterSet set, params OptimizerOptions[] options) => options[0] switch
-    {
-        AdamOptions => new Adam(set, [.. options.Cast<AdamOptions>()]),
-        AdamWOptions => new AdamW(set, [.. options.Cast<AdamWOptions>()]),
-        InvAdamOptions => new InvAdam(set, [.. options.Cast<InvAdamOptions>()]),
-        DualAdamOptions => new DualAdam(set, [.. options.Cast<DualAdamOptions>()]),
-        SgdOptions => new Sgd(set, [.. options.Cast<SgdOptions>()]),
-        _ => throw new ArgumentOutOfRangeException(nameof(options)),
-    };
+    public static Optimizer Create(ParameterSet set, params OptimizerOptions[] options) =>
+        TypedRule.Of(options[0]).Create(set, options);
 
     /// <summary>The tensors of a group.</summary>
     public static int[] Members(int group) => [.. Enumerable.Range(0, Sizes.Length).Where(tensor => GroupOf[tensor] == group)];
@@ -154,6 +147,21 @@ internal sealed class GroupedModel : IDisposable
         Model.Dispose();
         Array.ForEach(Optimizers, static alone => alone.Dispose());
         Array.ForEach(Models, static one => one.Dispose());
+    }
+
+    /// <summary>Adds the optimizers that are not named, with three groups that differ.</summary>
+    private static Dictionary<string, OptimizerOptions[]> WithOthers(Dictionary<string, OptimizerOptions[]> named)
+    {
+        foreach (TypedRule typed in TypedRule.All)
+        {
+            OptimizerOptions options = typed.WithAllStates();
+            bool canMaximize = options.Rule.Flags.Any(static flag => flag.Name == "maximize");
+            named.TryAdd(
+                typed.Name,
+                [options, options with { LearningRate = 0.03, Maximize = canMaximize }, options with { WeightDecay = 0.2 }]);
+        }
+
+        return named;
     }
 
     private void Copy(float[][] from, Func<Model, float[][]> to)

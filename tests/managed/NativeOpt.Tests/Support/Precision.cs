@@ -36,8 +36,12 @@ internal sealed record Precision(
         nameof(InvAdam) => new InvAdamOptions { Beta1 = 0.8, Beta2 = 0.9, Epsilon = 0.02 },
         nameof(DualAdam) => new DualAdamOptions { Beta1 = 0.8, Beta2 = 0.9, Epsilon = 0.02, SwitchingRate = 0.11 },
         nameof(Sgd) => new SgdOptions { Momentum = 0.7, Nesterov = true },
-        _ => throw new ArgumentOutOfRangeException(nameof(name), name, null),
+        _ => TypedRule.All.Single(typed => typed.Name == name).WithAllStates(),
     }));
+
+    /// <summary>The optimizers that there are equations of in double.</summary>
+    public static IReadOnlyList<string> NamesWithReference { get; } =
+        [nameof(Adam), nameof(AdamW), nameof(InvAdam), nameof(DualAdam), nameof(Sgd)];
 
     /// <summary>The same rule in double.</summary>
     public static Reference ReferenceOf(string name)

@@ -28,8 +28,11 @@ internal static class Rules
 
     public static IReadOnlyList<RuleCase> All { get; } = [.. Adams(), .. AdamWs(), .. InvAdams(), .. DualAdams(), .. Sgds()];
 
+    /// <summary>The rules that <see cref="Reference"/> has the equations of.</summary>
+    public static IReadOnlyList<string> OneOfReference { get; } = ["adam", "invadam", "dualadam", "sgd"];
+
     /// <summary>One of each optimizer, with all the states that it can have.</summary>
-    public static IReadOnlyDictionary<string, Func<ParameterSet, Optimizer>> OneOfEach { get; } =
+    public static IReadOnlyDictionary<string, Func<ParameterSet, Optimizer>> OneOfEach { get; } = WithOthers(
         new Dictionary<string, Func<ParameterSet, Optimizer>>
         {
             [nameof(Adam)] = static set => new Adam(set, new AdamOptions { Amsgrad = true, WeightDecay = 0.01 }),
@@ -37,24 +40,40 @@ internal static class Rules
             [nameof(InvAdam)] = static set => new InvAdam(set),
             [nameof(DualAdam)] = static set => new DualAdam(set, new DualAdamOptions { SwitchingRate = 0.09, Amsgrad = true }),
             [nameof(Sgd)] = static set => new Sgd(set, new SgdOptions { Momentum = 0.9, Nesterov = true }),
-        };
+        });
 
     public static TheoryData<string> Names => [.. All.Select(static rule => rule.Name)];
 
     public static TheoryData<string> OptimizerNames => [.. OneOfEach.Keys];
 
     /// <summary>The optimizer that options are for.</summary>
-    public static Optimizer Create(ParameterSet set, OptimizerOptions options) => options switch
-    {
-        AdamOptions own => new Adam(set, own),
-        AdamWOptions own => new AdamW(set, own),
-        InvAdamOptions own => new InvAdam(set, own),
-        DualAdamOptions own => new DualAdam(set, own),
-        SgdOptions own => new Sgd(set, own),
-        _ => throw new ArgumentOutOfRangeException(nameof(options), options, null),
-    };
+    public static Optimizer Create(ParameterSet set, OptimizerOptions options) => options is RuleOptions own
+        ? new RuleOptimizer(set, own)
+        : TypedRule.Of(options).Create(set, options);
 
     public static RuleCase Case(string name) => All.Single(rule => rule.Name == name);
+
+    /// <summary>A state of the reference by the library's name.</summary>
+    public static double StateOf(Reference.Element element, StateRole role) => role.Name switch
+    {
+        "exp_avg" => element.M,
+        "exp_avg_sq" => element.V,
+        "max_exp_avg_sq" => element.VMax,
+        "momentum_buffer" => element.Buffer,
+        _ => throw new ArgumentOutOfRangeException(nameof(role), role, null),
+    };
+
+    /// <summary>Adds the optimizers that are not named, with all of their states.</summary>
+    private static Dictionary<string, Func<ParameterSet, Optimizer>> WithOthers(
+        Dictionary<string, Func<ParameterSet, Optimizer>> named)
+    {
+        foreach (TypedRule typed in TypedRule.All)
+        {
+            named.TryAdd(typed.Name, set => typed.Create(set, typed.WithAllStates()));
+        }
+
+        return named;
+    }
 
     private static Reference Base(Decay decay, bool maximize) => new()
     {

@@ -1,4 +1,5 @@
 using System.Globalization;
+using NativeOpt.Interop;
 using Xunit;
 
 namespace NativeOpt.Tests.Support;
@@ -15,9 +16,11 @@ internal static unsafe class Snapshot
                 ' ', group.StepCount.ToString(CultureInfo.InvariantCulture), Hex(group.Beta1Product), Hex(group.Beta2Product),
                 Hex(group.LearningRate), Hex(group.WeightDecay))),
         ];
+        nopt_step_state[] states = optimizer.TensorStates();
         for (int tensor = 0; tensor < set.Count; tensor++)
         {
             parts.Add(Bits(set.GetParameter(tensor)));
+            parts.Add(OfState(states[tensor]));
             parts.Add(Hex(set.GetLearningRateScale(tensor)) + Hex(set.GetWeightDecay(tensor) ?? -1));
             foreach (StateRole role in optimizer.StateRoles)
             {
@@ -27,6 +30,10 @@ internal static unsafe class Snapshot
 
         return string.Join('\n', parts);
     }
+
+    /// <summary>A tensor's step count and running scalars.</summary>
+    public static string OfState(nopt_step_state state) => string.Join(
+        ' ', [state.step.ToString(CultureInfo.InvariantCulture), .. ((ReadOnlySpan<double>)state.running).ToArray().Select(Hex)]);
 
     public static string Bits(TensorRef tensor) =>
         Convert.ToHexString(new ReadOnlySpan<byte>((void*)tensor.Pointer, (int)tensor.DType.ByteCount(tensor.ElementCount)));

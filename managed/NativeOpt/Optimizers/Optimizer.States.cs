@@ -1,0 +1,317 @@
+using System.Buffers;
+using NativeOpt.Interop;
+
+namespace NativeOpt;
+
+// The state buffers: which there are, where they are, and what they hold at first.
+public abstract unsafe partial class Optimizer
+{
+    /// <summary>The state buffers that steps with the present options use.</summary>
+    /// <exception cref="ObjectDisposedException">The optimizer or its set is disposed of.</exception>
+    public IReadOnlyList<StateRole> StateRoles
+    {
+        get
+        {
+            ThrowIfDisposed();
+            return [.. Roles()];
+        }
+    }
+
+    /// <summary>
+    /// The bytes of the state buffers that the optimizer has allocated so far: none before the first step or whatever needs
+    /// them first. <see cref="OptimizerMemory"/> tells them beforehand.
+    /// </summary>
+    /// <exception cref="ObjectDisposedException">The optimizer or its set is disposed of.</exception>
+    public long AllocatedBytes
+    {
+        get
+        {
+            ThrowIfDisposed();
+            lock (_stateLock)
+            {
+                return _handle.Buffers.AllocatedBytes;
+            }
+        }
+    }
+
+    /// <summary>Uses the host's buffers for a state, after checking that they fit. See the overload with addresses.</summary>
+    /// <param name="role">Which state.</param>
+    /// <param name="buffers">
+    /// The buffer of each parameter, in the same order; they hold the state, at first what the rule says. A tensor that has none (see
+    /// <see cref="StateRole.MasterParam"/>) has one of no elements.
+    /// </param>
+    /// <exception cref="ArgumentException">
+    /// The rule with its options has no such state, there are fewer or more buffers than parameters, a length, element type,
+    /// device or alignment does not fit, a pointer is null, or a buffer overlaps another one.
+    /// </exception>
+    /// <exception cref="NotSupportedException">An element type is not implemented.</exception>
+    /// <exception cref="ConcurrentUseException">The set is in use by another thread.</exception>
+    /// <exception cref="ObjectDisposedException">The optimizer or its set is disposed of.</exception>
+    public void BindState(StateRole role, ReadOnlySpan<TensorRef> buffers)
+    {
+        ThrowIfDisposed();
+        _ = NativeRole(role);
+        nint[] pointers = _states[role].RentPointers(buffers, nameof(buffers));
+        try
+        {
+            BindState(role, pointers.AsSpan(0, buffers.Length));
+        }
+        finally
+        {
+            ArrayPool<nint>.Shared.Return(pointers);
+        }
+    }
+
+    /// <summary>
+    /// Uses the host's buffers for a state, by address, in place of those that the optimizer allocated (and now frees) or
+    /// was given before. The host keeps them until the optimizer is disposed of and its last step has finished.
+    /// </summary>
+    /// <param name="role">Which state.</param>
+    /// <param name="buffers">
+    /// The address of each parameter's buffer on the set's device: as many elements as the parameter has, of
+    /// <see cref="OptimizerOptions.StateType"/>; of <see cref="DType.Dynamic8"/> as many bytes as
+    /// <see cref="DTypes.ByteCount(DType, long)"/> says, aligned to 4, and float32 for tensors of fewer than
+    /// <see cref="OptimizerOptions.MinDynamic8ElementCount"/> elements. They hold the state, at first what
+    /// <see cref="RuleState.InitialValue"/> says (zeros of any type are bytes of 0). <see cref="StateRole.MasterParam"/>
+    /// (float32) holds what the parameters are, which <see cref="ResetMasterWeights"/> writes there. The address is 0 for a
+    /// tensor that has none.
+    /// </param>
+    /// <exception cref="ArgumentException">
+    /// The rule with its options has no such state, there are fewer or more buffers than parameters, a pointer is null or
+    /// misaligned, or a buffer overlaps another one.
+    /// </exception>
+    /// <exception cref="ConcurrentUseException">The set is in use by another thread.</exception>
+    /// <exception cref="ObjectDisposedException">The optimizer or its set is disposed of.</exception>
+    public void BindState(StateRole role, ReadOnlySpan<nint> buffers)
+    {
+        ThrowIfDisposed();
+        nopt_role native = NativeRole(role);
+        BufferLayout layout = _states[role];
+        layout.RequireCount(buffers.Length, nameof(buffers));
+        for (int i = 0; i < buffers.Length; i++)
+        {
+            // The native library takes null for a tensor that is to do without.
+            if (buffers[i] == 0 && layout.ElementCounts[i] > 0)
+            {
+                throw new ArgumentException(
+                    $"buffers[{i}] is null, but {role} of the tensor has {layout.ElementCounts[i]} elements.", nameof(buffers));
+            }
+        }
+
+        lock (_stateLock)
+        {
+            using HandleLease lease = new(_handle, this);
+            _handle.Buffers.Bind(native, buffers, owned: null);
+        }
+    }
+
+    /// <summary>A state buffer of a tensor, allocated if it was not yet.</summary>
+    /// <param name="role">Which state.</param>
+    /// <param name="tensor">The tensor's index.</param>
+    /// <param name="stream">
+    /// The stream of the work that wrote the parameters, which new master weights are copied from; the default one if left
+    /// out.
+    /// </param>
+    /// <returns>
+    /// The buffer; it is valid until the optimizer is disposed of or the role is bound anew. It has no elements if the tensor
+    /// has no such state, as float32 ones have no master weights.
+    /// </returns>
+    /// <exception cref="ArgumentException">The rule with its options has no such state.</exception>
+    /// <exception cref="ArgumentOutOfRangeException">There is no such tensor.</exception>
+    /// <exception cref="ObjectDisposedException">The optimizer, its set or the stream is disposed of.</exception>
+    public TensorRef GetState(StateRole role, int tensor, DeviceStream stream = default)
+    {
+        ThrowIfDisposed();
+        nopt_role native = NativeRole(role);
+        ParameterSet.RequireIndex(tensor);
+        EnsureState(stream);
+        return _states[role].At(tensor, _handle.Buffers.Pointers(native)[tensor]);
+    }
+
+    /// <summary>
+    /// Copies a state of a tensor to host memory as float32, in stream order, and waits for it; it is allocated if it was not
+    /// yet. States of bfloat16 and of <see cref="DType.Dynamic8"/> become exactly the numbers that the next step reads.
+    /// </summary>
+    /// <param name="role">Which state; a remainder is no number.</param>
+    /// <param name="tensor">The tensor's index.</param>
+    /// <param name="destination">As many elements as the tensor has, or none where it has no such state.</param>
+    /// <param name="stream">The stream of the last step; the default one if left out.</param>
+    /// <exception cref="ArgumentException">
+    /// The rule with its options has no such state, the lengths differ, or the stream does not fit the device.
+    /// </exception>
+    /// <exception cref="ArgumentOutOfRangeException">There is no such tensor.</exception>
+    /// <exception cref="NotSupportedException">The state is <see cref="StateRole.ParamRemainder"/>.</exception>
+    /// <exception cref="ObjectDisposedException">The optimizer, its set or the stream is disposed of.</exception>
+    /// <exception cref="NativeOptException">The device reported a fault.</exception>
+    public void CopyStateTo(StateRole role, int tensor, Span<float> destination, DeviceStream stream = default)
+    {
+        TensorRef state = GetState(role, tensor, stream);
+        using HandleLease lease = new(_handle, this);
+        state.CopyTo(destination, IsSigned(role), stream);
+    }
+
+    /// <summary>
+    /// Makes the master weights anew from the parameters as they are, after the host wrote these: copies of them with
+    /// <see cref="MasterWeights.Float32"/>, zeros with <see cref="MasterWeights.Remainder"/>. Waits for the stream.
+    /// </summary>
+    /// <param name="stream">The stream of the work that wrote the parameters, and of the next step.</param>
+    /// <exception cref="InvalidOperationException">
+    /// The optimizer has no master weights, or a <see cref="DimerOptimizer"/> has displaced the parameters.
+    /// </exception>
+    /// <exception cref="ArgumentException">The set is on CPU, and the stream is not the default one.</exception>
+    /// <exception cref="ObjectDisposedException">The optimizer, its set or the stream is disposed of.</exception>
+    /// <exception cref="InsufficientMemoryException">There is no memory for the state buffers.</exception>
+    /// <exception cref="NativeOptException">The device reported a fault.</exception>
+    public void ResetMasterWeights(DeviceStream stream = default)
+    {
+        ThrowIfDisposed();
+        if (_states.MasterRole is not { } role)
+        {
+            throw new InvalidOperationException(
+                "The optimizer has no master weights to reset; it was made with MasterWeights.None.");
+        }
+
+        RequireNotDisplaced();
+        EnsureState(stream);
+        lock (_stateLock)
+        {
+            using HandleLease lease = new(_handle, this);
+            WriteMasterWeights(_handle.Buffers.Pointers(NativeRole(role)), stream);
+        }
+    }
+
+    /// <summary>Whether a state has negative values; master weights do.</summary>
+    internal bool IsSigned(StateRole role) => Rule.FindState(role) is not { IsSigned: false };
+
+    /// <summary>Throws unless states that these hyperparameters need may have the types of the options.</summary>
+    internal void RequireStateTypes(in nopt_hyperparams hyperparameters, string paramName) =>
+        _states.RequireTypes(hyperparameters, paramName);
+
+    /// <summary>Has the next step look which state buffers it needs.</summary>
+    internal void ForgetThatStateIsReady() => _stateIsReady = false;
+
+    /// <summary>Allocates the state buffers that the next step needs and that are not there yet.</summary>
+    /// <param name="stream">The stream of the work that wrote the parameters.</param>
+    internal void EnsureState(DeviceStream stream)
+    {
+        if (!_stateIsReady)
+        {
+            AllocateMissingState(stream);
+        }
+    }
+
+    /// <summary>Fills a state of a tensor with what it holds before the first step, in stream order, and waits for it.</summary>
+    internal void Initialize(RuleState state, int tensor, TensorRef buffer, DeviceStream stream)
+    {
+        if (buffer.ElementCount == 0)
+        {
+            return;
+        }
+
+        double value = state.InitialHyperparameter is { } name
+            ? HyperparameterOf(tensor, Rule.GetHyperparameter(name))
+            : state.InitialValue;
+        Device device = buffer.Device;
+        NativeError.ThrowIfFailed(
+            NativeMethods.nopt_memory_fill(
+                device.NativeBackend, device.Index, (void*)buffer.Pointer, buffer.ElementCount, (nopt_dtype)buffer.DType, value,
+                (void*)stream.Pointer));
+        stream.Synchronize(device);
+    }
+
+    /// <summary>
+    /// What a hyperparameter is for a tensor: its group's value, unless the tensor has its own weight decay or a factor of the
+    /// learning rate.
+    /// </summary>
+    internal double HyperparameterOf(int tensor, Hyperparameter hyperparameter)
+    {
+        double ofGroup = _groups[ParameterSet.GetGroup(tensor)].Hyperparameters.values[hyperparameter.Index];
+        return (nopt_hyperparam)hyperparameter.Index switch
+        {
+            nopt_hyperparam.NOPT_HYPERPARAM_LR => ofGroup * ParameterSet.GetLearningRateScale(tensor),
+            nopt_hyperparam.NOPT_HYPERPARAM_WEIGHT_DECAY => ParameterSet.GetWeightDecay(tensor) ?? ofGroup,
+            _ => ofGroup,
+        };
+    }
+
+    /// <summary>All states that steps with the present options use.</summary>
+    private IEnumerable<StateRole> Roles() => _states.Roles(_groups[0].Hyperparameters);
+
+    /// <summary>The native role of a state that steps with the present options use.</summary>
+    private nopt_role NativeRole(StateRole role)
+    {
+        if (_states.Native(role, _groups[0].Hyperparameters) is { } native)
+        {
+            return native;
+        }
+
+        string[] names = [.. Roles().Select(static known => known.Name)];
+        throw new ArgumentException(
+            $"The rule \"{RuleName}\" with these options has no state \"{role}\"; it has "
+            + $"{(names.Length == 0 ? "none" : Rule.Names(names))}.",
+            nameof(role));
+    }
+
+    private void AllocateMissingState(DeviceStream stream)
+    {
+        // Two threads at the first step: which one may step is decided natively, but both come by here.
+        lock (_stateLock)
+        {
+            using HandleLease lease = new(_handle, this);
+            foreach (StateRole role in Roles())
+            {
+                nopt_role native = NativeRole(role);
+                if (!_handle.Buffers.IsBound(native))
+                {
+                    _handle.Buffers.Allocate(native, _states[role], pointers => InitializeAll(role, pointers, stream));
+                }
+            }
+
+            _stateIsReady = true;
+        }
+    }
+
+    /// <summary>Fills new buffers, which are zeroed.</summary>
+    private void InitializeAll(StateRole role, ReadOnlySpan<nint> pointers, DeviceStream stream)
+    {
+        if (role == _states.MasterRole)
+        {
+            WriteMasterWeights(pointers, stream);
+            return;
+        }
+
+        RuleState state = Rule.FindState(role)!;
+        bool isZero = state.InitialValue == 0 && state.InitialHyperparameter is null;
+        for (int tensor = 0; tensor < pointers.Length && !isZero; tensor++)
+        {
+            Initialize(state, tensor, _states[role].At(tensor, pointers[tensor]), stream);
+        }
+    }
+
+    /// <summary>Writes what the parameters are to the buffers of master weights: remainders are zero then.</summary>
+    private void WriteMasterWeights(ReadOnlySpan<nint> pointers, DeviceStream stream)
+    {
+        StateRole role = _states.MasterRole!.Value;
+        BufferLayout masters = _states[role];
+        int pieceLength = (int)Math.Min(TensorRef.MaxPieceLength, ParameterSet.TotalElementCount);
+        float[] piece = new float[pieceLength];
+        for (int tensor = 0; tensor < pointers.Length; tensor++)
+        {
+            TensorRef parameter = ParameterSet.GetParameter(tensor);
+            TensorRef master = masters.At(tensor, pointers[tensor]);
+            for (long done = 0; done < master.ElementCount; done += pieceLength)
+            {
+                TensorRef part = master.Slice(done, Math.Min(pieceLength, master.ElementCount - done));
+                if (role == StateRole.MasterParam)
+                {
+                    parameter.Slice(done, part.ElementCount).CopyTo(piece.AsSpan(0, (int)part.ElementCount), stream);
+                }
+
+                fixed (float* host = piece)
+                {
+                    DeviceMemory.CopyAndWait(part.Device, (void*)part.Pointer, host, part.ByteCount, stream);
+                }
+            }
+        }
+    }
+}

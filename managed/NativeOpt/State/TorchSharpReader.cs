@@ -1,0 +1,306 @@
+using System.Globalization;
+using System.Text;
+using NativeOpt.Interop;
+
+namespace NativeOpt;
+
+/// <summary>Reads and checks all of what TorchSharp's <c>save_state_dict</c> wrote, before any of it is used.</summary>
+internal sealed unsafe class TorchSharpReader : IDisposable
+{
+    // Of more than this no name is; another file's first bytes may say anything.
+    private const int MaxNameBytes = 64;
+    private const int MaxDimensions = 64;
+
+    private readonly Optimizer _optimizer;
+    private readonly ParameterSet _set;
+    private readonly DeviceStream _order;
+    private readonly string _name;
+    private readonly List<Source> _sources = [];
+    private string _where = "its first bytes";
+
+    public TorchSharpReader(Optimizer optimizer, DeviceStream order)
+    {
+        _optimizer = optimizer;
+        _set = optimizer.ParameterSet;
+        _order = order;
+        _name = TorchSharpFormat.NameOf(optimizer);
+    }
+
+    /// <summary>Reads and checks everything, and changes nothing.</summary>
+    /// <returns>What sets the step counts, if the file has any.</returns>
+    public Action Read(Stream stream, CancellationToken cancellation)
+    {
+        using BinaryReader reader = new(stream, Encoding.UTF8, leaveOpen: true);
+        try
+        {
+            RequireClass(reader, _name);
+            long groupCount = ReadCounts(reader);
+            nopt_hyperparams[] hyperparameters = ReadGroups(reader, groupCount, cancellation);
+            if (_name == TorchSharpFormat.SgdName)
+            {
+                for (int tensor = 0; tensor < _set.Count; tensor++)
+                {
+                    ReadIfAny(reader, StateRole.MomentumBuffer, tensor, cancellation);
+                }
+
+                return static () => { };
+            }
+
+            long[] steps = new long[_set.Count];
+            for (int tensor = 0; tensor < _set.Count; tensor++)
+            {
+                steps[tensor] = ReadStep(reader, tensor);
+                ReadState(reader, StateRole.ExpAvg, tensor, cancellation);
+                ReadState(reader, StateRole.ExpAvgSq, tensor, cancellation);
+                ReadIfAny(reader, StateRole.MaxExpAvgSq, tensor, cancellation);
+            }
+
+            return StateTransfer.Counted(_optimizer, steps, hyperparameters, cancellation);
+        }
+        catch (Exception exception) when (exception is EndOfStreamException or FormatException)
+        {
+            // FormatException: of a count that is none.
+            throw new InvalidDataException(
+                exception is FormatException ? $"In the file, {_where} is no number." : $"The file ends within {_where}.",
+                exception);
+        }
+    }
+
+    /// <summary>Copies the states that were read to where they belong.</summary>
+    public void CopyStates()
+    {
+        foreach (Source read in _sources)
+        {
+            StateTransfer.Copy((byte*)read.Data.Pointer, read.Type, read.Destination, _order);
+        }
+    }
+
+    public void Dispose() => _sources.ForEach(static read => read.Data.Dispose());
+
+    /// <summary>Reads the number of parameter groups and that of parameters.</summary>
+    /// <returns>The number of parameter groups.</returns>
+    private long ReadCounts(BinaryReader reader)
+    {
+        _where = "the number of parameter groups";
+        long groupCount = reader.Read7BitEncodedInt64();
+        _where = "the number of parameters";
+        long count = reader.Read7BitEncodedInt64();
+        if (count != _set.Count)
+        {
+            throw new InvalidDataException($"The file has {count} parameters; the set has {_set.Count}.");
+        }
+
+        return groupCount >= 1
+            ? groupCount
+            : throw new InvalidDataException($"The file has {groupCount} parameter groups; it must have at least 1.");
+    }
+
+    /// <summary>Reads the options of the file's groups.</summary>
+    /// <returns>The hyperparameters of each group here, with the file's betas.</returns>
+    private nopt_hyperparams[] ReadGroups(BinaryReader reader, long groupCount, CancellationToken cancellation)
+    {
+        // All of the file's groups are parts of a single group here; several groups here have to be those of the file.
+        List<TorchSharpRun> runs = TorchSharpFormat.RunsOf(_optimizer);
+        if (_optimizer.Groups.Count > 1 && groupCount != runs.Count)
+        {
+            throw new InvalidDataException(
+                $"The file has {groupCount} parameter groups, but the set has {runs.Count} runs of tensors with the same "
+                + "group, learning-rate scale and weight decay, and the file does not say which parameters are in which "
+                + "group. Load it with an optimizer of one group; another one can then take the states over (TakeOver).");
+        }
+
+        nopt_hyperparams[] hyperparameters = [.. _optimizer.Groups.Select(static group => group.Hyperparameters)];
+        (long Group, double Beta1, double Beta2)?[] betas = new (long, double, double)?[hyperparameters.Length];
+        for (long group = 0; group < groupCount; group++)
+        {
+            cancellation.ThrowIfCancellationRequested();
+            _where = $"the options of parameter group {group}";
+            int here = betas.Length == 1 ? 0 : runs[(int)group].Group;
+            (double beta1, double beta2) = ReadOptions(reader, _optimizer.Groups[here], _name, group);
+            betas[here] ??= (group, beta1, beta2);
+            (long first, double firstBeta1, double firstBeta2) = betas[here]!.Value;
+            if ((beta1, beta2) != (firstBeta1, firstBeta2))
+            {
+                throw new InvalidDataException(
+                    string.Create(
+                        CultureInfo.InvariantCulture,
+                        $"Parameter group {first} has the betas {firstBeta1} and {firstBeta2} in the file, group "
+                        + $"{group} has {beta1} and {beta2}; both are of group {here} here, which has one pair. Give such "
+                        + $"parameters a {nameof(TensorOptions)}.{nameof(TensorOptions.Group)} of their own."));
+            }
+
+            if (_name != TorchSharpFormat.SgdName)
+            {
+                hyperparameters[here].values[_optimizer.Rule.GetHyperparameter("beta1").Index] = beta1;
+                hyperparameters[here].values[_optimizer.Rule.GetHyperparameter("beta2").Index] = beta2;
+            }
+        }
+
+        return hyperparameters;
+    }
+
+    private long ReadStep(BinaryReader reader, int tensor)
+    {
+        _where = $"the step of {StateTransfer.Describe(_set, tensor)}";
+        long step = reader.ReadInt64();
+        return step is >= 0 and <= OptimizerGroup.MaxStepCount
+            ? step
+            : throw new InvalidDataException($"In the file, {_where} is {step}; it must be at least 0 and at most 2^53.");
+    }
+
+    private void ReadState(BinaryReader reader, StateRole role, int tensor, CancellationToken cancellation)
+    {
+        _where = $"{role} of {StateTransfer.Describe(_set, tensor)}";
+        _sources.Add(ReadTensor(reader, _where, _optimizer.GetState(role, tensor, _order), cancellation));
+    }
+
+    private void ReadIfAny(BinaryReader reader, StateRole role, int tensor, CancellationToken cancellation)
+    {
+        string state = $"{role} of {StateTransfer.Describe(_set, tensor)}";
+        _where = $"whether there is {state}";
+        bool isThere = ReadFlag(reader, _where);
+        bool isHere = _optimizer.StateRoles.Contains(role);
+        if (isThere && isHere)
+        {
+            ReadState(reader, role, tensor, cancellation);
+        }
+        else if (isHere && role == StateRole.MomentumBuffer)
+        {
+            // TorchSharp makes it at the first step, from the gradient, as a buffer of zeros becomes then.
+            TensorRef buffer = _optimizer.GetState(role, tensor, _order);
+            _sources.Add(new Source(new DeviceBuffer<byte>(Device.Cpu, buffer.ByteCount), buffer.DType, buffer));
+        }
+        else if (isThere || isHere)
+        {
+            throw new InvalidDataException(
+                isThere
+                    ? $"The file has {state}, which the optimizer with its options has not."
+                    : $"The file has no {state}, which the optimizer has.");
+        }
+    }
+
+    private static void RequireClass(BinaryReader reader, string name)
+    {
+        int length = reader.Read7BitEncodedInt();
+        byte[] bytes = length is > 0 and <= MaxNameBytes ? reader.ReadBytes(length) : [];
+        if (bytes.Length == 0 || bytes.Length < length || !bytes.All(static letter => char.IsAsciiLetterOrDigit((char)letter)))
+        {
+            throw new InvalidDataException(
+                "The file does not begin with the name of an optimizer; it is none that TorchSharp's save_state_dict wrote.");
+        }
+
+        string found = Encoding.ASCII.GetString(bytes);
+        if (found != name)
+        {
+            throw new InvalidDataException(
+                $"The file is of TorchSharp's \"{found}\"; the optimizer here is its \"{name}\".");
+        }
+    }
+
+    /// <summary>Reads a group's options, and compares those that say what the states are.</summary>
+    private static (double Beta1, double Beta2) ReadOptions(BinaryReader reader, OptimizerGroup here, string name, long group)
+    {
+        _ = reader.ReadDouble(); // the initial learning rate
+        _ = reader.ReadDouble(); // the learning rate
+        string where = $"of parameter group {group}";
+        if (name == TorchSharpFormat.SgdName)
+        {
+            _ = reader.ReadDouble(); // momentum
+            double dampening = reader.ReadDouble();
+            _ = reader.ReadDouble(); // weight_decay
+            _ = ReadFlag(reader, $"nesterov {where}");
+            if (dampening != 0)
+            {
+                throw new InvalidDataException(
+                    string.Create(
+                        CultureInfo.InvariantCulture, $"dampening {where} is {dampening} in the file; SGD here has none."));
+            }
+
+            RequireFlag($"maximize {where}", ReadFlag(reader, $"maximize {where}"), false);
+            return (0, 0);
+        }
+
+        double beta1 = ReadBeta($"beta1 {where}");
+        double beta2 = ReadBeta($"beta2 {where}");
+        _ = reader.ReadDouble(); // eps
+        _ = reader.ReadDouble(); // weight_decay
+        RequireFlag(
+            $"amsgrad {where}", ReadFlag(reader, $"amsgrad {where}"), here.HasFlag("amsgrad"));
+        RequireFlag(
+            $"maximize {where}", ReadFlag(reader, $"maximize {where}"), here.HasFlag("maximize"));
+        return (beta1, beta2);
+
+        double ReadBeta(string what)
+        {
+            double beta = reader.ReadDouble();
+            return beta is >= 0 and < 1
+                ? beta
+                : throw new InvalidDataException(
+                    string.Create(CultureInfo.InvariantCulture, $"{what} is {beta} in the file; it must be in [0, 1)."));
+        }
+    }
+
+    private static bool ReadFlag(BinaryReader reader, string what)
+    {
+        byte value = reader.ReadByte();
+        return value <= 1
+            ? value == 1
+            : throw new InvalidDataException($"In the file, {what} is {value}; it must be 0 or 1.");
+    }
+
+    private static void RequireFlag(string what, bool isThere, bool isHere)
+    {
+        if (isThere != isHere)
+        {
+            throw new InvalidDataException($"{what} is {isThere} in the file; the optimizer's is {isHere}.");
+        }
+    }
+
+    private static Source ReadTensor(BinaryReader reader, string what, TensorRef destination, CancellationToken cancellation)
+    {
+        long code = reader.Read7BitEncodedInt64();
+        DType type = code switch
+        {
+            TorchSharpFormat.Float16Code => DType.Float16,
+            TorchSharpFormat.Float32Code => DType.Float32,
+            TorchSharpFormat.BFloat16Code => DType.BFloat16,
+            _ => throw new InvalidDataException(
+                $"In the file, {what} has element type {code}; it must be {TorchSharpFormat.Float32Code} (float32), {TorchSharpFormat.BFloat16Code} (bfloat16) or "
+                + $"{TorchSharpFormat.Float16Code} (float16)."),
+        };
+        long dimensions = reader.Read7BitEncodedInt64();
+        if (dimensions is < 0 or > MaxDimensions)
+        {
+            throw new InvalidDataException($"In the file, {what} has {dimensions} dimensions; the file is damaged.");
+        }
+
+        long[] shape = new long[dimensions];
+        for (int i = 0; i < shape.Length; i++)
+        {
+            shape[i] = reader.Read7BitEncodedInt64();
+        }
+
+        if (!StateTransfer.HasElements(shape, destination.ElementCount))
+        {
+            throw new InvalidDataException(
+                $"In the file, {what} has shape [{string.Join(", ", shape)}]; the parameter has {destination.ElementCount} "
+                + "elements.");
+        }
+
+        StateTransfer.RequireExact(what, type, destination.DType);
+        DeviceBuffer<byte> data = new(Device.Cpu, type.ByteCount(destination.ElementCount));
+        try
+        {
+            return StateTransfer.TryRead(reader.BaseStream, data, cancellation)
+                ? new Source(data, type, destination)
+                : throw new EndOfStreamException();
+        }
+        catch
+        {
+            data.Dispose();
+            throw;
+        }
+    }
+
+    private sealed record Source(DeviceBuffer<byte> Data, DType Type, TensorRef Destination);
+}
