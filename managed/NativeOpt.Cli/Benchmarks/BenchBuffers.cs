@@ -8,9 +8,9 @@ namespace NativeOpt.Cli.Benchmarks;
 /// NativeOpt, the floor and the peers take turns on the same ones, so that none of them has the luckier pages.
 /// </summary>
 /// <remarks>
-/// Gradients stay what they are, between 0.01 and 0.1 in magnitude: moments tend to g and g², momentum to 10g, and the
-/// parameters move by about a learning rate. Nothing comes near a denormal number, an overflow or a NaN, however many steps
-/// are taken.
+/// Gradients stay what they are for hundreds of steps, between 0.01 and 0.1 in magnitude: moments tend to g and g², momentum
+/// to 10g, and the parameters move by about a learning rate. Nothing comes near a denormal number, an overflow or a NaN,
+/// however many steps are taken.
 /// </remarks>
 internal sealed unsafe class BenchBuffers : IDisposable
 {
@@ -146,8 +146,10 @@ internal sealed unsafe class BenchBuffers : IDisposable
                 ushort[] rounded = new ushort[values.Length];
                 BFloat16.Round(values, rounded);
                 return MemoryMarshal.AsBytes<ushort>(rounded);
-            default:
+            case DType.Float16:
                 return MemoryMarshal.AsBytes<Half>(Array.ConvertAll(values, static value => (Half)value));
+            default:
+                throw new NotSupportedException($"Parameters of {_type} cannot be filled with numbers.");
         }
     }
 

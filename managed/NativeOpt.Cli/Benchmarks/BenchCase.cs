@@ -20,7 +20,7 @@ internal sealed record BenchCase(BenchRule Rule, ModelShape Shape)
     /// <summary>Whether the loops of a .NET developer are timed beside it, where there are any.</summary>
     public bool WithPeers { get; init; } = true;
 
-    public OptimizerOptions Options => Rule.Options with { StateType = StateType, MasterWeights = MasterWeights };
+    public RuleOptions Options => Rule.Preset.Options with { StateType = StateType, MasterWeights = MasterWeights };
 
     /// <summary>The bytes of each tensor in each buffer.</summary>
     public IReadOnlyDictionary<string, long[]> TensorBytes =>
@@ -33,11 +33,11 @@ internal sealed record BenchCase(BenchRule Rule, ModelShape Shape)
     public StepTraffic Traffic => StepTraffic.Of(Rule.Work, ElementBytes);
 
     /// <summary>
-    /// Whether the peers can do the same: they are written for float32 on the CPU, without a dimer, and a tensor must fit a
-    /// span.
+    /// Whether there are peers that can do the same: they are written for some rules, for float32 on the CPU, without a
+    /// dimer, and a tensor must fit a span.
     /// </summary>
     public bool HasPeers =>
-        WithPeers && Rule.Work == BenchWork.Step && Device == Device.Cpu && DType == DType.Float32
+        WithPeers && PeerFormulas.Of(Rule.Preset) is not null && Rule.Work == BenchWork.Step && Device == Device.Cpu && DType == DType.Float32
         && StateType == DType.Float32 && Shape.ElementCounts.All(static count => count <= Array.MaxLength);
 
     /// <summary>

@@ -45,7 +45,7 @@ internal sealed class BenchContenders : IDisposable
         }
     }
 
-    /// <summary>... for any peers. None of them has taken a step.</summary>
+    /// <summary>Compares what any peers make of the parameters with what NativeOpt does. None has taken a step yet.</summary>
     public static void Check(BenchBuffers buffers, IContender optimizer, IReadOnlyList<Peer> peers)
     {
         TakeSteps(buffers, optimizer, StepsOfCheck);

@@ -80,7 +80,7 @@ internal static class BenchFiles
         text.Append(
             "Median of the rounds, spread: the distance between the quartiles. The floor only moves the same bytes, on as many "
             + "threads; 1.00 of it is the speed of memory. Peers run on one thread; in parentheses, how many times as long they "
-            + "take.\n");
+            + "take. Rules without peers are timed beside the floor alone.\n");
         foreach (IGrouping<(string, int, long), BenchResult> shape in results.GroupBy(
             static row => (row.Shape, row.Tensors, row.Elements)))
         {

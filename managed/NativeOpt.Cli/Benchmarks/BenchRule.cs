@@ -1,3 +1,5 @@
+using NativeOpt.Cli.Optimizers;
+
 namespace NativeOpt.Cli.Benchmarks;
 
 /// <summary>What of an optimizer is timed.</summary>
@@ -16,43 +18,41 @@ internal enum BenchWork
     Displacement,
 }
 
-/// <summary>An update rule that <c>nativeopt bench</c> times.</summary>
+/// <summary>What <c>nativeopt bench</c> times.</summary>
 /// <param name="Name">What the command line calls it.</param>
-/// <param name="Options">Its options, in float32.</param>
+/// <param name="Preset">The rule and its options, in float32.</param>
 /// <param name="Work">What of it is timed.</param>
-internal sealed record BenchRule(string Name, OptimizerOptions Options, BenchWork Work = BenchWork.Step)
+internal sealed record BenchRule(string Name, OptimizerPreset Preset, BenchWork Work = BenchWork.Step)
 {
-    private static readonly BenchRule[] _plain =
-    [
-        new("sgd", new SgdOptions()),
-        new("sgd-momentum", new SgdOptions { Momentum = 0.9 }),
-        new("adam", new AdamOptions()),
-        new("adam-amsgrad", new AdamOptions { Amsgrad = true }),
-        new("adamw", new AdamWOptions()),
-        new("invadam", new InvAdamOptions()),
-        new("dualadam", new DualAdamOptions()),
-    ];
+    /// <summary>What a displacement is called, which is the same for all rules.</summary>
+    public const string DisplacementName = "deo-displace";
 
-    /// <summary>The rules by themselves, each with a dimer around it, and the displacement, which is the same for all.</summary>
-    public static IReadOnlyList<BenchRule> All { get; } =
+    private static readonly Lazy<IReadOnlyList<BenchRule>> LazyAll = new(static () =>
     [
-        .. _plain,
-        .. _plain.SelectMany(static rule => new[]
+        .. OptimizerPresets.WithStates.Select(static preset => new BenchRule(preset.Name, preset)),
+        .. OptimizerPresets.WithStates.SelectMany(static preset => new BenchRule[]
         {
-            rule with { Name = $"deo-{rule.Name}-cached", Work = BenchWork.CachedStep },
-            rule with { Name = $"deo-{rule.Name}-update", Work = BenchWork.Update },
+            new(CachedName(preset.Name), preset, BenchWork.CachedStep), new(UpdateName(preset.Name), preset, BenchWork.Update),
         }),
-        new("deo-displace", new SgdOptions(), BenchWork.Displacement),
-    ];
+        new(DisplacementName, Smallest(), BenchWork.Displacement),
+    ]);
 
-    /// <summary>Those that are timed unless others are named.</summary>
-    public static IReadOnlyList<BenchRule> Default { get; } =
-    [
-        .. new[]
+    /// <summary>The rules by themselves, each with a dimer around it, and the displacement.</summary>
+    public static IReadOnlyList<BenchRule> All => LazyAll.Value;
+
+    /// <summary>Those that are timed unless others are named: every rule, and a dimer around the usual one.</summary>
+    public static IReadOnlyList<BenchRule> Default
+    {
+        get
         {
-            "sgd", "sgd-momentum", "adam", "adamw", "invadam", "dualadam", "deo-adam-cached", "deo-adam-update",
-        }.Select(static name => All.Single(rule => rule.Name == name)),
-    ];
+            string[] names =
+            [
+                .. OptimizerPresets.WithHyperparameters.Select(static preset => preset.Name),
+                CachedName(OptimizerPresets.Usual), UpdateName(OptimizerPresets.Usual),
+            ];
+            return [.. names.Select(static name => All.Single(rule => rule.Name == name))];
+        }
+    }
 
     /// <summary>The options of the dimer around it; null: there is none.</summary>
     public DimerOptions? Dimer => Work switch
@@ -61,4 +61,11 @@ internal sealed record BenchRule(string Name, OptimizerOptions Options, BenchWor
         BenchWork.CachedStep => new DimerOptions { Interval = int.MaxValue, Displacement = 1e-3 },
         _ => new DimerOptions { Interval = 1, Displacement = 1e-3 },
     };
+
+    private static string CachedName(string preset) => $"deo-{preset}-cached";
+
+    private static string UpdateName(string preset) => $"deo-{preset}-update";
+
+    // A displacement touches no state: the rule that has the fewest takes the least memory.
+    private static OptimizerPreset Smallest() => OptimizerPresets.All.MinBy(static preset => preset.Options.GetStates().Count)!;
 }

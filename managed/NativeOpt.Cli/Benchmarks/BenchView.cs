@@ -118,6 +118,10 @@ internal sealed class BenchView(Terminal terminal)
         _console.WriteLine(
             "medians; spread: between the quartiles; of floor: 1.00 is as fast as a loop that only moves the bytes"
             + (peers.Count == 0 ? "" : $"; {string.Join(", ", peers)}: on one thread{(isWide ? "" : ", times as long")}"));
+        if (peers.Count > 0 && results.Any(static row => row.Peers.Count == 0))
+        {
+            _console.WriteLine($"rows without {string.Join(" and ", peers)}: no such step was written by hand");
+        }
     }
 
     /// <summary>Two results files beside each other.</summary>

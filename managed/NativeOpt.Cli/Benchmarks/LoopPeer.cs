@@ -10,54 +10,54 @@ internal sealed class LoopPeer(BenchRule rule, BenchBuffers buffers) : Peer(rule
 
     public override string Name => PeerName;
 
-    protected override void Step(SgdOptions options)
+    protected override void StepSgd()
     {
         for (int tensor = 0; tensor < TensorCount; tensor++)
         {
-            if (options.Momentum > 0)
+            if (Formula == PeerFormula.SgdMomentum)
             {
-                Sgd(Param[tensor], Grad[tensor], Momentum[tensor], (float)options.LearningRate, (float)options.Momentum);
+                Sgd(Param[tensor], Grad[tensor], Momentum[tensor], (float)Options.LearningRate, (float)Options.Momentum);
             }
             else
             {
-                Sgd(Param[tensor], Grad[tensor], (float)options.LearningRate);
+                Sgd(Param[tensor], Grad[tensor], (float)Options.LearningRate);
             }
         }
     }
 
-    protected override void Step(AdamFamilyOptions options)
+    protected override void StepAdam()
     {
-        double lr = options.LearningRate / (1 - Math.Pow(options.Beta1, StepCount));
+        double lr = Options.LearningRate / (1 - Math.Pow(Options.Beta1, StepCount));
         var moments = new Moments(
-            (float)options.Beta1,
-            (float)(1 - options.Beta1),
-            (float)options.Beta2,
-            (float)(1 - options.Beta2),
-            (float)(1 / Math.Sqrt(1 - Math.Pow(options.Beta2, StepCount))),
-            (float)options.Epsilon);
+            (float)Options.Beta1,
+            (float)(1 - Options.Beta1),
+            (float)Options.Beta2,
+            (float)(1 - Options.Beta2),
+            (float)(1 / Math.Sqrt(1 - Math.Pow(Options.Beta2, StepCount))),
+            (float)Options.Epsilon);
         for (int tensor = 0; tensor < TensorCount; tensor++)
         {
             Span<float> param = Param[tensor];
             ReadOnlySpan<float> grad = Grad[tensor];
             Span<float> expAvg = ExpAvg[tensor];
             Span<float> expAvgSq = ExpAvgSq[tensor];
-            switch (options)
+            switch (Formula)
             {
-                case AdamOptions { Amsgrad: true }:
+                case PeerFormula.AdamAmsgrad:
                     Amsgrad(param, grad, expAvg, expAvgSq, MaxExpAvgSq[tensor], moments, (float)lr);
                     break;
-                case AdamOptions:
+                case PeerFormula.Adam:
                     Adam(param, grad, expAvg, expAvgSq, moments, (float)lr);
                     break;
-                case AdamWOptions:
-                    float decay = (float)(options.LearningRate * options.WeightDecay);
+                case PeerFormula.AdamW:
+                    float decay = (float)(Options.LearningRate * Options.WeightDecay);
                     AdamW(param, grad, expAvg, expAvgSq, moments, (float)lr, decay);
                     break;
-                case InvAdamOptions:
+                case PeerFormula.InvAdam:
                     InvAdam(param, grad, expAvg, expAvgSq, moments, (float)lr);
                     break;
-                case DualAdamOptions dual:
-                    double a = Math.Max(0, 1 - (dual.SwitchingRate * StepCount));
+                case PeerFormula.DualAdam:
+                    double a = Math.Max(0, 1 - (Options.SwitchingRate * StepCount));
                     DualAdam(param, grad, expAvg, expAvgSq, moments, (float)(lr * a), (float)(lr * (1 - a)));
                     break;
             }

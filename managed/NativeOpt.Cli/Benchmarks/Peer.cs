@@ -9,7 +9,11 @@ internal abstract class Peer(BenchRule rule, BenchBuffers buffers) : IContender
 {
     public abstract string Name { get; }
 
-    protected OptimizerOptions Options { get; } = rule.Options;
+    /// <summary>Which step it is.</summary>
+    protected PeerFormula Formula { get; } = PeerFormulas.Of(rule.Preset)
+        ?? throw new ArgumentException($"No step of {rule.Name} is written by hand.", nameof(rule));
+
+    protected PeerOptions Options { get; } = new(rule.Preset);
 
     /// <summary>The number of tensors.</summary>
     protected int TensorCount { get; } = buffers.Count;
@@ -33,14 +37,13 @@ internal abstract class Peer(BenchRule rule, BenchBuffers buffers) : IContender
     public void Step()
     {
         StepCount++;
-        switch (Options)
+        if (Formula is PeerFormula.Sgd or PeerFormula.SgdMomentum)
         {
-            case SgdOptions options:
-                Step(options);
-                break;
-            case AdamFamilyOptions options:
-                Step(options);
-                break;
+            StepSgd();
+        }
+        else
+        {
+            StepAdam();
         }
     }
 
@@ -55,7 +58,9 @@ internal abstract class Peer(BenchRule rule, BenchBuffers buffers) : IContender
         return Stopwatch.GetElapsedTime(begin).TotalSeconds;
     }
 
-    protected abstract void Step(SgdOptions options);
+    /// <summary>One step of SGD, with or without momentum.</summary>
+    protected abstract void StepSgd();
 
-    protected abstract void Step(AdamFamilyOptions options);
+    /// <summary>One step of Adam or of one of its family.</summary>
+    protected abstract void StepAdam();
 }

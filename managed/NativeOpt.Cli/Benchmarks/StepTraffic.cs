@@ -24,7 +24,7 @@ internal sealed record StepTraffic(IReadOnlyList<IReadOnlyList<BenchStream>> Pas
     public const string ParamBackup = "param_backup";
     public const string GradBackup = "grad_backup";
 
-    // Of a tensor without padding, whatever its type.
+    // A tensor of so many elements has no padding, whatever its type.
     private const int Elements = 1 << 14;
 
     /// <summary>The bytes that are read and written for each element.</summary>
@@ -36,18 +36,18 @@ internal sealed record StepTraffic(IReadOnlyList<IReadOnlyList<BenchStream>> Pas
     /// <param name="dimer">The options of a dimer around it; null: there is none.</param>
     /// <param name="counts">The elements of the tensors.</param>
     public static IReadOnlyDictionary<string, long[]> TensorBytes(
-        OptimizerOptions options, DType type, DimerOptions? dimer, IReadOnlyList<long> counts)
+        RuleOptions options, DType type, DimerOptions? dimer, IReadOnlyList<long> counts)
     {
-        // Only states of 8 bits do not take the same for each element: there are scales beside them, and in small tensors they
-        // are float32.
-        double ofDynamic8 = (double)DType.Dynamic8.ByteCount(Elements) / Elements;
+        HashSet<string> states = [.. options.GetStates().Select(static state => state.Name)];
         return ElementBytes(options, type, dimer).ToDictionary(
             static role => role.Key,
-            role => counts.Select(count =>
-                role.Value != ofDynamic8 ? (long)(count * role.Value)
-                : count < options.MinDynamic8ElementCount ? DType.Float32.ByteCount(count)
-                : DType.Dynamic8.ByteCount(count)).ToArray());
+            role => counts.Select(count => states.Contains(role.Key)
+                ? StateType(options, count).ByteCount(count) : (long)(count * role.Value)).ToArray());
     }
+
+    // In small tensors, states are float32 in place of 8 bits.
+    private static DType StateType(RuleOptions options, long count) =>
+        options.StateType == DType.Dynamic8 && count < options.MinDynamic8ElementCount ? DType.Float32 : options.StateType;
 
     private static Dictionary<string, double> ElementBytes(OptimizerOptions options, DType type, DimerOptions? dimer)
     {
@@ -65,7 +65,7 @@ internal sealed record StepTraffic(IReadOnlyList<IReadOnlyList<BenchStream>> Pas
         return bytes;
     }
 
-    /// <summary>What some work moves.</summary>
+    /// <summary>What some work moves. Steps do without the inputs of a rule, which hosts give in few of their steps.</summary>
     /// <param name="work">The work.</param>
     /// <param name="bytes">The bytes of an element in each buffer, see <see cref="BenchCase.ElementBytes"/>.</param>
     public static StepTraffic Of(BenchWork work, IReadOnlyDictionary<string, double> bytes)

@@ -15,21 +15,24 @@ internal sealed class UnfusedPeer(BenchRule rule, BenchBuffers buffers) : Peer(r
 {
     public const string PeerName = "unfused";
 
-    private readonly float[] _root = new float[rule.Options is SgdOptions ? 0 : buffers.LargestCount];
-    private readonly float[] _product = new float[rule.Options is DualAdamOptions ? buffers.LargestCount : 0];
+    private readonly float[] _root =
+        new float[PeerFormulas.Of(rule.Preset) is PeerFormula.Sgd or PeerFormula.SgdMomentum ? 0 : buffers.LargestCount];
+
+    private readonly float[] _product =
+        new float[PeerFormulas.Of(rule.Preset) == PeerFormula.DualAdam ? buffers.LargestCount : 0];
 
     public override string Name => PeerName;
 
-    protected override void Step(SgdOptions options)
+    protected override void StepSgd()
     {
-        float lr = (float)options.LearningRate;
+        float lr = (float)Options.LearningRate;
         for (int tensor = 0; tensor < TensorCount; tensor++)
         {
             ReadOnlySpan<float> direction = Grad[tensor];
-            if (options.Momentum > 0)
+            if (Formula == PeerFormula.SgdMomentum)
             {
                 Span<float> buffer = Momentum[tensor];
-                TensorPrimitives.Multiply(buffer, (float)options.Momentum, buffer); // mul_
+                TensorPrimitives.Multiply(buffer, (float)Options.Momentum, buffer); // mul_
                 TensorPrimitives.Add(buffer, direction, buffer); // add_
                 direction = buffer;
             }
@@ -38,11 +41,11 @@ internal sealed class UnfusedPeer(BenchRule rule, BenchBuffers buffers) : Peer(r
         }
     }
 
-    protected override void Step(AdamFamilyOptions options)
+    protected override void StepAdam()
     {
-        float eps = (float)options.Epsilon;
-        double lr = options.LearningRate / (1 - Math.Pow(options.Beta1, StepCount));
-        float correction = (float)(1 / Math.Sqrt(1 - Math.Pow(options.Beta2, StepCount)));
+        float eps = (float)Options.Epsilon;
+        double lr = Options.LearningRate / (1 - Math.Pow(Options.Beta1, StepCount));
+        float correction = (float)(1 / Math.Sqrt(1 - Math.Pow(Options.Beta2, StepCount)));
         for (int tensor = 0; tensor < TensorCount; tensor++)
         {
             Span<float> param = Param[tensor];
@@ -50,18 +53,18 @@ internal sealed class UnfusedPeer(BenchRule rule, BenchBuffers buffers) : Peer(r
             Span<float> m = ExpAvg[tensor];
             Span<float> v = ExpAvgSq[tensor];
             Span<float> root = _root.AsSpan(0, param.Length);
-            if (options is AdamWOptions)
+            if (Formula == PeerFormula.AdamW)
             {
-                TensorPrimitives.Multiply(param, (float)(1 - (options.LearningRate * options.WeightDecay)), param); // mul_
+                TensorPrimitives.Multiply(param, (float)(1 - (Options.LearningRate * Options.WeightDecay)), param); // mul_
             }
 
-            TensorPrimitives.Multiply(m, (float)options.Beta1, m); // mul_
-            TensorPrimitives.MultiplyAdd(grad, (float)(1 - options.Beta1), m, m); // add_(alpha)
-            TensorPrimitives.Multiply(v, (float)options.Beta2, v); // mul_
+            TensorPrimitives.Multiply(m, (float)Options.Beta1, m); // mul_
+            TensorPrimitives.MultiplyAdd(grad, (float)(1 - Options.Beta1), m, m); // add_(alpha)
+            TensorPrimitives.Multiply(v, (float)Options.Beta2, v); // mul_
             TensorPrimitives.Multiply(grad, grad, root); // addcmul_
-            TensorPrimitives.MultiplyAdd(root, (float)(1 - options.Beta2), v, v);
+            TensorPrimitives.MultiplyAdd(root, (float)(1 - Options.Beta2), v, v);
             ReadOnlySpan<float> second = v;
-            if (options.Amsgrad)
+            if (Formula == PeerFormula.AdamAmsgrad)
             {
                 TensorPrimitives.Max(MaxExpAvgSq[tensor], v, MaxExpAvgSq[tensor]); // maximum(out)
                 second = MaxExpAvgSq[tensor];
@@ -69,14 +72,14 @@ internal sealed class UnfusedPeer(BenchRule rule, BenchBuffers buffers) : Peer(r
 
             TensorPrimitives.Sqrt(second, root); // sqrt
             TensorPrimitives.Multiply(root, correction, root); // div
-            switch (options)
+            switch (Formula)
             {
-                case InvAdamOptions:
+                case PeerFormula.InvAdam:
                     TensorPrimitives.Multiply(m, root, root); // addcmul_
                     TensorPrimitives.MultiplyAdd(root, (float)-lr, param, param);
                     break;
-                case DualAdamOptions dual:
-                    double a = Math.Max(0, 1 - (dual.SwitchingRate * StepCount));
+                case PeerFormula.DualAdam:
+                    double a = Math.Max(0, 1 - (Options.SwitchingRate * StepCount));
                     Span<float> product = _product.AsSpan(0, param.Length);
                     TensorPrimitives.Multiply(m, root, product); // addcmul_
                     TensorPrimitives.MultiplyAdd(product, (float)(-lr * a), param, param);

@@ -1,6 +1,7 @@
 using System.CommandLine;
 using System.Globalization;
 using NativeOpt.Cli.Benchmarks;
+using NativeOpt.Cli.Optimizers;
 using NativeOpt.Cli.Shapes;
 using NativeOpt.Cli.Training;
 
@@ -15,9 +16,10 @@ internal sealed class BenchCommand : Command, IHaveExamples
 
     private readonly Option<BenchRule[]?> _rules = CommonOptions.Names(
         "--rules",
-        $"What is timed, of {string.Join(", ", BenchRule.All.Select(static rule => rule.Name))}. deo-…-cached: a step with a "
-        + "dimer that keeps its direction; deo-…-update: one that turns it; deo-displace: a displacement. Default: "
-        + $"{string.Join(',', BenchRule.Default.Select(static rule => rule.Name))}.",
+        $"What is timed, of {Library.Names(static () => [.. OptimizerPresets.WithStates.Select(static preset => preset.Name)])}; "
+        + "deo-NAME-cached: a step of any of them with a dimer that keeps its direction; deo-NAME-update: one that turns it; "
+        + $"{BenchRule.DisplacementName}: a displacement. Default: "
+        + $"{Library.Names(static () => [.. BenchRule.Default.Select(static rule => rule.Name)])}.",
         static () => BenchRule.All,
         static rule => rule.Name);
 
@@ -43,9 +45,7 @@ internal sealed class BenchCommand : Command, IHaveExamples
         },
     };
 
-    private readonly Option<DType?> _dtype = CommonOptions.DType(
-        "--dtype", "The element type of parameters and gradients. Default: float32.", DType.Float32, DType.BFloat16,
-        DType.Float16);
+    private readonly Option<DType?> _dtype = CommonOptions.ParameterType();
 
     private readonly Option<MasterWeights?> _master = CommonOptions.Master(
         "What is kept of parameters of 16 bits beyond these. Default: none.");
@@ -54,9 +54,7 @@ internal sealed class BenchCommand : Command, IHaveExamples
         "--state-dtype",
         "The element type of the states. dynamic8: 8 bits in blocks that share a scale; tensors of fewer than "
         + $"{new AdamOptions().MinDynamic8ElementCount} elements keep float32. Default: float32.",
-        DType.Float32,
-        DType.BFloat16,
-        DType.Dynamic8);
+        static () => LibraryRoles.StateTypes);
 
     private readonly Option<int?> _threads = CommonOptions.Integer(
         "--threads", "Threads of a step on the CPU, and of the floor. Default: the processors available.", 1, MaxThreads);
@@ -103,7 +101,7 @@ internal sealed class BenchCommand : Command, IHaveExamples
         : base(
             "bench",
             "Time optimizer steps beside their floor, a loop on as many threads that only moves the same bytes, and beside what "
-            + "a C# loop and operations on whole arrays take on one thread. All of them work on the same buffers and have one "
+            + "a C# loop and operations on whole arrays take on one thread, for rules that somebody wrote these for. All of them work on the same buffers and have one "
             + "turn in each round, in changing order; the medians of the rounds are shown. Gradients are not written in between. "
             + "The peers' parameters are compared with NativeOpt's first. Ctrl-C ends it with what there is (exit code 130).")
     {
@@ -283,16 +281,19 @@ internal sealed class BenchCommand : Command, IHaveExamples
         }
 
         int threads = parsed.GetValue(_threads) ?? NativeRuntime.CpuThreads;
+        DType stateType = parsed.GetValue(_stateType) ?? DType.Float32;
+        BenchRule[] rules = [.. CommonOptions.Chosen(parsed, _rules, BenchRule.Default)];
+        Array.ForEach(rules, rule => rule.Preset.RequireStateType(stateType));
         return
         [
             .. from shape in CommonOptions.Chosen(parsed, _shapes, [ModelShape.TryParse("gpt2")!])
-               from rule in CommonOptions.Chosen(parsed, _rules, BenchRule.Default)
+               from rule in rules
                select new BenchCase(rule, shape)
                {
                    Device = device,
                    Threads = threads,
                    DType = type,
-                   StateType = parsed.GetValue(_stateType) ?? DType.Float32,
+                   StateType = stateType,
                    MasterWeights = master,
                    WithPeers = !parsed.GetValue(_noPeers),
                },

@@ -19,7 +19,7 @@ internal sealed class CommandLine
     {
         (_output, _error) = (output, error);
         Option<bool> version = new("--version") { Description = "Show the version.", Action = new VersionAction() };
-        _root = new Command("nativeopt", "Fused optimizer steps (Adam, AdamW, InvAdam, DualAdam, SGD) for .NET trainers.")
+        _root = new Command("nativeopt", "Fused optimizer steps for .NET trainers.")
         {
             new BenchCommand(output, error),
             new InfoCommand(output, error),

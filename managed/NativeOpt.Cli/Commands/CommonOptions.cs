@@ -1,6 +1,7 @@
 using System.CommandLine;
 using System.CommandLine.Parsing;
 using System.Globalization;
+using NativeOpt.Cli.Optimizers;
 
 namespace NativeOpt.Cli.Commands;
 
@@ -66,17 +67,21 @@ internal static class CommonOptions
     };
 
     /// <summary>The element type of something, one of those that a command offers.</summary>
-    public static Option<DType?> DType(string name, string description, params DType[] types) =>
-        Choice<DType?>(name, description, [.. types.Select(static type => (Name(type), type))]);
+    public static Option<DType?> DType(string name, string description, Func<IReadOnlyList<DType>> types) =>
+        Choice<DType?>(name, description, () => [.. types().Select(static type => (Name(type), (DType?)type))]);
+
+    /// <summary>The element type of parameters and gradients, one of those that the library knows.</summary>
+    public static Option<DType?> ParameterType(string prefix = "") => DType(
+        "--dtype",
+        $"{prefix}{(prefix == "" ? 'T' : 't')}he element type of parameters and gradients. Default: float32.",
+        static () => LibraryRoles.ParameterTypes);
 
     /// <summary>The element type of an optimizer's states.</summary>
     public static Option<DType?> StateType(string prefix = "") => DType(
         "--state-dtype",
         $"{prefix}{(prefix == "" ? 'T' : 't')}he element type of the states (moments, momentum). dynamic8: 8 bits in blocks that "
         + "share a scale. Default: float32.",
-        NativeOpt.DType.Float32,
-        NativeOpt.DType.BFloat16,
-        NativeOpt.DType.Dynamic8);
+        static () => LibraryRoles.StateTypes);
 
     /// <summary>Which tensors are too small for states of 8 bits.</summary>
     public static Option<int?> MinDynamic8ElementCount(string prefix = "") => Integer(
@@ -103,25 +108,29 @@ internal static class CommonOptions
     public static Option<MasterWeights?> Master(string description) => Choice<MasterWeights?>(
         "--master",
         description,
-        (Name(MasterWeights.Remainder), MasterWeights.Remainder),
-        (Name(MasterWeights.Float32), MasterWeights.Float32),
-        (Name(MasterWeights.None), MasterWeights.None));
+        static () =>
+        [
+            (Name(MasterWeights.Remainder), MasterWeights.Remainder),
+            (Name(MasterWeights.Float32), MasterWeights.Float32),
+            (Name(MasterWeights.None), MasterWeights.None),
+        ]);
 
     /// <summary>The settings of a dimer: the paper's, or those that measurements found to work.</summary>
     public static Option<DimerOptions?> Dimer(string description) => Choice<DimerOptions?>(
-        "--dimer", description, ("published", new DimerOptions()), ("recommended", DimerOptions.Recommended));
+        "--dimer", description, static () => [("published", new DimerOptions()), ("recommended", DimerOptions.Recommended)]);
 
     /// <summary>How the command line writes it.</summary>
     public static string Name<T>(T value)
         where T : struct, Enum => value.ToString().ToLowerInvariant();
 
     /// <summary>One of a few values that have names; null if it is left out.</summary>
-    public static Option<T> Choice<T>(string name, string description, params (string Name, T Value)[] choices) => new(name)
+    public static Option<T> Choice<T>(string name, string description, Func<IReadOnlyList<(string Name, T Value)>> all) => new(name)
     {
         Description = description,
-        HelpName = string.Join('|', choices.Select(static choice => choice.Name)),
+        HelpName = string.Join('|', Library.Ask(all).Select(static choice => choice.Name).DefaultIfEmpty("NAME")),
         CustomParser = result =>
         {
+            IReadOnlyList<(string Name, T Value)> choices = all();
             foreach ((string known, T value) in choices)
             {
                 if (known == result.Tokens[0].Value)
@@ -143,23 +152,32 @@ internal static class CommonOptions
         {
             Description = description,
             HelpName = "NAME,…",
-            CustomParser = result =>
-            {
-                string[] names = result.Tokens[0].Value.Split(',');
-                T?[] chosen = [.. names.Select(one => all().FirstOrDefault(known => nameOf(known) == one))];
-                int unknown = Array.IndexOf(chosen, null);
-                if (unknown >= 0 || chosen.Distinct().Count() < chosen.Length)
-                {
-                    string why = unknown < 0 ? ""
-                        : $"there is no {names[unknown]}{Suggestion.For(names[unknown], all().Select(nameOf))}. ";
-                    string known = string.Join(", ", all().Select(nameOf));
-                    Refuse(result, $"{why}Choose of {known}; name each once, separated by commas");
-                    return null;
-                }
-
-                return chosen!;
-            },
+            CustomParser = result => ReadNames(result, all(), nameOf),
         };
+
+    /// <summary>Reads names that are separated by commas; null if they are refused.</summary>
+    public static T[]? ReadNames<T>(ArgumentResult result, IReadOnlyList<T> all, Func<T, string> nameOf)
+        where T : class
+    {
+        if (result.Tokens.Count == 0)
+        {
+            return [];
+        }
+
+        string[] names = result.Tokens[0].Value.Split(',');
+        T?[] chosen = [.. names.Select(one => all.FirstOrDefault(known => nameOf(known) == one))];
+        int unknown = Array.IndexOf(chosen, null);
+        if (unknown >= 0 || chosen.Distinct().Count() < chosen.Length)
+        {
+            string why = unknown < 0 ? ""
+                : $"there is no {names[unknown]}{Suggestion.For(names[unknown], all.Select(nameOf))}. ";
+            string known = string.Join(", ", all.Select(nameOf));
+            Refuse(result, $"{why}Choose of {known}; name each once, separated by commas");
+            return null;
+        }
+
+        return chosen!;
+    }
 
     /// <summary>What such an option names, or all.</summary>
     public static IReadOnlyList<T> Chosen<T>(ParseResult parsed, Option<T[]?> option, IReadOnlyList<T> all)

@@ -2,6 +2,7 @@ using System.CommandLine;
 using System.Globalization;
 using System.Runtime.InteropServices;
 using NativeOpt.Cli.Memory;
+using NativeOpt.Cli.Optimizers;
 using NativeOpt.Cli.Shapes;
 using Spectre.Console;
 using Spectre.Console.Rendering;
@@ -30,19 +31,39 @@ internal sealed class InfoCommand : Command, IHaveExamples
         },
     };
 
-    private readonly Option<string?> _rule = CommonOptions.Choice<string?>(
-        "--rule", "Of --memory: the optimizer. Default: adam.", [.. MemoryConfiguration.Rules.Select(static rule => (rule, rule))]);
+    private readonly Option<string[]?> _describe = new("--rules")
+    {
+        Description = "Describe update rules instead, all of them or those that are named, separated by commas: equations, source, "
+            + "hyperparameters, flags, states and inputs.",
+        HelpName = "NAME,…",
+        Arity = ArgumentArity.ZeroOrOne,
+        CustomParser = static result => CommonOptions.ReadNames(
+            result, Rule.All, static rule => rule.Name)?.Select(static rule => rule.Name).ToArray(),
+    };
 
-    private readonly Option<bool> _amsgrad = new("--amsgrad") { Description = "Of --memory: with AMSGrad; not for sgd." };
+    private readonly Option<OptimizerPreset?> _rule = CommonOptions.Choice<OptimizerPreset?>(
+        "--rule", $"Of --memory: the optimizer. Default: {OptimizerPresets.Usual}.",
+        static () => [.. OptimizerPresets.All.Select(static preset => (preset.Name, (OptimizerPreset?)preset))]);
 
-    private readonly Option<bool> _momentum = new("--momentum") { Description = "Of --memory: with momentum; for sgd alone." };
+    // One for each option of any rule that gives it other states.
+    private readonly (Option<bool> Option, string Selector)[] _selectors =
+    [
+        .. Library.Ask(static () => Rule.All)
+            .SelectMany(static rule => StateSelector.Of(rule).Select(own => (own.Name, own.Meaning, Rule: rule.Name)))
+            .GroupBy(static one => one.Name)
+            .Select(static same => (
+                new Option<bool>($"--{same.Key.Replace('_', '-')}")
+                {
+                    Description = $"Of --memory: with {same.Key.Replace('_', ' ')}; for "
+                        + $"{string.Join(", ", same.Select(static one => one.Rule))}. {same.First().Meaning}",
+                },
+                same.Key)),
+    ];
 
     private readonly Option<DimerOptions?> _dimer = CommonOptions.Dimer(
         "Of --memory: a dimer around it, with the paper's settings, or with the optimal angle, which needs one more buffer.");
 
-    private readonly Option<DType?> _dtype = CommonOptions.DType(
-        "--dtype", "Of --memory: the element type of parameters and gradients. Default: float32.", DType.Float32, DType.BFloat16,
-        DType.Float16);
+    private readonly Option<DType?> _dtype = CommonOptions.ParameterType("Of --memory: ");
 
     private readonly Option<MasterWeights?> _master = CommonOptions.Master(
         "Of --memory: what is kept of parameters of 16 bits beyond these. Default: none.");
@@ -56,10 +77,12 @@ internal sealed class InfoCommand : Command, IHaveExamples
     public InfoCommand(TextWriter output, TextWriter error)
         : base(
             "info",
-            "Show versions, the native library, its instruction sets and devices; or the memory that optimizers take.")
+            "Show versions, the native library, its instruction sets and devices; or what its update rules are; or the memory that "
+            + "optimizers take.")
     {
-        Option[] configuration = [_rule, _amsgrad, _momentum, _dimer, _dtype, _master, _stateType, _minDynamic8ElementCount];
-        Option[] options = [_memory, .. configuration, _json];
+        Option[] configuration =
+            [_rule, .. _selectors.Select(static one => one.Option), _dimer, _dtype, _master, _stateType, _minDynamic8ElementCount];
+        Option[] options = [_describe, _memory, .. configuration, _json];
         foreach (Option option in options)
         {
             Add(option);
@@ -69,6 +92,19 @@ internal sealed class InfoCommand : Command, IHaveExamples
         {
             var terminal = new Terminal(output, error, parsed.GetValue(_json));
             bool isConfigured = configuration.Any(option => parsed.GetResult(option) is { Implicit: false });
+            bool isDescribed = parsed.GetResult(_describe) is not null;
+            if (isDescribed && (isConfigured || parsed.GetValue(_memory) is not null))
+            {
+                throw new UsageException("--rules: it describes rules alone; leave it out, or leave out --memory and its options.");
+            }
+
+            if (isDescribed)
+            {
+                string[] names = parsed.GetValue(_describe) is { Length: > 0 } chosen ? chosen : [.. NativeRuntime.Rules];
+                new RuleView(terminal).Show([.. names.Select(Rule.Get)]);
+                return ExitCode.Success;
+            }
+
             if (parsed.GetValue(_memory) is { } shape)
             {
                 ShowMemory(shape, isConfigured ? Configuration(parsed) : null, terminal);
@@ -100,6 +136,8 @@ internal sealed class InfoCommand : Command, IHaveExamples
         Examples:
           nativeopt info
           nativeopt info --json
+          nativeopt info --rules
+          nativeopt info --rules dualadam,sgd
           nativeopt info --memory gpt2
           nativeopt info --memory resnet50 --rule adamw --dtype bfloat16 --master remainder --state-dtype bfloat16
           nativeopt info --memory gpt2 --state-dtype dynamic8
@@ -111,10 +149,9 @@ internal sealed class InfoCommand : Command, IHaveExamples
     {
         (DType stateType, long? minDynamic8ElementCount) =
             CommonOptions.States(parsed, _stateType, _minDynamic8ElementCount);
-        var configuration = new MemoryConfiguration(parsed.GetValue(_rule) ?? MemoryConfiguration.Rules[0])
+        OptimizerPreset preset = parsed.GetValue(_rule) ?? OptimizerPresets.Find(OptimizerPresets.Usual)!;
+        var configuration = new MemoryConfiguration(Selected(parsed, preset))
         {
-            Amsgrad = parsed.GetValue(_amsgrad),
-            Momentum = parsed.GetValue(_momentum),
             Dimer = parsed.GetValue(_dimer),
             DType = parsed.GetValue(_dtype) ?? DType.Float32,
             MasterWeights = parsed.GetValue(_master) ?? MasterWeights.None,
@@ -123,15 +160,42 @@ internal sealed class InfoCommand : Command, IHaveExamples
         };
         string? problem = configuration switch
         {
-            { IsSgd: true, Amsgrad: true } => "--amsgrad: sgd has no second moment; leave the option out, or use another --rule",
-            { IsSgd: false, Momentum: true } => "--momentum: only sgd has the option; use --rule sgd, or leave it out",
             { DType: DType.Float32, MasterWeights: not MasterWeights.None } =>
                 "--master: float32 parameters lack no bits; use --dtype bfloat16 or float16, or leave the option out",
             { DType: DType.Float16, MasterWeights: MasterWeights.Remainder } =>
                 "--master remainder: only bfloat16 parameters have a remainder; use --master float32, or --dtype bfloat16",
             _ => null,
         };
-        return problem is null ? configuration : throw new UsageException(problem + ".");
+        if (problem is not null)
+        {
+            throw new UsageException(problem + ".");
+        }
+
+        configuration.Preset.RequireStateType(stateType);
+        return configuration;
+    }
+
+    // The options that give the rule other states, turned on.
+    private OptimizerPreset Selected(ParseResult parsed, OptimizerPreset preset)
+    {
+        foreach ((Option<bool> option, string name) in _selectors.Where(one => parsed.GetValue(one.Option)))
+        {
+            StateSelector? selector = StateSelector.Of(preset.Rule).FirstOrDefault(own => own.Name == name);
+            if (selector is null)
+            {
+                string[] others =
+                [
+                    .. OptimizerPresets.All.Where(other => StateSelector.Of(other.Rule).Any(own => own.Name == name))
+                        .Select(static other => other.Name),
+                ];
+                throw new UsageException(
+                    $"{option.Name}: {preset.Name} has no such option; leave it out, or use --rule {string.Join(" or ", others)}.");
+            }
+
+            preset = selector.TurnOn(preset);
+        }
+
+        return preset;
     }
 
     private static void ShowMemory(ModelShape shape, MemoryConfiguration? one, Terminal terminal)

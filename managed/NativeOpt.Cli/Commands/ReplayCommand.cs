@@ -130,7 +130,7 @@ internal sealed class ReplayCommand : Command, IHaveExamples
         try
         {
             Trace trace = TraceReader.Read(file);
-            rule = trace.Optimizer.Rule;
+            rule = trace.Optimizer.Preset.Name;
             WorstRatio worst = TraceReplayer.Replay(trace, device);
             bool passed = worst.Value <= 1;
             return new ReplayResult(file, rule, worst.Value, passed, Skipped: false, passed ? null : worst.Place);
@@ -138,7 +138,7 @@ internal sealed class ReplayCommand : Command, IHaveExamples
         catch (UnsupportedTraceException unsupported)
         {
             return new ReplayResult(
-                file, rule, null, Passed: false, Skipped: skip, $"unsupported: {unsupported.Message}");
+                file, unsupported.Rule, null, Passed: false, Skipped: skip, $"unsupported: {unsupported.Message}");
         }
         catch (TraceFormatException broken)
         {

@@ -1,4 +1,5 @@
 using System.CommandLine;
+using NativeOpt.Cli.Optimizers;
 using NativeOpt.Cli.Saddles;
 using NativeOpt.Cli.Training;
 
@@ -8,13 +9,13 @@ namespace NativeOpt.Cli.Commands;
 internal sealed class SaddleCommand : Command, IHaveExamples
 {
     private readonly Option<SaddleProblem[]?> _problems =
-        Names("--problem", "Functions with a saddle point", SaddleProblem.All, static problem => problem.Name);
+        Names("--problem", "Functions with a saddle point", static () => SaddleProblem.All, static problem => problem.Name);
 
     private readonly Option<SaddleRule[]?> _rules =
-        Names("--optimizer", "Update rules", SaddleRule.All, static rule => rule.Name);
+        Names("--optimizer", "Update rules", static () => SaddleRule.All, static rule => rule.Name);
 
     private readonly Option<SaddleDimer[]?> _dimers =
-        Names("--dimer", "What is put around each rule", SaddleDimer.All, static dimer => dimer.Name);
+        Names("--dimer", "What is put around each rule", static () => SaddleDimer.All, static dimer => dimer.Name);
 
     private readonly Option<double?> _learningRate = CommonOptions.Positive(
         "--learning-rate", "The one learning rate of all runs. Default: a grid for each rule.");
@@ -127,9 +128,10 @@ internal sealed class SaddleCommand : Command, IHaveExamples
         return ExitCode.Success;
     }
 
-    private static Option<T[]?> Names<T>(string option, string what, IReadOnlyList<T> all, Func<T, string> nameOf)
+    private static Option<T[]?> Names<T>(string option, string what, Func<IReadOnlyList<T>> all, Func<T, string> nameOf)
         where T : class =>
-        CommonOptions.Names(option, $"{what}, of {string.Join(", ", all.Select(nameOf))}. Default: all.", () => all, nameOf);
+        CommonOptions.Names(
+            option, $"{what}, of {Library.Names(() => [.. all().Select(nameOf)])}. Default: all.", all, nameOf);
 
     private static void Prepare(string? folder)
     {

@@ -115,7 +115,7 @@ internal sealed class SelftestCommand : Command, IHaveExamples
             outcome.IsCancelled,
             outcome.Fault,
             [.. outcome.Results.Select(static result => new CaseSummary(
-                result.Case.Options.Rule,
+                result.Case.Options.Rule.Name,
                 result.Case.Options.Name,
                 result.Case.Dimer?.Name,
                 result.Case.Storage.Name,

@@ -1,5 +1,6 @@
 using System.CommandLine;
 using System.CommandLine.Parsing;
+using NativeOpt.Cli.Optimizers;
 using NativeOpt.Cli.Training;
 
 namespace NativeOpt.Cli.Commands;
@@ -16,10 +17,6 @@ internal sealed class TrainCommand : Command, IHaveExamples
     // DualAdam is Adam alone after a quarter of the run.
     private const double SwitchingPerRun = 4;
 
-    private static readonly string[] Names = [.. OptimizerRecipe.All.Select(static recipe => recipe.Name)];
-    private static readonly OptimizerRecipe[] Rules = [.. OptimizerRecipe.All.Where(static recipe => !recipe.HasDimer)];
-    private static readonly string RuleNames = string.Join(", ", Rules.Select(static recipe => recipe.Name));
-
     private readonly Option<string?> _text = new("--text")
     {
         Description = "The text to learn, UTF-8. Default: the documentation and sources of NativeOpt itself.",
@@ -28,8 +25,8 @@ internal sealed class TrainCommand : Command, IHaveExamples
 
     private readonly Option<OptimizerRecipe?> _optimizer = new("--optimizer")
     {
-        Description = $"One of {RuleNames} (with momentum 0.9), or one of these with a dimer around it: deo-adam and so on. "
-            + "Default: adamw.",
+        Description = $"One of {Library.Names(static () => OptimizerPresets.Names)}, or one of these with a dimer around it: "
+            + $"deo-{OptimizerPresets.Usual} and so on. Default: {OptimizerPresets.UsualOfTraining}.",
         HelpName = "NAME",
         CustomParser = static result => ReadNames(result, result.Tokens[0].Value) is [var recipe] ? recipe : null,
     };
@@ -52,8 +49,8 @@ internal sealed class TrainCommand : Command, IHaveExamples
     private readonly Option<double?> _learningRate = CommonOptions.Positive(
         "--learning-rate",
         "The peak learning rate, after the warm-up. Default: "
-        + string.Join(", ", Rules.Select(
-            static recipe => FormattableString.Invariant($"{recipe.Name} {recipe.LearningRate}")))
+        + Library.Names(static () => [.. OptimizerRecipe.All.Where(static recipe => !recipe.HasDimer).Select(
+            static recipe => FormattableString.Invariant($"{recipe.Name} {recipe.LearningRate}"))])
         + ", with or without a dimer.");
 
     private readonly Option<double?> _switchingRate = CommonOptions.Positive(
@@ -77,8 +74,7 @@ internal sealed class TrainCommand : Command, IHaveExamples
         "The element type of the parameters that the optimizer steps. With bfloat16 the model computes in float32 with what "
         + "they are, and gradients are rounded to bfloat16; so are the parameters that a dimer displaces, which makes "
         + "the curvatures of deo-* inexact. Default: float32.",
-        DType.Float32,
-        DType.BFloat16);
+        static () => [DType.Float32, DType.BFloat16]); // what the trainer rounds to
 
     private readonly Option<MasterWeights?> _master = CommonOptions.Master(
         "What is kept of bfloat16 parameters beyond their 16 bits: the 16 that they lack of a float32, a float32 copy (the "
@@ -153,7 +149,10 @@ internal sealed class TrainCommand : Command, IHaveExamples
         double? switchingRate = parsed.GetValue(_switchingRate);
         if (switchingRate is not null && !recipes.Any(static recipe => recipe.UsesSwitchingRate))
         {
-            throw new UsageException("--switching-rate: only dualadam has one; use it, or leave the option out.");
+            string[] others =
+                [.. OptimizerRecipe.All.Where(static recipe => recipe.UsesSwitchingRate).Select(static recipe => recipe.Name)];
+            throw new UsageException(
+                $"--switching-rate: only {string.Join(" and ", others)} have one; use one of them, or leave the option out.");
         }
 
         if (!recipes.Any(static recipe => recipe.HasDimer)
@@ -165,6 +164,7 @@ internal sealed class TrainCommand : Command, IHaveExamples
 
         int? seed = parsed.GetValue(_seed);
         TrainingPrecision precision = Precision(parsed, (ulong)(seed ?? 1));
+        Array.ForEach(recipes, recipe => recipe.Preset.RequireStateType(precision.StateType));
         Device device = parsed.GetValue(_device);
         CommonOptions.Require(device);
         bool isTiny = parsed.GetValue(_model) == "tiny";
@@ -262,7 +262,7 @@ internal sealed class TrainCommand : Command, IHaveExamples
             throw new UsageException("--optimizer and --compare exclude each other; leave one out.");
         }
 
-        return several ?? [one ?? OptimizerRecipe.All.Single(static recipe => recipe.Name == "adamw")];
+        return several ?? [one ?? OptimizerRecipe.All.Single(static recipe => recipe.Name == OptimizerPresets.UsualOfTraining)];
     }
 
     // An option that is not there has an empty array as its value.
@@ -271,12 +271,12 @@ internal sealed class TrainCommand : Command, IHaveExamples
 
     private static OptimizerRecipe[]? ReadNames(ArgumentResult result, params string[] names)
     {
-        OptimizerRecipe?[] recipes =
-            [.. names.Select(static name => OptimizerRecipe.All.FirstOrDefault(recipe => recipe.Name == name))];
+        IReadOnlyList<OptimizerRecipe> all = OptimizerRecipe.All;
+        OptimizerRecipe?[] recipes = [.. names.Select(name => all.FirstOrDefault(recipe => recipe.Name == name))];
         if (recipes.Contains(null) || recipes.Distinct().Count() < recipes.Length)
         {
             string several = result.Parent is OptionResult { Option.Name: "--compare" } ? ", separated by commas" : "";
-            CommonOptions.Refuse(result, $"the optimizers are {string.Join(", ", Names)}; name each once{several}");
+            CommonOptions.Refuse(result, $"the optimizers are {string.Join(", ", all.Select(static recipe => recipe.Name))}; name each once{several}");
             return null;
         }
 

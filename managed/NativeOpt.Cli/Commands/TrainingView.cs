@@ -120,9 +120,9 @@ internal sealed class TrainingView(Terminal terminal)
     /// <summary>What the best model writes.</summary>
     public void ShowSample(TrainingRun run)
     {
-        _console.Write(new Rule($"a sample of what the model of {run.Recipe.Name} writes").LeftJustified());
+        _console.Write(new Spectre.Console.Rule($"a sample of what the model of {run.Recipe.Name} writes").LeftJustified());
         _console.WriteLine(run.Sample.Trim('\n'));
-        _console.Write(new Rule());
+        _console.Write(new Spectre.Console.Rule());
     }
 
     public void ShowFiles(string folder) => _console.WriteLine(

@@ -1,35 +1,43 @@
+using NativeOpt.Cli.Optimizers;
 using NativeOpt.Cli.Shapes;
 
 namespace NativeOpt.Cli.Memory;
 
 /// <summary>What decides how much memory an optimizer takes.</summary>
-/// <param name="Rule">The optimizer, one of <see cref="Rules"/>.</param>
-internal sealed record MemoryConfiguration(string Rule)
+/// <param name="Preset">The optimizer with those of its options that decide which states there are.</param>
+internal sealed record MemoryConfiguration(OptimizerPreset Preset)
 {
-    private const string Sgd = "sgd";
+    private const DType B = DType.BFloat16, D = DType.Dynamic8;
 
-    /// <summary>All optimizers.</summary>
-    public static IReadOnlyList<string> Rules { get; } = ["adam", "adamw", "invadam", "dualadam", Sgd];
-
-    /// <summary>Those that most would choose among. The four of Adam's family take the same.</summary>
-    public static IReadOnlyList<MemoryConfiguration> Usual { get; } =
-    [
-        new(Sgd),
-        new(Sgd) { Momentum = true },
-        new("adam"),
-        new("adam") { StateType = DType.BFloat16 },
-        new("adam") { StateType = DType.Dynamic8 },
-        new("adam") { Amsgrad = true },
-        new("adam") { DType = DType.BFloat16, MasterWeights = MasterWeights.Float32 },
-        new("adam") { DType = DType.BFloat16, MasterWeights = MasterWeights.Remainder },
-        new("adam") { DType = DType.BFloat16, MasterWeights = MasterWeights.Remainder, StateType = DType.BFloat16 },
-        new("adam") { DType = DType.BFloat16, MasterWeights = MasterWeights.Remainder, StateType = DType.Dynamic8 },
-        new("adam") { DType = DType.BFloat16 },
-        new("adam") { DType = DType.BFloat16, StateType = DType.BFloat16 },
-        new("adam") { Dimer = new DimerOptions() },
-        new("adam") { Dimer = DimerOptions.Recommended },
-        new("adam") { DType = DType.BFloat16, MasterWeights = MasterWeights.Remainder, Dimer = DimerOptions.Recommended },
-    ];
+    /// <summary>
+    /// Those that most would choose among: every set of states that a rule has, the smallest first, but each number of bytes
+    /// only once; and then the usual optimizer in other types and with a dimer.
+    /// </summary>
+    public static IReadOnlyList<MemoryConfiguration> Usual
+    {
+        get
+        {
+            MemoryConfiguration usual = new(OptimizerPresets.Find(OptimizerPresets.Usual)!);
+            return
+            [
+                .. OptimizerPresets.WithStates.OrderByDescending(static preset => preset.BaseName == OptimizerPresets.Usual)
+                    .DistinctBy(static preset => preset.Options.GetStates().Count)
+                    .OrderBy(static preset => preset.Options.GetStates().Count)
+                    .Select(static preset => new MemoryConfiguration(preset)),
+                usual with { StateType = B },
+                usual with { StateType = D },
+                usual with { DType = B, MasterWeights = MasterWeights.Float32 },
+                usual with { DType = B, MasterWeights = MasterWeights.Remainder },
+                usual with { DType = B, MasterWeights = MasterWeights.Remainder, StateType = B },
+                usual with { DType = B, MasterWeights = MasterWeights.Remainder, StateType = D },
+                usual with { DType = B },
+                usual with { DType = B, StateType = B },
+                usual with { Dimer = new DimerOptions() },
+                usual with { Dimer = DimerOptions.Recommended },
+                usual with { DType = B, MasterWeights = MasterWeights.Remainder, Dimer = DimerOptions.Recommended },
+            ];
+        }
+    }
 
     /// <summary>The element type of parameters and gradients.</summary>
     public DType DType { get; init; } = DType.Float32;
@@ -38,21 +46,23 @@ internal sealed record MemoryConfiguration(string Rule)
 
     public DType StateType { get; init; } = DType.Float32;
 
-    /// <summary>Of states of 8 bits; null: as usual.</summary>
+    /// <summary>The elements below which a tensor has no states of 8 bits; null: as usual.</summary>
     public long? MinDynamic8ElementCount { get; init; }
 
-    public bool Amsgrad { get; init; }
-
-    public bool Momentum { get; init; }
-
-    /// <summary>Of a dimer around it; null: there is none.</summary>
+    /// <summary>The options of a dimer around it; null: there is none.</summary>
     public DimerOptions? Dimer { get; init; }
 
-    public bool IsSgd => Rule == Sgd;
+    /// <summary>What the command line calls the optimizer, without its options.</summary>
+    public string Rule => Preset.BaseName;
+
+    /// <summary>The options that select states and are on.</summary>
+    public IReadOnlyList<string> Selected =>
+        [.. StateSelector.Of(Preset.Rule).Where(own => own.IsOn(Preset)).Select(static own => own.Name)];
 
     /// <summary>The rule with what is unusual about it.</summary>
     public string Name =>
-        Rule + (Amsgrad ? ", amsgrad" : "") + (Momentum ? ", momentum" : "") + (Dimer is null ? "" : $", {DimerName} dimer");
+        string.Join(", ", [Rule, .. Selected.Select(static name => name.Replace('_', ' '))])
+        + (Dimer is null ? "" : $", {DimerName} dimer");
 
     /// <summary>What --dimer calls it.</summary>
     public string? DimerName => Dimer switch
@@ -66,21 +76,10 @@ internal sealed record MemoryConfiguration(string Rule)
     public OptimizerMemory For(ModelShape shape) =>
         OptimizerMemory.Of(Options(), [.. shape.ElementCounts.Select(count => new TensorSpec(count, DType))], Dimer);
 
-    private OptimizerOptions Options()
+    private RuleOptions Options() => Preset.Options with
     {
-        OptimizerOptions ofRule = Rule switch
-        {
-            "adam" => new AdamOptions { Amsgrad = Amsgrad },
-            "adamw" => new AdamWOptions { Amsgrad = Amsgrad },
-            "invadam" => new InvAdamOptions { Amsgrad = Amsgrad },
-            "dualadam" => new DualAdamOptions { Amsgrad = Amsgrad },
-            _ => new SgdOptions { Momentum = Momentum ? 0.9 : 0 },
-        };
-        return ofRule with
-        {
-            MasterWeights = MasterWeights,
-            StateType = StateType,
-            MinDynamic8ElementCount = MinDynamic8ElementCount ?? ofRule.MinDynamic8ElementCount,
-        };
-    }
+        MasterWeights = MasterWeights,
+        StateType = StateType,
+        MinDynamic8ElementCount = MinDynamic8ElementCount ?? Preset.Options.MinDynamic8ElementCount,
+    };
 }

@@ -85,8 +85,7 @@ internal sealed class MemoryView(Terminal terminal)
         OptimizerMemory memory = configuration.For(shape);
         return new ConfigurationSummary(
             configuration.Rule,
-            configuration.Amsgrad,
-            configuration.Momentum,
+            configuration.Selected,
             configuration.DimerName,
             CommonOptions.Name(configuration.DType),
             CommonOptions.Name(configuration.MasterWeights),
@@ -121,8 +120,7 @@ internal sealed class MemoryView(Terminal terminal)
 
     private sealed record ConfigurationSummary(
         string Rule,
-        bool Amsgrad,
-        bool Momentum,
+        IReadOnlyList<string> Options,
         string? Dimer,
         string Dtype,
         string Master,

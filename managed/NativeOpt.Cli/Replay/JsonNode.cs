@@ -20,6 +20,13 @@ internal readonly record struct JsonNode(JsonElement Element, string Path)
         return this;
     }
 
+    /// <summary>Requires an object, and names its members.</summary>
+    public string[] Members()
+    {
+        Require(JsonValueKind.Object, "an object");
+        return [.. Element.EnumerateObject().Select(static member => member.Name)];
+    }
+
     public bool Has(string name) => Element.TryGetProperty(name, out _);
 
     public JsonNode Member(string name) =>

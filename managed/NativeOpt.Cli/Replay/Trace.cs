@@ -1,3 +1,5 @@
+using NativeOpt.Cli.Optimizers;
+
 namespace NativeOpt.Cli.Replay;
 
 /// <summary>One run of one optimizer on a few small tensors; docs/trace-format.md explains each field.</summary>
@@ -10,32 +12,11 @@ internal sealed record Trace(
     IReadOnlyList<TraceStep> Steps,
     Tolerance Tolerance);
 
-/// <summary>A rule with those options that the file gives.</summary>
-internal sealed record TraceOptimizer(string Rule, double LearningRate)
+/// <summary>A rule with the options that the file gives.</summary>
+internal sealed record TraceOptimizer(OptimizerPreset Preset)
 {
-    public (double Beta1, double Beta2)? Betas { get; init; }
-
-    public double? Epsilon { get; init; }
-
-    public double? WeightDecay { get; init; }
-
-    public bool? Decoupled { get; init; }
-
-    public double? SwitchingRate { get; init; }
-
-    public bool? Amsgrad { get; init; }
-
-    public bool? Maximize { get; init; }
-
-    public double? Momentum { get; init; }
-
-    public double? MomentumDecay { get; init; }
-
-    public double? Dampening { get; init; }
-
-    public bool? Nesterov { get; init; }
-
-    public bool? InverseEpsilon { get; init; }
+    /// <summary>An option that the rule does not have; null if it can do all of them.</summary>
+    public string? Unsupported { get; init; }
 }
 
 /// <summary>A tensor before the first step.</summary>
@@ -46,7 +27,17 @@ internal sealed record TraceStep(
     IReadOnlyList<float[]>? Gradients,
     IReadOnlyList<double[]> Parameters,
     IReadOnlyList<double[]>? Directions,
-    double[]? Curvature);
+    double[]? Curvature)
+{
+    /// <summary>The inputs of the rule that the step is given, by name.</summary>
+    public IReadOnlyDictionary<string, float[][]> Inputs { get; init; } = new Dictionary<string, float[][]>();
+
+    /// <summary>
+    /// The states and the running scalars that are compared after the step, by name: an array for each tensor, which for a
+    /// scalar has one number.
+    /// </summary>
+    public IReadOnlyDictionary<string, double[][]> States { get; init; } = new Dictionary<string, double[][]>();
+}
 
 /// <summary>How far a result may be from what is expected: absolute + relative * |expected|.</summary>
 internal readonly record struct Tolerance(double Relative, double Absolute);

@@ -1,4 +1,5 @@
 using System.Text.Json;
+using NativeOpt.Cli.Optimizers;
 
 namespace NativeOpt.Cli.Replay;
 
@@ -7,10 +8,15 @@ internal static class TraceReader
 {
     public const string Format = "nativeopt-trace/1";
 
+    private static readonly string[] None = [];
+
     private static readonly JsonDocumentOptions DocumentOptions = new() { AllowDuplicateProperties = false };
 
     /// <summary>Reads a file.</summary>
     /// <exception cref="TraceFormatException">It cannot be read, or is no trace.</exception>
+    /// <exception cref="UnsupportedTraceException">
+    /// The library has no such rule. Which options, inputs and states such a rule has is unknown, so that nothing else is read.
+    /// </exception>
     public static Trace Read(string path)
     {
         try
@@ -39,6 +45,8 @@ internal static class TraceReader
         }
 
         root.Object("format", "source", "optimizer", "dimer", "problem", "tensors", "steps", "tolerance");
+        JsonNode optimizer = root.Member("optimizer");
+        OptimizerPreset preset = TraceOptimizerFactory.Find(optimizer.Member("rule").Text());
         bool hasDimer = root.Has("dimer");
         TraceTensor[] tensors =
             [.. NotEmpty(root.Member("tensors")).Select(tensor => ReadTensor(tensor, hasDimer))];
@@ -51,39 +59,16 @@ internal static class TraceReader
 
         return new Trace(
             root.Member("source").Text(),
-            ReadOptimizer(root.Member("optimizer")),
+            TraceOptions.Read(optimizer, preset),
             dimer,
             problem,
             tensors,
-            [.. NotEmpty(root.Member("steps")).Select(step => ReadStep(step, tensors, problem, dimer))],
+            [.. NotEmpty(root.Member("steps")).Select(step => ReadStep(step, preset.Rule, tensors, problem, dimer))],
             ReadTolerance(root.Member("tolerance")));
     }
 
     private static JsonNode[] NotEmpty(JsonNode list) =>
         list.Items() is { Length: > 0 } items ? items : throw list.Error("at least one is needed");
-
-    private static TraceOptimizer ReadOptimizer(JsonNode node)
-    {
-        node.Object(
-            "rule", "lr", "betas", "eps", "weight_decay", "decoupled", "xi", "amsgrad", "maximize", "momentum",
-            "momentum_decay", "dampening", "nesterov", "inverse_eps");
-        double[]? betas = node.Optional("betas")?.Items(2, "are needed").Select(static beta => beta.Number(0)).ToArray();
-        return new TraceOptimizer(node.Member("rule").Text(), node.Member("lr").Number(0))
-        {
-            Betas = betas is null ? null : (betas[0], betas[1]),
-            Epsilon = node.Optional("eps")?.Number(0),
-            WeightDecay = node.Optional("weight_decay")?.Number(0),
-            Decoupled = node.Optional("decoupled")?.Boolean(),
-            SwitchingRate = node.Optional("xi")?.Number(0),
-            Amsgrad = node.Optional("amsgrad")?.Boolean(),
-            Maximize = node.Optional("maximize")?.Boolean(),
-            Momentum = node.Optional("momentum")?.Number(0),
-            MomentumDecay = node.Optional("momentum_decay")?.Number(0),
-            Dampening = node.Optional("dampening")?.Number(),
-            Nesterov = node.Optional("nesterov")?.Boolean(),
-            InverseEpsilon = node.Optional("inverse_eps")?.Boolean(),
-        };
-    }
 
     private static TraceDimer ReadDimer(JsonNode node)
     {
@@ -130,19 +115,45 @@ internal static class TraceReader
             hasDimer ? Singles(node.Member("direction"), (int)count, counted) : null);
     }
 
-    private static TraceStep ReadStep(JsonNode node, TraceTensor[] tensors, TraceProblem? problem, TraceDimer? dimer)
+    private static TraceStep ReadStep(
+        JsonNode node, Rule rule, TraceTensor[] tensors, TraceProblem? problem, TraceDimer? dimer)
     {
-        List<string> members = ["params"];
-        members.AddRange(problem is null ? ["grads"] : []);
-        members.AddRange(dimer is null ? [] : ["directions", "curvature"]);
-        node.Object([.. members]);
+        string[] inputs = [.. rule.Inputs.Select(static input => input.Name)];
+        node.Object(
+            [
+                "params", .. problem is null ? ["grads"] : None, .. dimer is null ? None : ["directions", "curvature"], .. inputs,
+                "states",
+            ]);
         return new TraceStep(
             problem is null ? PerTensor(node.Member("grads"), tensors, Singles) : null,
             PerTensor(node.Member("params"), tensors, Numbers),
             dimer is null ? null : PerTensor(node.Member("directions"), tensors, Numbers),
             dimer is null
                 ? null
-                : Numbers(node.Member("curvature"), dimer.PerTensor ? tensors.Length : 1, "of this scope"));
+                : Numbers(node.Member("curvature"), dimer.PerTensor ? tensors.Length : 1, "of this scope"))
+        {
+            Inputs = inputs.Where(node.Has).ToDictionary(
+                static name => name, name => PerTensor(node.Member(name), tensors, Singles)),
+            States = node.Optional("states") is { } states ? ReadStates(states, rule, tensors) : [],
+        };
+    }
+
+    private static Dictionary<string, double[][]> ReadStates(JsonNode node, Rule rule, TraceTensor[] tensors)
+    {
+        string[] states = [.. rule.States.Select(static state => state.Name)];
+        string[] scalars = [.. rule.RunningScalars.Select(static scalar => scalar.Name)];
+        string? other = node.Members().Except(states).Except(scalars).FirstOrDefault();
+        if (other is not null)
+        {
+            throw new UnsupportedTraceException(
+                rule.Name, $"the rule {rule.Name} has no state {other}; it has {string.Join(", ", states.Concat(scalars))}");
+        }
+
+        return states.Concat(scalars).Where(node.Has).ToDictionary(
+            static name => name,
+            name => states.Contains(name)
+                ? PerTensor(node.Member(name), tensors, Numbers)
+                : PerTensor<double>(node.Member(name), tensors, static (item, _, _) => [item.Number()]));
     }
 
     private static Tolerance ReadTolerance(JsonNode node)

@@ -3,23 +3,25 @@ namespace NativeOpt.Cli.Replay;
 /// <summary>Runs the optimizer of a trace over its steps, through the API that everybody uses.</summary>
 internal static class TraceReplayer
 {
-    // Of the unit direction and of the curvature, which a trace's own tolerance does not cover.
+    // A trace's own tolerance does not cover the unit direction and the curvature.
     private static readonly Tolerance DirectionTolerance = new(0, 2e-5);
     private static readonly Tolerance CurvatureTolerance = new(0, 1e-3);
 
     /// <summary>Replays a trace and compares what comes out after every step with what is expected.</summary>
     /// <exception cref="UnsupportedTraceException">It needs what NativeOpt does not do.</exception>
-    /// <exception cref="TraceFormatException">An option is out of range.</exception>
+    /// <exception cref="TraceFormatException">An option is out of range, or a state does not fit the options.</exception>
     public static WorstRatio Replay(Trace trace, Device device)
     {
         TraceOptimizerFactory.RequireSupported(trace.Optimizer);
-        using var tensors = new TensorBuffers(trace.Tensors, device);
+        using var tensors = new TraceTensors(trace.Tensors, trace.Optimizer.Preset.Rule, device);
         using Optimizer optimizer = TraceOptimizerFactory.Create(trace.Optimizer, tensors.Set);
+        RequireStates(trace, optimizer);
         using DimerOptimizer? dimer = trace.Dimer is null ? null : CreateDimer(trace.Dimer, optimizer, trace.Tensors);
         var worst = new WorstRatio();
         for (int step = 0; step < trace.Steps.Count; step++)
         {
             TraceStep expected = trace.Steps[step];
+            tensors.SetInputs(optimizer, expected.Inputs);
             ComputeGradients();
             if (dimer is null)
             {
@@ -43,6 +45,7 @@ internal static class TraceReplayer
                     step + 1, $"tensor {i}", tensors.Parameters[i], expected.Parameters[i], trace.Tolerance);
             }
 
+            CompareStates(optimizer, trace, step, worst);
             if (dimer is not null)
             {
                 CompareDimer(dimer, expected, step + 1, worst);
@@ -89,6 +92,40 @@ internal static class TraceReplayer
         }
     }
 
+    /// <exception cref="TraceFormatException">The trace has a state that the rule does not have with its options.</exception>
+    private static void RequireStates(Trace trace, Optimizer optimizer)
+    {
+        string[] ofRule = [.. trace.Optimizer.Preset.Rule.States.Select(static state => state.Name)];
+        string? missing = trace.Steps.SelectMany(static step => step.States.Keys).Intersect(ofRule)
+            .Except(optimizer.StateRoles.Select(static role => role.Name)).FirstOrDefault();
+        if (missing is not null)
+        {
+            throw new TraceFormatException($"states: {missing} is there, but the rule has no such state with these options");
+        }
+    }
+
+    private static void CompareStates(Optimizer optimizer, Trace trace, int step, WorstRatio worst)
+    {
+        foreach ((string name, double[][] expected) in trace.Steps[step].States)
+        {
+            bool isScalar = trace.Optimizer.Preset.Rule.RunningScalars.Any(scalar => scalar.Name == name);
+            for (int i = 0; i < expected.Length; i++)
+            {
+                if (isScalar)
+                {
+                    // All tensors of a trace have a gradient in every step, so that they have come as far as their group.
+                    double running = optimizer.Groups[0].GetRunningScalar(name);
+                    worst.Compare(step + 1, $"{name} {i}", running, expected[i][0], trace.Tolerance);
+                    continue;
+                }
+
+                float[] state = new float[expected[i].Length];
+                optimizer.CopyStateTo(name, i, state);
+                worst.Compare(step + 1, $"{name} {i}", state, expected[i], trace.Tolerance);
+            }
+        }
+    }
+
     private static void CompareDimer(DimerOptimizer dimer, TraceStep expected, int step, WorstRatio worst)
     {
         for (int i = 0; i < expected.Directions!.Count; i++)
@@ -126,59 +163,6 @@ internal static class TraceReplayer
             }
 
             return (float)sum;
-        }
-    }
-
-    /// <summary>The tensors of a trace on a device, and the parameters on the host, too.</summary>
-    private sealed class TensorBuffers : IDisposable
-    {
-        private readonly DeviceBuffer<float>[] _parameters;
-        private readonly DeviceBuffer<float>[] _gradients;
-
-        public TensorBuffers(IReadOnlyList<TraceTensor> tensors, Device device)
-        {
-            Parameters = [.. tensors.Select(static tensor => tensor.Parameter.ToArray())];
-            _parameters = Allocate();
-            _gradients = Allocate();
-            for (int i = 0; i < Parameters.Length; i++)
-            {
-                _parameters[i].CopyFrom(Parameters[i]);
-            }
-
-            Set = ParameterSet.FromBuffers(_parameters, _gradients);
-
-            DeviceBuffer<float>[] Allocate() =>
-                [.. Parameters.Select(tensor => new DeviceBuffer<float>(device, tensor.Length))];
-        }
-
-        public ParameterSet Set { get; }
-
-        /// <summary>The parameters as they were at the last <see cref="ReadParameters"/>.</summary>
-        public float[][] Parameters { get; }
-
-        public void WriteGradients(IReadOnlyList<float[]> gradients)
-        {
-            for (int i = 0; i < _gradients.Length; i++)
-            {
-                _gradients[i].CopyFrom(gradients[i]);
-            }
-        }
-
-        public void ReadParameters()
-        {
-            for (int i = 0; i < _parameters.Length; i++)
-            {
-                _parameters[i].CopyTo(Parameters[i]);
-            }
-        }
-
-        public void Dispose()
-        {
-            Set.Dispose();
-            foreach (DeviceBuffer<float> buffer in _parameters.Concat(_gradients))
-            {
-                buffer.Dispose();
-            }
         }
     }
 }

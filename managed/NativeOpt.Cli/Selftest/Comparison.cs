@@ -1,5 +1,6 @@
 using System.Globalization;
 using System.Runtime.InteropServices;
+using NativeOpt.Cli.Optimizers;
 
 namespace NativeOpt.Cli.Selftest;
 
@@ -44,9 +45,6 @@ internal sealed class Comparison
     /// <summary>The differences that are kept, and as many canaries.</summary>
     public const int Kept = 4;
 
-    // Of elements that share a scale.
-    private const int BlockLength = 256;
-
     private readonly List<Difference> _differences = [];
     private readonly List<Difference> _damage = [];
 
@@ -86,17 +84,25 @@ internal sealed class Comparison
     {
         ReadOnlySpan<byte> e = layout.Tensor(expected, tensor);
         ReadOnlySpan<byte> a = layout.Tensor(actual, tensor);
-        switch (layout.TypeOf(tensor))
+        if (layout.TypeOf(tensor) is not DType type)
         {
-            case DType.Float32:
+            return;
+        }
+
+        LibraryType library = LibraryTypes.Get(type);
+        switch (library)
+        {
+            case { BlockElements: > 1 }:
+                Blocks(name, tensor, library, e, a);
+                break;
+            case { ElementBytes: sizeof(float) }:
                 Words(name, tensor, MemoryMarshal.Cast<byte, uint>(e), MemoryMarshal.Cast<byte, uint>(a));
                 break;
-            case DType.Dynamic8:
-                Blocks(name, tensor, e, a);
+            case { ElementBytes: sizeof(ushort) }:
+                Words16(name, tensor, type, MemoryMarshal.Cast<byte, ushort>(e), MemoryMarshal.Cast<byte, ushort>(a));
                 break;
-            case DType type:
-                Halves(name, tensor, type, MemoryMarshal.Cast<byte, ushort>(e), MemoryMarshal.Cast<byte, ushort>(a));
-                break;
+            default:
+                throw new SelftestFault($"The selftest does not know how to compare elements of {type}.");
         }
     }
 
@@ -150,7 +156,7 @@ internal sealed class Comparison
         }
     }
 
-    private void Halves(string name, int tensor, DType type, ReadOnlySpan<ushort> expected, ReadOnlySpan<ushort> actual)
+    private void Words16(string name, int tensor, DType type, ReadOnlySpan<ushort> expected, ReadOnlySpan<ushort> actual)
     {
         for (int i = expected.CommonPrefixLength(actual); i < expected.Length; i++)
         {
@@ -166,22 +172,23 @@ internal sealed class Comparison
         {
             DType.BFloat16 => BitConverter.UInt32BitsToSingle((uint)bits << 16),
             DType.Float16 => (float)BitConverter.UInt16BitsToHalf(bits),
-            _ => bits,
+            DType.UInt16 => bits,
+            _ => throw new SelftestFault($"The selftest does not know the numbers of {type}."),
         };
     }
 
     // Scales are named by the first element of their block, elements by the byte that stands for them.
-    private void Blocks(string name, int tensor, ReadOnlySpan<byte> expected, ReadOnlySpan<byte> actual)
+    private void Blocks(string name, int tensor, LibraryType type, ReadOnlySpan<byte> expected, ReadOnlySpan<byte> actual)
     {
-        const int BlockBytes = sizeof(float) + BlockLength;
-        for (int block = 0; block * BlockBytes < expected.Length; block++)
+        int blockBytes = type.BlockExtraBytes + type.BlockElements;
+        for (int block = 0; block * blockBytes < expected.Length; block++)
         {
-            ReadOnlySpan<byte> e = expected[(block * BlockBytes)..Math.Min((block + 1) * BlockBytes, expected.Length)];
-            ReadOnlySpan<byte> a = actual.Slice(block * BlockBytes, e.Length);
+            ReadOnlySpan<byte> e = expected[(block * blockBytes)..Math.Min((block + 1) * blockBytes, expected.Length)];
+            ReadOnlySpan<byte> a = actual.Slice(block * blockBytes, e.Length);
             int same = e.CommonPrefixLength(a);
             if (same < sizeof(float))
             {
-                Word($"{name} (scale)", tensor, block * BlockLength, MemoryMarshal.Read<uint>(e), MemoryMarshal.Read<uint>(a));
+                Word($"{name} (scale)", tensor, block * type.BlockElements, MemoryMarshal.Read<uint>(e), MemoryMarshal.Read<uint>(a));
             }
 
             for (int i = Math.Max(same, sizeof(float)); i < e.Length; i++)
@@ -190,7 +197,7 @@ internal sealed class Comparison
                 {
                     Different++;
                     Keep(
-                        $"{name} (code)", tensor, (block * BlockLength) + i - sizeof(float), false, e[i], $"0x{e[i]:x2}", a[i],
+                        $"{name} (code)", tensor, (block * type.BlockElements) + i - sizeof(float), false, e[i], $"0x{e[i]:x2}", a[i],
                         $"0x{a[i]:x2}");
                 }
             }

@@ -1,4 +1,5 @@
 using System.Runtime.InteropServices;
+using NativeOpt.Cli.Optimizers;
 
 namespace NativeOpt.Cli.Selftest;
 
@@ -18,12 +19,12 @@ internal sealed class GuardedLayout
     /// <summary>The bits at each multiple of 4 bytes.</summary>
     public const uint Canary = 0xC640E6B7;
 
-    // In bytes. Some kernels move 16 bytes at a time, and 256 threads do so side by side.
+    // These are in bytes. Some kernels move 16 bytes at a time, and 256 threads do so side by side.
     private const int Between = 64;
     private const int AtEnds = 4096;
     private const int Boundary = 16;
 
-    // From any byte on, as long as any piece that is looked at.
+    // The pattern is, from any byte on, as long as any piece that is looked at.
     private static readonly byte[] Pattern = NewPattern(AtEnds + sizeof(uint));
 
     private readonly int[] _counts;
@@ -45,8 +46,8 @@ internal sealed class GuardedLayout
         int at = AtEnds;
         for (int i = 0; i < counts.Length; i++)
         {
-            int step = _types[i] == DType.Dynamic8 ? sizeof(float) : SizeOf(i);
-            _begins[i] = ((at + Boundary - 1) / Boundary * Boundary) + (step * offset(i));
+            int alignment = LibraryTypes.Get(_types[i] ?? DType.Float32).Alignment;
+            _begins[i] = ((at + Boundary - 1) / Boundary * Boundary) + (alignment * offset(i));
             _ends[i] = _begins[i] + (int)(_types[i] ?? DType.Float32).ByteCount(_counts[i]);
             at = _ends[i] + Between;
         }
@@ -144,11 +145,6 @@ internal sealed class GuardedLayout
         return pattern;
     }
 
-    // Of an element; of Dynamic8 its bytes are counted one by one.
-    private int SizeOf(int tensor) => _types[tensor] switch
-    {
-        DType.Dynamic8 => sizeof(byte),
-        DType.Float32 or null => sizeof(float),
-        _ => sizeof(ushort),
-    };
+    // The bytes of an element; of Dynamic8 the bytes are counted one by one.
+    private int SizeOf(int tensor) => LibraryTypes.Get(_types[tensor] ?? DType.Float32).ElementBytes;
 }

@@ -18,7 +18,7 @@ internal static unsafe class NativeCall
         }
     }
 
-    /// <summary>A native enum's value without its prefix: NOPT_ROLE_EXP_AVG is exp_avg.</summary>
+    /// <summary>A native enum's value without its prefix: NOPT_DIMER_SCOPE_GLOBAL is global.</summary>
     public static string NameOf<T>(T value, string prefix)
         where T : struct, Enum => value.ToString().Replace(prefix, "", StringComparison.Ordinal).ToLowerInvariant();
 }

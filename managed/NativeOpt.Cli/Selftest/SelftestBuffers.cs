@@ -16,6 +16,7 @@ internal sealed class SelftestBuffers
         GuardedLayout layout = LayoutOf(nopt_role.NOPT_ROLE_PARAM);
         Parameters = (layout, layout.NewImage());
         Gradients = [Place(0), Place(1)];
+        Inputs = [.. one.InputRoles.Select(role => LayoutOf(role)).Select(static own => (own, own.NewImage()))];
         Fill(layout, Parameters.Image, hasStrange: false);
 
         (GuardedLayout Layout, byte[] Image) Place(int place)
@@ -33,7 +34,12 @@ internal sealed class SelftestBuffers
     /// <summary>Two places that gradients are put to in turn: frameworks give them new addresses.</summary>
     public (GuardedLayout Layout, byte[] Image)[] Gradients { get; }
 
-    /// <summary>Any role but the gradients: random parameters, masters that are these, all else zero.</summary>
+    /// <summary>The inputs of the rule, in the rule's order.</summary>
+    public (GuardedLayout Layout, byte[] Image)[] Inputs { get; }
+
+    /// <summary>
+    /// A role that steps write: random parameters, masters that are these, states as the rule describes them, all else zero.
+    /// </summary>
     public (GuardedLayout Layout, byte[] Image) Of(nopt_role role)
     {
         if (role == nopt_role.NOPT_ROLE_PARAM)
@@ -53,15 +59,29 @@ internal sealed class SelftestBuffers
             }
         }
 
+        if (_case.StateOf(role) is { } state && InitialValueOf(state) is not 0 and var initial)
+        {
+            FillWith(layout, image, initial);
+        }
+
         return (layout, image);
     }
 
     /// <summary>Draws new gradients for a place.</summary>
-    public byte[] DrawGradient(int place, bool hasStrange)
+    public byte[] DrawGradient(int place, bool hasStrange) => Draw(Gradients[place], hasStrange);
+
+    /// <summary>Draws new values of an input.</summary>
+    public byte[] DrawInput(int input, bool hasStrange) => Draw(Inputs[input], hasStrange);
+
+    private static void FillWith(GuardedLayout layout, byte[] image, float value)
     {
-        (GuardedLayout layout, byte[] image) = Gradients[place];
-        Fill(layout, image, hasStrange);
-        return image;
+        for (int tensor = 0; tensor < layout.TensorCount; tensor++)
+        {
+            if (layout.TypeOf(tensor) is DType type)
+            {
+                SelftestNumbers.FillWith(value, type, layout.Tensor(image.AsSpan(), tensor));
+            }
+        }
     }
 
     private static void Widen(DType type, ReadOnlySpan<byte> from, Span<byte> to)
@@ -75,6 +95,15 @@ internal sealed class SelftestBuffers
                 : BitConverter.UInt32BitsToSingle((uint)halves[i] << 16);
         }
     }
+
+    private byte[] Draw((GuardedLayout Layout, byte[] Image) buffer, bool hasStrange)
+    {
+        Fill(buffer.Layout, buffer.Image, hasStrange);
+        return buffer.Image;
+    }
+
+    private float InitialValueOf(RuleState state) => (float)(state.InitialHyperparameter is { } name
+        ? _case.Hyperparameters.values[_case.Options.Rule.GetHyperparameter(name).Index] : state.InitialValue);
 
     private void Fill(GuardedLayout layout, byte[] image, bool hasStrange)
     {

@@ -5,7 +5,9 @@ namespace NativeOpt.Cli.Selftest;
 /// <summary>What becomes of the gradients before a step, and which tensors have none.</summary>
 /// <param name="Name">What cases call it.</param>
 /// <param name="Options">The options; struct_size is filled in.</param>
-/// <param name="HasFrozen">Whether every third tensor has no gradient.</param>
+/// <param name="HasFrozen">
+/// Whether every third tensor never has a gradient, and every third one has none in the first step.
+/// </param>
 internal sealed unsafe record SelftestGradients(string Name, GradientOptions Options, bool HasFrozen = false)
 {
     public const string Group = "grad options";
@@ -25,7 +27,11 @@ internal sealed unsafe record SelftestGradients(string Name, GradientOptions Opt
     /// <summary>Whether steps are skipped: then the device counts them.</summary>
     public bool Skips => Options.SkipNonFinite;
 
+    /// <summary>Whether a tensor never has a gradient.</summary>
     public bool IsFrozen(int tensor) => HasFrozen && tensor % 3 == 1;
+
+    /// <summary>Whether a tensor has a gradient in a step, counted from 1.</summary>
+    public bool HasGradient(int tensor, int step) => !HasFrozen || tensor % 3 == 0 || (tensor % 3 == 2 && step > 1);
 
     public nopt_grad_options ToNative() => new()
     {

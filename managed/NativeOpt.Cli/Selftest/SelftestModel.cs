@@ -6,17 +6,17 @@ namespace NativeOpt.Cli.Selftest;
 /// <summary>A case's tensors with an optimizer, and perhaps a dimer, in one setting. All roles lie between canaries.</summary>
 internal unsafe class SelftestModel : IDisposable
 {
-    // Whose types the host chooses, beside the parameters', and those that only some tensors have.
-    private static readonly nopt_role[] TypedRoles =
-    [
-        nopt_role.NOPT_ROLE_GRAD, nopt_role.NOPT_ROLE_EXP_AVG, nopt_role.NOPT_ROLE_EXP_AVG_SQ,
-        nopt_role.NOPT_ROLE_MAX_EXP_AVG_SQ, nopt_role.NOPT_ROLE_MOMENTUM_BUFFER,
-    ];
-
+    // Only some tensors have these; the optimizer does not ask for them.
     private static readonly nopt_role[] MasterRoles = [nopt_role.NOPT_ROLE_MASTER_PARAM, nopt_role.NOPT_ROLE_PARAM_REMAINDER];
+
+    // A mask of roles has so many bits.
+    private const int RoleBits = 32;
 
     private readonly Dictionary<nopt_role, GuardedBlock> _blocks = [];
     private readonly GuardedBlock[] _gradients;
+    private readonly GuardedBlock[] _inputs;
+    private readonly nopt_role[] _inputRoles;
+    private readonly IReadOnlyList<RunningScalar> _runningScalars;
     private readonly DeviceStream _stream;
     private readonly long _tensorCount;
     private readonly bool _isCapturable;
@@ -35,18 +35,28 @@ internal unsafe class SelftestModel : IDisposable
         _tensorCount = one.Counts.Length;
         _isCapturable = one.IsCapturable;
         _hasGradientOptions = one.Gradients is not null;
+        _inputRoles = [.. one.InputRoles];
+        _runningScalars = one.Options.Rule.RunningScalars;
         if (one.Arrangement.HasOwnStream)
         {
             _stream = DeviceStream.Create(setting.Device);
         }
 
         _gradients = new GuardedBlock[buffers.Gradients.Length];
+        _inputs = new GuardedBlock[buffers.Inputs.Length];
         try
         {
             for (int place = 0; place < _gradients.Length; place++)
             {
                 (GuardedLayout layout, byte[] image) = buffers.Gradients[place];
                 _gradients[place] = new GuardedBlock($"grad (place {place})", setting.Device, layout, image, _stream);
+            }
+
+            for (int input = 0; input < _inputs.Length; input++)
+            {
+                (GuardedLayout layout, byte[] image) = buffers.Inputs[input];
+                string name = $"{one.NameOf(_inputRoles[input])} (input)";
+                _inputs[input] = new GuardedBlock(name, setting.Device, layout, image, _stream);
             }
 
             Create(one, buffers);
@@ -60,8 +70,8 @@ internal unsafe class SelftestModel : IDisposable
 
     public SelftestSetting Setting { get; }
 
-    /// <summary>Everything that is compared, the gradients first.</summary>
-    public IEnumerable<GuardedBlock> Blocks => _gradients.Concat(_blocks.Values);
+    /// <summary>Everything that is compared: first what is only read, the gradients and then the inputs.</summary>
+    public IEnumerable<GuardedBlock> Blocks => [.. _gradients, .. _inputs, .. _blocks.Values];
 
     /// <summary>The optimizer's scalars, and what became of the gradients, by name.</summary>
     public virtual IReadOnlyList<(string Name, double Value)> StepState
@@ -70,12 +80,12 @@ internal unsafe class SelftestModel : IDisposable
         {
             nopt_step_state state = new() { struct_size = (uint)sizeof(nopt_step_state) };
             Require(NativeMethods.nopt_optimizer_get_state(_optimizer, &state), "nopt_optimizer_get_state");
-            (string, double)[] counted =
-            [
-                ("step count", state.step),
-                ("beta1_product", state.beta1_product),
-                ("beta2_product", state.beta2_product),
-            ];
+            List<(string, double)> counted = [("step count", state.step)];
+            foreach (RunningScalar scalar in _runningScalars)
+            {
+                counted.Add((scalar.Name, state.running[scalar.Index]));
+            }
+
             if (!_hasGradientOptions)
             {
                 return counted;
@@ -91,6 +101,24 @@ internal unsafe class SelftestModel : IDisposable
                 ("norm", status.norm),
                 ("clip coefficient", status.clip_coefficient),
             ];
+        }
+    }
+
+    /// <summary>How far each tensor has come.</summary>
+    public virtual nopt_step_state[] TensorStates
+    {
+        get
+        {
+            nopt_step_state[] states = new nopt_step_state[_tensorCount];
+            Array.Fill(states, new nopt_step_state { struct_size = (uint)sizeof(nopt_step_state) });
+            fixed (nopt_step_state* first = states)
+            {
+                Require(
+                    NativeMethods.nopt_optimizer_get_tensor_states(_optimizer, _tensorCount, first),
+                    "nopt_optimizer_get_tensor_states");
+            }
+
+            return states;
         }
     }
 
@@ -118,11 +146,28 @@ internal unsafe class SelftestModel : IDisposable
     }
 
     /// <summary>Binds a place of the gradients with new ones in it.</summary>
-    public void SetGradient(nopt_role role, int place, byte[] image)
+    /// <param name="role">GRAD or GRAD_DISPLACED.</param>
+    /// <param name="place">The place.</param>
+    /// <param name="image">The gradients.</param>
+    /// <param name="has">Whether a tensor has one.</param>
+    public void SetGradient(nopt_role role, int place, byte[] image, Func<int, bool> has)
     {
         _gradients[place].Write(image);
-        Bind(role, _gradients[place].Pointers);
+        Bind(role, Where(_gradients[place].Pointers, has));
     }
+
+    /// <summary>Binds an input with new values.</summary>
+    /// <param name="input">The input.</param>
+    /// <param name="image">The values.</param>
+    /// <param name="has">Whether a tensor has it.</param>
+    public void SetInput(int input, byte[] image, Func<int, bool> has)
+    {
+        _inputs[input].Write(image);
+        Bind(_inputRoles[input], Where(_inputs[input].Pointers, has));
+    }
+
+    /// <summary>Unbinds an input: later steps do without.</summary>
+    public void ClearInput(int input) => Bind(_inputRoles[input], null);
 
     /// <summary>Says whether the next displacement copies the gradient, or keeps it and gets the displaced one apart.</summary>
     public void SetCopiesGradient(bool copies)
@@ -168,9 +213,10 @@ internal unsafe class SelftestModel : IDisposable
         if (_isCapturable)
         {
             Require(
-                NativeMethods.nopt_optimizer_set_lr(_optimizer, hyperparameters.lr, (void*)_stream.Pointer),
+                NativeMethods.nopt_optimizer_set_lr(
+                    _optimizer, hyperparameters.values[(int)nopt_hyperparam.NOPT_HYPERPARAM_LR], (void*)_stream.Pointer),
                 "nopt_optimizer_set_lr");
-            hyperparameters.lr = NativeMethods.NOPT_LR_ON_DEVICE;
+            hyperparameters.values[(int)nopt_hyperparam.NOPT_HYPERPARAM_LR] = NativeMethods.NOPT_LR_ON_DEVICE;
         }
 
         if (options is nopt_dimer_options of)
@@ -218,7 +264,7 @@ internal unsafe class SelftestModel : IDisposable
         }
 
         _set = set;
-        foreach (nopt_role role in TypedRoles)
+        foreach (nopt_role role in (nopt_role[])[nopt_role.NOPT_ROLE_GRAD, .. one.StateRoles, .. _inputRoles])
         {
             fixed (nopt_dtype* types = TypesOf(role))
             {
@@ -234,11 +280,11 @@ internal unsafe class SelftestModel : IDisposable
         }
 
         nopt_optimizer* optimizer = null;
-        fixed (byte* name = Encoding.UTF8.GetBytes(one.Options.Rule + '\0'))
+        fixed (byte* name = Encoding.UTF8.GetBytes(one.Options.Rule.Name + '\0'))
         {
             Require(
                 NativeMethods.nopt_optimizer_create(_set, (sbyte*)name, &optimizer),
-                $"nopt_optimizer_create({one.Options.Rule})");
+                $"nopt_optimizer_create({one.Options.Rule.Name})");
         }
 
         _optimizer = optimizer;
@@ -270,19 +316,22 @@ internal unsafe class SelftestModel : IDisposable
             roles |= isThere ? 1u << (int)role : 0;
         }
 
-        foreach (nopt_role role in Enum.GetValues<nopt_role>())
+        foreach (nopt_role role in Enumerable.Range(0, RoleBits).Select(static bit => (nopt_role)bit))
         {
             if ((roles & (1u << (int)role)) != 0 && role != nopt_role.NOPT_ROLE_GRAD)
             {
                 (GuardedLayout layout, byte[] image) = buffers.Of(role);
-                string name = NativeCall.NameOf(role, "NOPT_ROLE_");
-                _blocks.Add(role, new GuardedBlock(name, device, layout, image, _stream));
+                _blocks.Add(role, new GuardedBlock(one.NameOf(role), device, layout, image, _stream));
                 Bind(role, _blocks[role].Pointers);
             }
         }
 
+        // A gradient that is missing has a type all the same.
         nopt_dtype[] TypesOf(nopt_role role) =>
-            [.. Enumerable.Range(0, one.Counts.Length).Select(tensor => (nopt_dtype)one.Storage[tensor].TypeOf(role)!.Value)];
+        [
+            .. Enumerable.Range(0, one.Counts.Length).Select(
+                tensor => (nopt_dtype)(one.TypeOf(role, tensor) ?? one.Storage[tensor].TypeOf(role)!.Value)),
+        ];
     }
 
     private uint CreateDimer(DimerSetting setting)
@@ -315,6 +364,9 @@ internal unsafe class SelftestModel : IDisposable
                 "nopt_param_set_set_weight_decay");
         }
     }
+
+    private static nint[] Where(nint[] pointers, Func<int, bool> has) =>
+        [.. pointers.Select((pointer, tensor) => has(tensor) ? pointer : 0)];
 
     // Null unbinds.
     private void Bind(nopt_role role, nint[]? pointers)

@@ -26,15 +26,32 @@ internal static class SelftestNumbers
             return;
         }
 
-        Span<ushort> halves = MemoryMarshal.Cast<byte, ushort>(bytes);
-        uint[] words = new uint[halves.Length];
-        Fill(random, words, hasStrange);
-        for (int i = 0; i < words.Length; i++)
+        if (type is not (DType.BFloat16 or DType.Float16))
         {
-            float value = BitConverter.UInt32BitsToSingle(words[i]);
-            halves[i] = type == DType.Float16 ? BitConverter.HalfToUInt16Bits((Half)value)
-                : float.IsNaN(value) ? BFloat16NaN
-                : (ushort)(words[i] >> 16);
+            throw new SelftestFault($"The selftest does not know the numbers of {type}.");
+        }
+
+        uint[] words = new uint[bytes.Length / sizeof(ushort)];
+        Fill(random, words, hasStrange);
+        Round(words, type, MemoryMarshal.Cast<byte, ushort>(bytes));
+    }
+
+    /// <summary>Sets all elements of a tensor to a number; those of 16 bits are rounded.</summary>
+    /// <exception cref="SelftestFault">The type has no elements that stand for themselves.</exception>
+    public static void FillWith(float value, DType type, Span<byte> bytes)
+    {
+        switch (type)
+        {
+            case DType.Float32:
+                MemoryMarshal.Cast<byte, float>(bytes).Fill(value);
+                break;
+            case DType.BFloat16 or DType.Float16:
+                uint[] words = new uint[bytes.Length / sizeof(ushort)];
+                Array.Fill(words, BitConverter.SingleToUInt32Bits(value));
+                Round(words, type, MemoryMarshal.Cast<byte, ushort>(bytes));
+                break;
+            default:
+                throw new SelftestFault($"A state that begins at {value} cannot be {type}.");
         }
     }
 
@@ -61,6 +78,18 @@ internal static class SelftestNumbers
                 _ => (One + (scale << ExponentBits) - (30u << ExponentBits)) | fraction,
             };
             words[i] = sign | magnitude;
+        }
+    }
+
+    // To bfloat16 it rounds by leaving bits out, since any number will do.
+    private static void Round(uint[] words, DType type, Span<ushort> rounded)
+    {
+        for (int i = 0; i < words.Length; i++)
+        {
+            float value = BitConverter.UInt32BitsToSingle(words[i]);
+            rounded[i] = type == DType.Float16 ? BitConverter.HalfToUInt16Bits((Half)value)
+                : float.IsNaN(value) ? BFloat16NaN
+                : (ushort)(words[i] >> 16);
         }
     }
 }

@@ -39,9 +39,9 @@ internal sealed class SelftestPlan
         Settings = [SelftestSetting.ReferenceFor(device), .. SelftestSetting.TestedOn(device)];
         Cases =
         [
-            .. RuleOptions.All().GroupBy(static options => options.Rule)
+            .. SelftestRule.All().GroupBy(static options => options.Rule)
                 .SelectMany((group, rule) => CasesOf([.. group], rule))
-                .Where(one => rules.Contains(one.Options.Rule) && shapes.Contains(one.Arrangement.Shape)),
+                .Where(one => rules.Contains(one.Options.Rule.Name) && shapes.Contains(one.Arrangement.Shape)),
         ];
     }
 
@@ -89,7 +89,7 @@ internal sealed class SelftestPlan
         }
     }
 
-    private List<SelftestCase> CasesOf(RuleOptions[] all, int rule)
+    private List<SelftestCase> CasesOf(SelftestRule[] all, int rule)
     {
         List<SelftestCase> cases = [];
         int last = all.Length - 1;
@@ -113,6 +113,11 @@ internal sealed class SelftestPlan
         for (int i = 0; i < SelftestStorage.Others.Count; i++)
         {
             SelftestStorage storage = SelftestStorage.Others[i];
+            if (!storage.IsFor(all[last].Rule))
+            {
+                continue;
+            }
+
             Add(all[last], null, _isQuick ? InTurn(rule + i) : Everything(hasLarge: true), storage);
             DimerSetting dimer = DimerSetting.All[(rule + i) % DimerSetting.All.Count];
             Add(all[last], dimer, InTurn(rule + i + 1).Take(_isQuick ? 1 : 2), storage);
@@ -131,7 +136,7 @@ internal sealed class SelftestPlan
         return cases;
 
         void Add(
-            RuleOptions options,
+            SelftestRule options,
             DimerSetting? dimer,
             IEnumerable<SelftestArrangement> arrangements,
             SelftestStorage? storage = null,

@@ -74,6 +74,7 @@ internal sealed class SelftestRun : IDisposable
         for (_step = 1; _step <= _case.Steps; _step++)
         {
             SetGradient(nopt_role.NOPT_ROLE_GRAD, Place);
+            SetInputs();
             nopt_hyperparams hyperparameters = Hyperparameters();
             OnEach("nopt_optimizer_step", model => model.Step(hyperparameters, null));
         }
@@ -96,6 +97,7 @@ internal sealed class SelftestRun : IDisposable
             bool isGivenUp = _step == 4;
             OnEach(model => model.SetCopiesGradient(copies));
             SetGradient(nopt_role.NOPT_ROLE_GRAD, Place);
+            SetInputs();
             if (isUpdate)
             {
                 nopt_role displaced = copies ? nopt_role.NOPT_ROLE_GRAD : nopt_role.NOPT_ROLE_GRAD_DISPLACED;
@@ -126,15 +128,38 @@ internal sealed class SelftestRun : IDisposable
     private nopt_hyperparams Hyperparameters()
     {
         nopt_hyperparams hyperparameters = _case.Hyperparameters;
-        hyperparameters.lr /= _step;
+        hyperparameters.values[(int)nopt_hyperparam.NOPT_HYPERPARAM_LR] /= _step;
         return hyperparameters;
     }
 
     private void SetGradient(nopt_role role, int place)
     {
-        byte[] image = _buffers.DrawGradient(place, _case.Arrangement.HasStrange && _step == 2);
-        OnEach(model => model.SetGradient(role, place, image));
+        byte[] image = _buffers.DrawGradient(place, HasStrange);
+        OnEach(model => model.SetGradient(role, place, image, HasGradient));
     }
+
+    // Steps in turn have inputs for all tensors, for every other tensor, and none at all.
+    private void SetInputs()
+    {
+        for (int input = 0; input < _buffers.Inputs.Length; input++)
+        {
+            int own = input;
+            if (_step % 3 == 0)
+            {
+                OnEach(model => model.ClearInput(own));
+            }
+            else
+            {
+                bool hasAll = _step % 3 == 1;
+                byte[] image = _buffers.DrawInput(own, HasStrange);
+                OnEach(model => model.SetInput(own, image, tensor => hasAll || tensor % 2 == 0));
+            }
+        }
+    }
+
+    private bool HasStrange => _case.Arrangement.HasStrange && _step == 2;
+
+    private bool HasGradient(int tensor) => _case.HasGradient(tensor, _step);
 
     private void OnEach(Action<SelftestModel> act)
     {
@@ -152,13 +177,14 @@ internal sealed class SelftestRun : IDisposable
         SelftestModel reference = _models[0];
         GuardedBlock[] expected = [.. reference.Blocks];
         At(reference);
+
+        // Gradients and inputs are only read, so it is known what must be there.
+        byte[][] known = [.. _buffers.Gradients.Concat(_buffers.Inputs).Select(static buffer => buffer.Image)];
         for (int i = 0; i < expected.Length; i++)
         {
-            // Gradients are only read, so it is known what must be there.
-            if (i < _buffers.Gradients.Length)
+            if (i < known.Length)
             {
-                _comparison.Block(
-                    expected[i].Name, expected[i].Layout, _buffers.Gradients[i].Image, expected[i].Read());
+                _comparison.Block(expected[i].Name, expected[i].Layout, known[i], expected[i].Read());
             }
             else
             {
@@ -192,21 +218,29 @@ internal sealed class SelftestRun : IDisposable
         void At(SelftestModel model) => _comparison.Place = (model.Setting.Name, _step, call);
     }
 
-    // What has no gradient is only read, so it is known what must be there, whoever computed it.
+    // What had no gradient yet was only read, so it is known what must be there, whoever computed it; and so is how many
+    // steps each tensor has taken, unless steps are skipped. (A tensor of no elements always steps.)
     private void RequireFrozen(SelftestModel model)
     {
-        if (_case.Gradients is not { HasFrozen: true })
+        if (_case.Gradients is not { HasFrozen: true } gradients)
         {
             return;
         }
 
         GuardedBlock parameters = ParametersOf(model);
         ReadOnlySpan<byte> actual = parameters.Read();
+        nopt_step_state[] states = model.TensorStates;
         for (int tensor = 0; tensor < parameters.Layout.TensorCount; tensor++)
         {
-            if (_case.IsFrozen(tensor))
+            int steps = Enumerable.Range(1, _step).Count(step => _case.HasGradient(tensor, step));
+            if (steps == 0)
             {
                 _comparison.Tensor(parameters.Name, parameters.Layout, tensor, _buffers.Parameters.Image, actual);
+            }
+
+            if (_case.Counts[tensor] > 0 && (steps == 0 || !gradients.Skips))
+            {
+                _comparison.Scalar($"step count of tensor {tensor}", null, steps, states[tensor].step);
             }
         }
     }
@@ -242,6 +276,7 @@ internal sealed class SelftestRun : IDisposable
             _comparison.Scalar(name, null, e, a);
         }
 
+        CompareTensorStates(expected.TensorStates, actual.TensorStates);
         for (int scope = 0; scope < expected.ScopeCount; scope++)
         {
             nopt_dimer_status e = expected.StatusOf(scope);
@@ -251,6 +286,27 @@ internal sealed class SelftestRun : IDisposable
             _comparison.Scalar("status.curvature", scope, e.curvature, a.curvature);
             _comparison.Scalar("status.grad_dot_direction", scope, e.grad_dot_direction, a.grad_dot_direction);
             _comparison.Scalar("status.angle", scope, e.angle, a.angle);
+        }
+    }
+
+    private void CompareTensorStates(nopt_step_state[] expected, nopt_step_state[] actual)
+    {
+        for (int tensor = 0; tensor < expected.Length; tensor++)
+        {
+            // Texts are made only where something differs: there may be many tensors.
+            if (expected[tensor].step != actual[tensor].step)
+            {
+                _comparison.Scalar($"step count of tensor {tensor}", null, expected[tensor].step, actual[tensor].step);
+            }
+
+            foreach (RunningScalar scalar in _case.Options.Rule.RunningScalars)
+            {
+                (double e, double a) = (expected[tensor].running[scalar.Index], actual[tensor].running[scalar.Index]);
+                if (BitConverter.DoubleToInt64Bits(e) != BitConverter.DoubleToInt64Bits(a))
+                {
+                    _comparison.Scalar($"{scalar.Name} of tensor {tensor}", null, e, a);
+                }
+            }
         }
     }
 }

@@ -4,29 +4,30 @@ namespace NativeOpt.Cli.Selftest;
 
 /// <summary>How the numbers of a tensor are stored.</summary>
 /// <param name="Parameter">The element type of the parameter.</param>
-/// <param name="Gradient">That of the gradient.</param>
-/// <param name="State">That of the rule's states.</param>
+/// <param name="Gradient">The element type of the gradient, and of the rule's inputs.</param>
+/// <param name="State">The element type of those states of the rule that may have it; the others are float32.</param>
 /// <param name="Master">What there is of the parameter beyond its 16 bits.</param>
 internal sealed record TensorStorage(
     DType Parameter, DType Gradient, DType State = DType.Float32, MasterWeights Master = MasterWeights.None)
 {
-    /// <summary>The element type of a role; null: the tensor has no such buffer.</summary>
+    /// <summary>The element type of a role that is not a state or an input; null: the tensor has no such buffer.</summary>
     public DType? TypeOf(nopt_role role) => role switch
     {
         nopt_role.NOPT_ROLE_PARAM or nopt_role.NOPT_ROLE_PARAM_BACKUP => Parameter,
         nopt_role.NOPT_ROLE_GRAD or nopt_role.NOPT_ROLE_GRAD_DISPLACED or nopt_role.NOPT_ROLE_GRAD_BACKUP => Gradient,
-        nopt_role.NOPT_ROLE_EXP_AVG or nopt_role.NOPT_ROLE_EXP_AVG_SQ or nopt_role.NOPT_ROLE_MAX_EXP_AVG_SQ
-            or nopt_role.NOPT_ROLE_MOMENTUM_BUFFER => State,
         nopt_role.NOPT_ROLE_MASTER_PARAM => Master == MasterWeights.Float32 ? DType.Float32 : null,
         nopt_role.NOPT_ROLE_PARAM_REMAINDER => Master == MasterWeights.Remainder ? DType.UInt16 : null,
         _ => DType.Float32,
     };
+
+    /// <summary>The element type of a state.</summary>
+    public DType TypeOf(RuleState state) => state.DTypes.Contains(State) ? State : DType.Float32;
 }
 
 /// <summary>How the numbers of a case are stored: what each tensor has, by its index.</summary>
 /// <param name="Name">What cases call it.</param>
 /// <param name="Group">What the results are summed up under.</param>
-/// <param name="Tensors">Of the tensors in turn.</param>
+/// <param name="Tensors">What tensors have, in turn.</param>
 /// <param name="IsStochastic">Whether bfloat16 parameters without anything beyond them are rounded at random.</param>
 internal sealed record SelftestStorage(string Name, string Group, TensorStorage[] Tensors, bool IsStochastic = false)
 {
@@ -39,7 +40,7 @@ internal sealed record SelftestStorage(string Name, string Group, TensorStorage[
     public static IReadOnlyList<SelftestStorage> Others { get; } =
     [
         new("bfloat16", Parameters16, [new(B, B)]),
-        new("halves", Parameters16, [new(H, H), new(B, F), new(F, H), new(H, B), new(F, B)]),
+        new("16 bits", Parameters16, [new(H, H), new(B, F), new(F, H), new(H, B), new(F, B)]),
         new("masters", Parameters16, [new(B, B, F, MasterWeights.Float32), new(H, F, B, MasterWeights.Float32), new(F, F)]),
         new(
             "remainders", Parameters16,
@@ -59,6 +60,13 @@ internal sealed record SelftestStorage(string Name, string Group, TensorStorage[
 
     /// <summary>What a tensor has.</summary>
     public TensorStorage this[int tensor] => Tensors[tensor % Tensors.Length];
+
+    /// <summary>
+    /// Whether it is of use for a rule: where only the states are not float32, a state must be able to have their type.
+    /// </summary>
+    public bool IsFor(Rule rule) =>
+        Tensors.Any(static tensor => tensor.Parameter != F || tensor.Gradient != F)
+        || rule.States.Any(state => Tensors.Any(tensor => tensor.TypeOf(state) != F));
 
     /// <summary>Whether any of the first tensors is rounded at random; the library refuses the option where none could be.
     /// </summary>

@@ -34,10 +34,10 @@ internal sealed class SelftestView(Terminal terminal)
         if (!terminal.IsInteractive)
         {
             Dictionary<string, int> left =
-                plan.Cases.CountBy(static one => one.Options.Rule).ToDictionary();
+                plan.Cases.CountBy(static one => one.Options.Rule.Name).ToDictionary();
             return run(result =>
             {
-                string rule = result.Case.Options.Rule;
+                string rule = result.Case.Options.Rule.Name;
                 if (--left[rule] == 0)
                 {
                     _console.WriteLine($"{rule}: done");
@@ -59,7 +59,7 @@ internal sealed class SelftestView(Terminal terminal)
                 SelftestOutcome outcome = run(result =>
                 {
                     failed += result.Passed ? 0 : 1;
-                    task.Description = result.Case.Options.Rule + (failed > 0 ? $" [red]{failed} failed[/]" : "");
+                    task.Description = result.Case.Options.Rule.Name + (failed > 0 ? $" [red]{failed} failed[/]" : "");
                     task.Increment(1);
                 });
                 task.StopTask();
@@ -79,7 +79,7 @@ internal sealed class SelftestView(Terminal terminal)
         }
 
         foreach (IGrouping<string, SelftestResult> rule in outcome.Results.GroupBy(
-            static result => result.Case.Options.Rule))
+            static result => result.Case.Options.Rule.Name))
         {
             table.AddRow(new Markup($"[bold]{rule.Key}[/]"));
             foreach (IGrouping<string, SelftestResult> group in rule.GroupBy(static result => result.Case.Group))

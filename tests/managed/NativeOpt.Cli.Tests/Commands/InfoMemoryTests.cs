@@ -1,4 +1,5 @@
 using System.Text.Json;
+using NativeOpt.Cli.Optimizers;
 using NativeOpt.Cli.Shapes;
 using NativeOpt.Cli.Tests.Support;
 using Xunit;
@@ -60,7 +61,7 @@ public sealed class InfoMemoryTests
         Assert.Equal("dualadam bfloat16 remainder bfloat16 recommended", string.Join(
             ' ',
             new[] { "rule", "dtype", "master", "state_dtype", "dimer" }.Select(name => configuration.GetProperty(name).GetString())));
-        Assert.True(configuration.GetProperty("amsgrad").GetBoolean());
+        Assert.Equal("amsgrad", Assert.Single(configuration.GetProperty("options").EnumerateArray()).GetString());
 
         // 10 times 64 elements fill whole units of 64 bytes; 1,000 are 2,000 bytes, of 2,048, or 4,000, of 4,032.
         const int Half = 1280 + 2048, Whole = 2560 + 4032;
@@ -135,7 +136,8 @@ public sealed class InfoMemoryTests
     {
         Shell.Run("info", "--rule", "adam").AssertRefused(2, "--rule", "--memory");
         Shell.Run("info", "--amsgrad", "--json").AssertRefused(2, "--amsgrad", "--memory");
-        Refuse(["--rule", "lion"], "--rule lion", "adam, adamw, invadam, dualadam or sgd");
+        string[] rules = [.. OptimizerPresets.Names];
+        Refuse(["--rule", "adm"], "--rule adm", $"{string.Join(", ", rules[..^1])} or {rules[^1]}", "adamw");
         Refuse(["--rule", "sgd", "--amsgrad"], "--amsgrad", "--rule");
         Refuse(["--momentum"], "--momentum", "--rule sgd");
         Refuse(["--master", "float32"], "--master", "--dtype bfloat16");

@@ -188,7 +188,7 @@ public sealed class SaddleCommandTests : IDisposable
         Refuse(["--problem", "monkey,monkey"], "--problem monkey,monkey", "each once");
         Refuse(["--problem", ""], "--problem", "linear-network");
         Refuse(["--optimizer", "adm"], "--optimizer adm", "did you mean adam?", "sgd-momentum");
-        Refuse(["--optimizer", "adam,lion"], "there is no lion. ", "each once, separated by commas");
+        Refuse(["--optimizer", "adam,quux"], "there is no quux. ", "each once, separated by commas");
         Refuse(["--dimer", "escpe"], "--dimer escpe", "did you mean escape?", "reverse-exact");
         Refuse(["--dimer", "escape-exact", "--problem", "monkey"], "--dimer", "degenerate", "another problem");
         Refuse(["--budget", "0"], "--budget 0", "from 1");

@@ -2,6 +2,7 @@ using System.Diagnostics;
 using System.Globalization;
 using System.Text.Json;
 using System.Xml.Linq;
+using NativeOpt.Cli.Optimizers;
 using NativeOpt.Cli.Tests.Support;
 using Xunit;
 
@@ -383,8 +384,8 @@ public sealed class TrainCommandTests : IDisposable
         Refuse(["--text", missing], "--text", missing);
         Refuse(["--text", _folder.Path], "--text");
         Refuse(["--text", _folder.Write("short.txt", "too short")], "--text", "9 characters", "at least");
-        Refuse(["--optimizer", "adma"], "--optimizer adma", "adam, adamw, invadam, dualadam, sgd");
-        Refuse(["--compare", "adam,lion"], "--compare adam,lion", "adam, adamw, invadam, dualadam, sgd");
+        Refuse(["--optimizer", "adma"], "--optimizer adma", string.Join(", ", OptimizerPresets.Names));
+        Refuse(["--compare", "adam,quux"], "--compare adam,quux", string.Join(", ", OptimizerPresets.Names));
         Refuse(["--compare", "adam,adam"], "--compare adam,adam", "each once");
         Refuse(["--compare", "adam,sgd", "--optimizer", "adam"], "--optimizer", "--compare");
         Refuse(["--steps", "0"], "--steps 0", "from 1");

@@ -6,25 +6,21 @@ using Xunit;
 
 namespace NativeOpt.Cli.Tests.Replay;
 
-public sealed class ReplayTests : IDisposable
+public sealed class ReplayTests : TraceTests
 {
-    private readonly TemporaryFolder _folder = new();
-
-    public void Dispose() => _folder.Dispose();
-
     public static TheoryData<string> Traces => [.. TraceNames];
 
-    private static readonly string[] TraceNames =
+    private static IReadOnlyList<string> TraceNames =>
     [
-        "adam", "adam-l2-amsgrad", "adamw-maximize", "deo-adam", "deo-adamw-escape", "deo-dualadam-optimal",
-        "deo-sgd-per-tensor", "dualadam", "dualadam-inverse-eps", "invadam", "sgd", "sgd-momentum-nesterov",
+        .. Directory.GetFiles(RepositoryRoot.Traces, "*.json").Select(static file => Path.GetFileNameWithoutExtension(file))
+            .Order(StringComparer.Ordinal),
     ];
 
     [Fact]
-    public void Own_traces_are_those_of_the_theories() =>
+    public void Every_rule_has_a_trace_of_its_own() =>
         Assert.Equal(
-            TraceNames.Order(StringComparer.Ordinal),
-            Directory.GetFiles(RepositoryRoot.Traces, "*.json").Select(static file => Path.GetFileNameWithoutExtension(file))
+            NativeRuntime.Rules.Order(StringComparer.Ordinal),
+            TraceNames.Select(static name => (string)Read(name)["optimizer"]!["rule"]!).Intersect(NativeRuntime.Rules)
                 .Order(StringComparer.Ordinal));
 
     [Theory]
@@ -84,7 +80,13 @@ public sealed class ReplayTests : IDisposable
     {
         bool isSame = (name, option, value) is ("adam", "decoupled", null) or ("adamw-maximize", "rule", _)
             or ("adamw-maximize", "decoupled", null) or ("invadam", "inverse_eps", _);
-        Shell cli = Shell.Run("replay", Write("changed", With(name, option, value)), "--json");
+        JsonNode changed = With(name, option, value);
+        foreach (JsonNode? step in changed["steps"]!.AsArray())
+        {
+            step!.AsObject().Remove("states"); // parameters alone have to tell
+        }
+
+        Shell cli = Shell.Run("replay", Write("changed", changed), "--json");
         JsonElement result = Assert.Single(cli.Json().EnumerateArray());
         Assert.Equal(isSame, result.GetProperty("passed").GetBoolean());
         Assert.Equal(isSame, result.GetProperty("worst_ratio").GetDouble() <= 1);
@@ -155,8 +157,8 @@ public sealed class ReplayTests : IDisposable
     }
 
     [Theory]
-    [InlineData("adam", "rule", "\"nadam\"", "nadam")]
-    [InlineData("adam", "rule", "\"radam\"", "radam")]
+    [InlineData("adam", "rule", "\"quux\"", "quux")]
+    [InlineData("adam", "schedule", "\"fixed\"", "schedule: fixed")]
     [InlineData("adam", "inverse_eps", "true", "inverse_eps")]
     [InlineData("adam", "momentum", "0.9", "momentum")]
     [InlineData("adam", "nesterov", "true", "nesterov")]
@@ -192,6 +194,7 @@ public sealed class ReplayTests : IDisposable
     [InlineData("adam", "xi", "0.5")]
     [InlineData("adam", "momentum", "0")]
     [InlineData("adam", "nesterov", "false")]
+    [InlineData("dualadam", "schedule", "\"linear\"")]
     public void Options_that_say_nothing_may_be_there(string name, string option, string value) =>
         Assert.Equal(0, Shell.Run("replay", Write("neutral", With(name, option, value))).ExitCode);
 
@@ -209,9 +212,43 @@ public sealed class ReplayTests : IDisposable
               "tolerance": {"rtol": 0, "atol": 1e-9}
             }
             """;
-        Assert.Equal(0, Shell.Run("replay", _folder.Write("problem.json", Text)).ExitCode);
+        Assert.Equal(0, Shell.Run("replay", Folder.Write("problem.json", Text)).ExitCode);
         string wrong = Text.Replace("[-0.75]", "[-0.7]", StringComparison.Ordinal);
-        Assert.Equal(1, Shell.Run("replay", _folder.Write("wrong.json", wrong)).ExitCode);
+        Assert.Equal(1, Shell.Run("replay", Folder.Write("wrong.json", wrong)).ExitCode);
+    }
+
+    /// <summary>States and running scalars are compared where a step has them, as parameters are.</summary>
+    [Fact]
+    public void States_are_compared()
+    {
+        const string Text = """
+            {
+              "format": "nativeopt-trace/1", "source": "by hand",
+              "optimizer": {"rule": "adam", "lr": 0, "betas": [0.5, 0.75]},
+              "tensors": [{"shape": [2], "param": [1, 2]}, {"shape": [], "param": [3]}],
+              "steps": [
+                {"grads": [[1, 2], [4]], "params": [[1, 2], [3]]},
+                {"grads": [[0, 0], [0]], "params": [[1, 2], [3]],
+                 "states": {"exp_avg": [[0.25, 0.5], [1]], "exp_avg_sq": [[0.1875, 0.75], [3]], "beta2_product": [0.5625, 0.5625]}}
+              ],
+              "tolerance": {"rtol": 0, "atol": 1e-9}
+            }
+            """;
+        Assert.Equal(0, Shell.Run("replay", Folder.Write("states.json", Text)).ExitCode);
+        AssertFails("[0.25, 0.5]", "[0.25, 0.625]", "step 2, exp_avg 0, element 1");
+        AssertFails("0.5625]", "0.5]", "step 2, beta2_product 1");
+        Shell other = Shell.Run(
+            "replay", Folder.Write("other.json", Text.Replace("exp_avg_sq", "exp_inf", StringComparison.Ordinal)), "--json");
+        Assert.Contains(
+            "unsupported: the rule adam has no state exp_inf", other.Json()[0].GetProperty("reason").GetString(),
+            StringComparison.Ordinal);
+
+        void AssertFails(string from, string to, string place)
+        {
+            Shell cli = Shell.Run("replay", Folder.Write("wrong.json", Text.Replace(from, to, StringComparison.Ordinal)));
+            Assert.Equal(1, cli.ExitCode);
+            Assert.Contains(place, cli.Output, StringComparison.Ordinal);
+        }
     }
 
     [Fact]
@@ -230,7 +267,7 @@ public sealed class ReplayTests : IDisposable
             }
             """;
         // The only direction there is: alpha = 1 takes the whole gradient away.
-        Assert.Equal(0, Shell.Run("replay", _folder.Write("dimer.json", Text)).ExitCode);
+        Assert.Equal(0, Shell.Run("replay", Folder.Write("dimer.json", Text)).ExitCode);
         AssertBroken(Text.Replace("\"interval\": 1", "\"interval\": 0", StringComparison.Ordinal), "interval");
         AssertBroken(Text.Replace("0.01", "0", StringComparison.Ordinal), "Displacement");
         AssertBroken(Text.Replace("\"direction\": [1]", "\"direction\": [0]", StringComparison.Ordinal), "direction");
@@ -243,91 +280,16 @@ public sealed class ReplayTests : IDisposable
         AssertBroken(Text.Replace(", \"direction\": [1]", "", StringComparison.Ordinal), "direction");
     }
 
-    [Theory]
-    [InlineData("{", "not JSON")]
-    [InlineData("", "not JSON")]
-    [InlineData("[]", "object")]
-    [InlineData("{}", "format")]
-    [InlineData("{\"format\": \"nativeopt-trace/2\"}", "nativeopt-trace/2")]
-    public void Other_files_are_broken(string text, string named) => AssertBroken(text, named);
-
-    [Theory]
-    [InlineData("source")]
-    [InlineData("optimizer")]
-    [InlineData("optimizer.rule")]
-    [InlineData("optimizer.lr")]
-    [InlineData("tensors")]
-    [InlineData("tensors[1].shape")]
-    [InlineData("tensors[1].param")]
-    [InlineData("steps")]
-    [InlineData("steps[2].grads")]
-    [InlineData("steps[2].params")]
-    [InlineData("tolerance.atol")]
-    [InlineData("tolerance.rtol")]
-    public void A_missing_member_is_named(string path)
-    {
-        JsonNode trace = Read("adam");
-        int dot = path.LastIndexOf('.');
-        Find(trace, dot < 0 ? "" : path[..dot]).AsObject().Remove(path[(dot + 1)..]);
-        AssertBroken(trace.ToJsonString(), $"\"{path[(dot + 1)..]}\" is missing");
-    }
-
-    [Theory]
-    [InlineData("tensors[0].param", "[1, 2]", "tensors[0].param")]
-    [InlineData("tensors[0].shape", "[2, 4]", "tensors[0].param")]
-    [InlineData("tensors[0].shape", "[2, -3]", "tensors[0].shape[1]")]
-    [InlineData("tensors[0].shape", "[2.5]", "tensors[0].shape[0]")]
-    [InlineData("tensors", "[]", "tensors")]
-    [InlineData("steps", "[]", "steps")]
-    [InlineData("steps[3].grads[3]", "[1]", "steps[3].grads[3]")]
-    [InlineData("steps[3].grads", "[[]]", "steps[3].grads")]
-    [InlineData("steps[3].params[3][2]", "null", "steps[3].params[3][2]")]
-    [InlineData("steps[3].params[3][2]", "\"1\"", "steps[3].params[3][2]")]
-    [InlineData("steps[3].params[3][2]", "1e999", "not finite")]
-    [InlineData("steps[3].grads[3][2]", "1e39", "float32")]
-    [InlineData("steps[3].params[3][2]", "NaN", "not JSON")]
-    [InlineData("optimizer.lr", "-1", "optimizer.lr")]
-    [InlineData("optimizer.betas", "[0.9]", "optimizer.betas")]
-    [InlineData("optimizer.betas", "[0.9, 1]", "Beta2")]
-    [InlineData("optimizer.amsgrad", "1", "optimizer.amsgrad")]
-    [InlineData("optimizer.momemtum", "0", "momemtum")]
-    [InlineData("tolerance.atol", "-1", "tolerance.atol")]
-    [InlineData("stepz", "[]", "stepz")]
-    [InlineData("problem", "{\"kind\": \"quadratic\", \"hessian\": []}", "hessian")]
-    public void A_wrong_value_is_named(string path, string value, string named)
-    {
-        JsonNode trace = Read("adam");
-        int end = path.LastIndexOfAny(['.', '[']);
-        JsonNode parent = Find(trace, end < 0 ? "" : path[..end]);
-        JsonNode marker = JsonValue.Create("HERE");
-        if (end >= 0 && path[end] == '[')
-        {
-            parent[int.Parse(path[(end + 1)..^1], System.Globalization.CultureInfo.InvariantCulture)] = marker;
-        }
-        else
-        {
-            parent[path[(end + 1)..]] = marker;
-        }
-
-        AssertBroken(trace.ToJsonString().Replace("\"HERE\"", value, StringComparison.Ordinal), named);
-    }
-
-    [Fact]
-    public void A_member_that_occurs_twice_is_broken() =>
-        AssertBroken(
-            Read("adam").ToJsonString().Replace("\"source\"", "\"source\":\"\",\"source\"", StringComparison.Ordinal),
-            "source");
-
     [Fact]
     public void A_broken_file_does_not_hide_the_others()
     {
-        _folder.Write("a.json", "{");
-        File.Copy(Trace("adam"), _folder.File("b.json"));
-        _folder.Write("c.txt", "no trace, and not asked for");
-        JsonElement results = Shell.Run("replay", _folder.Path, "--json").Json();
+        Folder.Write("a.json", "{");
+        File.Copy(Trace("adam"), Folder.File("b.json"));
+        Folder.Write("c.txt", "no trace, and not asked for");
+        JsonElement results = Shell.Run("replay", Folder.Path, "--json").Json();
         Assert.Equal(2, results.GetArrayLength());
-        Assert.Equal(_folder.File("a.json"), results[0].GetProperty("file").GetString());
-        Assert.Equal(_folder.File("b.json"), results[1].GetProperty("file").GetString());
+        Assert.Equal(Folder.File("a.json"), results[0].GetProperty("file").GetString());
+        Assert.Equal(Folder.File("b.json"), results[1].GetProperty("file").GetString());
         Assert.True(results[1].GetProperty("passed").GetBoolean());
     }
 
@@ -351,14 +313,14 @@ public sealed class ReplayTests : IDisposable
         Assert.Equal(0, cli.ExitCode);
         Assert.DoesNotContain('\e', cli.Output);
         Assert.Contains("dualadam-inverse-eps.json", cli.Output, StringComparison.Ordinal);
-        Assert.Contains("12 passed, 0 failed, 0 skipped", cli.Output, StringComparison.Ordinal);
+        Assert.Contains($"{TraceNames.Count} passed, 0 failed, 0 skipped", cli.Output, StringComparison.Ordinal);
     }
 
     [Fact]
     public void What_is_not_there_is_named()
     {
-        Shell.Run("replay", _folder.File("nothing.json")).AssertRefused(2, _folder.File("nothing.json"));
-        Shell.Run("replay", _folder.Path).AssertRefused(2, _folder.Path, "*.json");
+        Shell.Run("replay", Folder.File("nothing.json")).AssertRefused(2, Folder.File("nothing.json"));
+        Shell.Run("replay", Folder.Path).AssertRefused(2, Folder.Path, "*.json");
         Shell.Run("replay").AssertRefused(2, "argument missing", "replay --help");
     }
 
@@ -397,7 +359,7 @@ public sealed class ReplayTests : IDisposable
         string script = Path.Combine(RepositoryRoot.Traces, "generate.py");
         try
         {
-            using Process python = Process.Start("python3", [script, _folder.Path]);
+            using Process python = Process.Start("python3", [script, Folder.Path]);
             python.WaitForExit();
             Assert.Equal(0, python.ExitCode);
         }
@@ -406,50 +368,9 @@ public sealed class ReplayTests : IDisposable
             Skip.If(true, "No python3.");
         }
 
-        foreach (string file in Directory.GetFiles(_folder.Path))
+        foreach (string file in Directory.GetFiles(Folder.Path))
         {
             Assert.Equal(File.ReadAllText(Path.Combine(RepositoryRoot.Traces, Path.GetFileName(file))), File.ReadAllText(file));
         }
-    }
-
-    private static string Trace(string name) => Path.Combine(RepositoryRoot.Traces, name + ".json");
-
-    private static JsonNode Read(string name) => JsonNode.Parse(File.ReadAllText(Trace(name)))!;
-
-    /// <summary>A trace with another value of an option, or without it.</summary>
-    private static JsonNode With(string name, string option, string? value)
-    {
-        JsonNode trace = Read(name);
-        trace["optimizer"]!.AsObject().Remove(option);
-        if (value is not null)
-        {
-            trace["optimizer"]![option] = JsonNode.Parse(value);
-        }
-
-        return trace;
-    }
-
-    /// <summary>The node at a path such as "steps[2].params".</summary>
-    private static JsonNode Find(JsonNode root, string path)
-    {
-        foreach (string part in path.Split(['.', '[', ']'], StringSplitOptions.RemoveEmptyEntries))
-        {
-            root = int.TryParse(part, out int index) ? root[index]! : root[part]!;
-        }
-
-        return root;
-    }
-
-    private string Write(string name, JsonNode trace) => _folder.Write(name + ".json", trace.ToJsonString());
-
-    private void AssertBroken(string text, string named)
-    {
-        Shell cli = Shell.Run("replay", _folder.Write("broken.json", text), "--skip-unsupported", "--json");
-        Assert.Equal(1, cli.ExitCode);
-        JsonElement result = Assert.Single(cli.Json().EnumerateArray());
-        Assert.False(result.GetProperty("passed").GetBoolean());
-        Assert.False(result.GetProperty("skipped").GetBoolean());
-        Assert.StartsWith("broken: ", result.GetProperty("reason").GetString(), StringComparison.Ordinal);
-        Assert.Contains(named, result.GetProperty("reason").GetString(), StringComparison.Ordinal);
     }
 }

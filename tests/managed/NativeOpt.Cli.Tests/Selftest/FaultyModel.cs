@@ -8,6 +8,7 @@ internal sealed class FaultyModel(SelftestSetting setting, SelftestCase one, Sel
     : SelftestModel(setting, one, buffers)
 {
     public const int FaultyStep = 2;
+    public const string TensorStepCount = "step count of tensor";
 
     private int _steps;
 
@@ -16,6 +17,21 @@ internal sealed class FaultyModel(SelftestSetting setting, SelftestCase one, Sel
         .. base.StepState.Select(scalar =>
             (scalar.Name, scalar.Name == fault.Block && IsFaulty ? scalar.Value + fault.Element : scalar.Value)),
     ];
+
+    public override nopt_step_state[] TensorStates
+    {
+        get
+        {
+            nopt_step_state[] states = base.TensorStates;
+            if (IsFaulty && fault.Tensor < states.Length)
+            {
+                states[fault.Tensor].step += fault.Block == TensorStepCount ? fault.Element : 0;
+                states[fault.Tensor].running[1] += fault.Block == "beta2_product of tensor" ? fault.Element : 0;
+            }
+
+            return states;
+        }
+    }
 
     private bool IsFaulty => _steps == FaultyStep;
 
@@ -57,7 +73,7 @@ internal sealed class FaultyModel(SelftestSetting setting, SelftestCase one, Sel
 }
 
 /// <summary>What goes wrong.</summary>
-/// <param name="Block">The role or scalar; "device" for a fault of the device.</param>
+/// <param name="Block">The role or scalar, of a tensor if it says so; "device" for a fault of the device.</param>
 /// <param name="Tensor">The tensor, or a status's scope.</param>
 /// <param name="Element">
 /// The element, or a canary as an index from the tensor's begin; of Dynamic8 the byte; how much is added to a scalar.

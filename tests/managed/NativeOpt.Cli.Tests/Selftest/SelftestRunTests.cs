@@ -59,7 +59,7 @@ public sealed class SelftestRunTests
     /// <summary>Also in what is stored in fewer bits.</summary>
     [Theory]
     [InlineData("bfloat16", "param", 8, 100, "param", 100)]
-    [InlineData("halves", "param", 6, 512, "param", 512)]
+    [InlineData("16 bits", "param", 6, 512, "param", 512)]
     [InlineData("masters", "master_param", 6, 500, "master_param", 500)]
     [InlineData("remainders", "param_remainder", 4, 54, "param_remainder", 54)]
     [InlineData("bfloat16 states", "exp_avg_sq", 5, 510, "exp_avg_sq", 510)]
@@ -111,6 +111,30 @@ public sealed class SelftestRunTests
         AssertNames(result, "param", 4, 7, isCanary: false, "nopt_optimizer_step");
         SelftestCase moving = plan.Cases.First(static one => one.Gradients is { HasFrozen: false } && !one.Arrangement.HasStrange);
         Assert.True(SelftestRun.Run(plan, moving, default).Passed);
+    }
+
+    /// <summary>The step counts of tensors are compared one by one, and so are their running scalars.</summary>
+    [Theory]
+    [InlineData(FaultyModel.TensorStepCount, "step count of tensor 4")]
+    [InlineData("beta2_product of tensor", "beta2_product of tensor 4")]
+    public void A_tensor_that_counts_otherwise_is_found(string block, string what) =>
+        Assert.All(FindIn(new Fault(block, 4), static one => one.Gradients is { HasFrozen: true }), result =>
+        {
+            Difference first = result.Comparison.Differences[0];
+            Assert.Equal((what, FaultyModel.FaultyStep), (first.What, first.Step));
+        });
+
+    /// <summary>A frozen tensor that counts is found even where all settings agree on it.</summary>
+    [Fact]
+    public void A_frozen_tensor_that_counts_is_found()
+    {
+        var fault = new Fault(FaultyModel.TensorStepCount, 4);
+        var plan = new SelftestPlan(
+            Device.Cpu, ["adam"], [SelftestShape.Awkward], isQuick: true,
+            createModel: (setting, one, buffers) => new FaultyModel(setting, one, buffers, fault));
+        SelftestCase frozen = plan.Cases.First(static one => one.IsFrozen(4) && !one.Arrangement.HasStrange);
+        Difference first = SelftestRun.Run(plan, frozen, default).Comparison.Differences[0];
+        Assert.Equal((plan.Settings[0].Name, "step count of tensor 4", 0.0), (first.On, first.What, first.Expected));
     }
 
     [Theory]
