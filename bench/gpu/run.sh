@@ -6,7 +6,7 @@ root=$(dirname "$(dirname "$(dirname "$self")")")
 
 all_stages=(info build resources native-tests managed-tests selftest memcheck racecheck initcheck synccheck benchmark)
 # Every kernel once: without the options of rules that are the same kernel, and without the steps beside the equations.
-default_filter='-*_maximize*:*_l2*:*_decoupled*:*_nesterov*:*_inverse_eps*:Rules/Rules.*:*very_large:CudaLarge.*'
+default_filter='-*_maximize*:*_l2*:*_decay*:*_decoupled*:*_nesterov*:*_inverse_eps*:Rules/Rules.*:*very_large:CudaLarge.*'
 
 usage() {
     cat <<END

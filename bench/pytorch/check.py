@@ -4,9 +4,10 @@
     python3 bench/pytorch/check.py --library artifacts/cmake/cuda/native/libnativeopt.so
     python3 bench/pytorch/check.py --library artifacts/cmake/release/native/libnativeopt.so --device cpu
 
-Against torch.optim in float32, also after torch's own clipping of gradients; against the equations in float64;
-against 8-bit states decoded and encoded by hand; and against the CPU backend's bits; all on views that are not
-aligned, with guards around them. Exit status 0: everything passed; 1: something failed; 2: it could not be run.
+Against torch.optim in float32, also where tensors have no gradient in some steps, and after torch's own clipping of
+gradients; against the equations in float64; against 8-bit states decoded and encoded by hand; and against the CPU
+backend's bits; all on views that are not aligned, with guards around them. Exit status 0: everything passed; 1:
+something failed; 2: it could not be run.
 """
 
 from __future__ import annotations
@@ -31,8 +32,6 @@ from nativeopt import (
     DimerOptions,
     DimerRotation,
     DimerScope,
-    DType,
-    Flag,
     GradFlag,
     GradOptions,
     Hyperparams,
@@ -40,7 +39,6 @@ from nativeopt import (
     LibraryError,
     Optimizer,
     ParamSet,
-    Role,
 )
 
 # An empty tensor, odd sizes, and some that are longer than a chunk of the kernels.
@@ -54,7 +52,10 @@ GAP = 32  # units of an arena
 TOLERANCE = 2e-6
 DIMER_TOLERANCE = 5e-6  # sums and differences of gradients come on top
 
-DECOUPLED = Flag.DECOUPLED_WEIGHT_DECAY
+# Among the element types of roles: the type of all states of the rule, whatever they are.
+STATES = "states"
+
+ADAMW = {"decoupled_weight_decay": True, "weight_decay": 0.1}
 CPU = torch.device("cpu")
 
 
@@ -121,79 +122,86 @@ class Ours:
         options: DimerOptions | None = None,
         scope: DimerScope = DimerScope.GLOBAL,
         backs_up_grads: bool = True,
-        dtypes: dict[Role, torch.dtype] | None = None,
+        dtypes: dict[str, torch.dtype] | None = None,
         grad_options: GradOptions | None = None,
     ) -> None:
         """`dtypes` has the roles that are not float32, and masters or remainders if there are to be any. States of
         8 bits are torch.uint8."""
         self.device = device
-        self.dtypes = dtypes or {}
-        self.hyperparams = hyperparams
+        self.dtypes = dict(dtypes or {})
+        of_states = self.dtypes.pop(STATES, None)
+        if of_states is not None:
+            self.dtypes |= dict.fromkeys(hyperparams.states(), of_states)
         self.aligned = aligned
-        self.arenas = {Role.PARAM: self.arena(Role.PARAM, params)}
-        self.parameters = closing.enter_context(ParamSet(library, self.arenas[Role.PARAM].tensors))
+        self.arenas: dict[str, Arena] = {}
+        self.arenas["param"] = self.arena("param", params)
+        self.parameters = closing.enter_context(ParamSet(library, self.arenas["param"].tensors))
         self.optimizer = closing.enter_context(Optimizer(self.parameters, rule))
+        self.optimizer.hyperparams = hyperparams
         if grad_options is not None:
             # Where the device decides whether a step is skipped, it has to count them.
             self.optimizer.set_capturable(bool(grad_options.flags & GradFlag.SKIP_NONFINITE), self.stream)
             self.optimizer.set_grad_options(grad_options)
-        roles = set(self.optimizer.roles(hyperparams))
-        beside_params = {Role.MASTER_PARAM, Role.PARAM_REMAINDER} & set(self.dtypes)
-        roles |= beside_params
+        roles = self.optimizer.roles()
+        beside_params = [role for role in ("master_param", "param_remainder") if role in self.dtypes]
+        roles += beside_params
         self.dimer: Dimer | None = None
         self.options = options
         if options is not None:
             self.dimer = closing.enter_context(Dimer(self.optimizer, scope))
-            roles.update(self.dimer.roles(options))
-            roles.add(Role.GRAD_BACKUP if backs_up_grads else Role.GRAD_DISPLACED)
-        self.displaced_role = Role.GRAD if backs_up_grads else Role.GRAD_DISPLACED
-        for role in roles - {Role.PARAM}:
+            roles += self.dimer.roles(options)
+            roles.append("grad_backup" if backs_up_grads else "grad_displaced")
+        self.displaced_role = "grad" if backs_up_grads else "grad_displaced"
+        for role in roles:
+            if role == "param":
+                continue
             self.arenas[role] = self.arena(role)
-            if role == Role.GRAD or role in set(self.dtypes) - beside_params:
-                self.parameters.set_dtypes(role, [DType.of(tensor) for tensor in self.tensors(role)])
-            self.parameters.bind(role, self.arenas[role].tensors)
-        if Role.MASTER_PARAM in beside_params:  # it begins as its parameter is, rounded
-            self.arenas[Role.MASTER_PARAM].set(self.tensors(Role.PARAM))
+            if role == "grad" or (role in self.dtypes and role not in beside_params):
+                self.optimizer.set_dtypes(role, [library.dtype_of(tensor) for tensor in self.tensors(role)])
+            self.optimizer.bind(role, self.arenas[role].tensors)
+        if "master_param" in beside_params:  # it begins as its parameter is, rounded
+            self.arenas["master_param"].set(self.tensors("param"))
         # Gradients lie elsewhere at every other step, as a framework's do.
-        self.other_grads = self.arena(Role.GRAD)
+        self.other_grads = self.arena("grad")
 
-    def arena(self, role: Role, fill: list[Tensor] | None = None) -> Arena:
-        return Arena(
-            self.device, None if self.aligned else role + 1, fill, self.dtypes.get(role, torch.float32)
-        )
+    def arena(self, role: str, fill: list[Tensor] | None = None) -> Arena:
+        turn = None if self.aligned else len(self.arenas) + 1
+        return Arena(self.device, turn, fill, self.dtypes.get(role, torch.float32))
 
     @property
     def stream(self) -> int | None:
         return torch.cuda.current_stream(self.device).cuda_stream if self.device.type == "cuda" else None
 
-    def tensors(self, role: Role) -> list[Tensor]:
+    def tensors(self, role: str) -> list[Tensor]:
         return self.arenas[role].tensors
 
     def theta(self) -> list[Tensor]:
         """The parameters with their remainders, as float32."""
-        params = self.tensors(Role.PARAM)
-        if Role.PARAM_REMAINDER not in self.arenas:
+        params = self.tensors("param")
+        if "param_remainder" not in self.arenas:
             return [param.cpu().float() for param in params]
-        return [joined(*pair) for pair in zip(params, self.tensors(Role.PARAM_REMAINDER))]
+        return [joined(*pair) for pair in zip(params, self.tensors("param_remainder"))]
 
-    def states(self) -> dict[Role, list[Tensor]]:
-        """But for remainders, which are a part of theta."""
-        others = (Role.PARAM, Role.GRAD, Role.PARAM_REMAINDER)
+    def kept(self) -> dict[str, list[Tensor]]:
+        """All that a step writes, beside parameters and remainders, which are theta."""
+        others = ("param", "grad", "param_remainder")
         return {role: arena.tensors for role, arena in self.arenas.items() if role not in others}
 
-    def set_grads(self, values: list[Tensor], role: Role = Role.GRAD) -> None:
-        if role == Role.GRAD:
+    def set_grads(self, values: list[Tensor | None], role: str = "grad") -> None:
+        """A gradient that is None leaves its tensor without one."""
+        if role == "grad":
             self.arenas[role], self.other_grads = self.other_grads, self.arenas[role]
-        self.arenas[role].set(values)
-        self.parameters.bind(role, self.tensors(role))
+        tensors = self.tensors(role)
+        self.arenas[role].set([tensor if value is None else value for tensor, value in zip(tensors, values)])
+        self.parameters.bind(role, [None if value is None else tensor for tensor, value in zip(tensors, values)])
 
-    def step(self, grads: list[Tensor]) -> None:
+    def step(self, grads: list[Tensor | None]) -> None:
         self.set_grads(grads)
-        self.optimizer.step(self.hyperparams, self.stream)
+        self.optimizer.step(self.stream)
 
     def dimer_step(self, grads: list[Tensor]) -> None:
         self.set_grads(grads)
-        self.dimer.step(self.options, self.hyperparams, self.stream)
+        self.dimer.step(self.options, self.stream)
 
     def displace(self, grads: list[Tensor]) -> None:
         self.set_grads(grads)
@@ -201,11 +209,11 @@ class Ours:
 
     def rotate(self, displaced_grads: list[Tensor]) -> None:
         self.set_grads(displaced_grads, self.displaced_role)
-        self.dimer.rotate(self.options, self.hyperparams, self.stream)
+        self.dimer.rotate(self.options, self.stream)
 
     def end_update(self, displaced_grads: list[Tensor]) -> None:
         self.set_grads(displaced_grads, self.displaced_role)
-        self.dimer.step(self.options, self.hyperparams, self.stream)
+        self.dimer.step(self.options, self.stream)
 
     def intact(self) -> bool:
         return self.other_grads.intact() and all(arena.intact() for arena in self.arenas.values())
@@ -268,8 +276,8 @@ class Checks:
         norm, largest = (max(column) for column in zip(*found))
         self.expect(name, holds, f"error {norm:.1e}, largest {largest:.1e}")
 
-    def bits(self, name: str, ours: dict[Role, list[Tensor]], theirs: dict[Role, list[Tensor]]) -> None:
-        wrong = [role.name for role in ours if not same_bits(ours[role], theirs[role])]
+    def bits(self, name: str, ours: dict[str, list[Tensor]], theirs: dict[str, list[Tensor]]) -> None:
+        wrong = [role for role in ours if not same_bits(ours[role], theirs[role])]
         self.expect(name, not wrong, f"other bits in {', '.join(wrong)}" if wrong else "same bits")
 
     @contextmanager
@@ -291,95 +299,100 @@ class Checks:
 
 # ---- against torch.optim ----
 
-# Name, rule, changes to the defaults, torch's optimizer and its options, states by role and torch's name.
-MOMENTS = {Role.EXP_AVG: "exp_avg", Role.EXP_AVG_SQ: "exp_avg_sq"}
-AMSGRAD_MOMENTS = {**MOMENTS, Role.MAX_EXP_AVG_SQ: "max_exp_avg_sq"}
-MOMENTUM = {Role.MOMENTUM_BUFFER: "momentum_buffer"}
-TORCH_CASES: list[tuple[str, str, dict[str, Any], Any, dict[str, Any], dict[Role, str]]] = [
-    ("Adam", "adam", {}, torch.optim.Adam, {}, MOMENTS),
-    ("Adam, L2", "adam", {"weight_decay": 0.1}, torch.optim.Adam, {"weight_decay": 0.1}, MOMENTS),
+# Name, rule, changes to the defaults, torch's optimizer and its options. Torch's states have the library's names.
+TorchCase = tuple[str, str, dict[str, Any], Any, dict[str, Any]]
+TORCH_CASES: list[TorchCase] = [
+    ("Adam", "adam", {}, torch.optim.Adam, {}),
+    ("Adam, L2", "adam", {"weight_decay": 0.1}, torch.optim.Adam, {"weight_decay": 0.1}),
     (
         "Adam, AMSGrad",
         "adam",
-        {"flags": Flag.AMSGRAD, "beta2": 0.9},
+        {"amsgrad": True, "beta2": 0.9},
         torch.optim.Adam,
         {"amsgrad": True, "betas": (0.9, 0.9)},
-        AMSGRAD_MOMENTS,
     ),
-    (
-        "AdamW",
-        "adam",
-        {"flags": DECOUPLED, "weight_decay": 0.1},
-        torch.optim.AdamW,
-        {"weight_decay": 0.1},
-        MOMENTS,
-    ),
+    ("AdamW", "adam", ADAMW, torch.optim.AdamW, {"weight_decay": 0.1}),
     (
         "AdamW, AMSGrad, maximize",
         "adam",
-        {"flags": DECOUPLED | Flag.AMSGRAD | Flag.MAXIMIZE, "weight_decay": 0.1},
+        {**ADAMW, "amsgrad": True, "maximize": True},
         torch.optim.AdamW,
         {"weight_decay": 0.1, "amsgrad": True, "maximize": True},
-        AMSGRAD_MOMENTS,
     ),
-    ("SGD", "sgd", {}, torch.optim.SGD, {}, {}),
+    ("SGD", "sgd", {}, torch.optim.SGD, {}),
     (
         "SGD, momentum, L2",
         "sgd",
         {"momentum": 0.9, "weight_decay": 0.1},
         torch.optim.SGD,
         {"momentum": 0.9, "weight_decay": 0.1},
-        MOMENTUM,
     ),
     (
         "SGD, Nesterov",
         "sgd",
-        {"momentum": 0.9, "flags": Flag.NESTEROV},
+        {"momentum": 0.9, "nesterov": True},
         torch.optim.SGD,
         {"momentum": 0.9, "nesterov": True},
-        MOMENTUM,
     ),
 ]
 
 
+def is_absent(t: int, i: int) -> bool:
+    """Whether tensor i has no gradient at step t: one tensor comes late, some have every other or third gradient."""
+    return t < STEPS // 2 if i == len(COUNTS) - 1 else i % 3 != 0 and (t + i) % (1 + i % 3) != 0
+
+
 def check_torch(checks: Checks) -> None:
-    for seed, (name, rule, changes, torch_type, options, states) in enumerate(TORCH_CASES):
-        with checks.group(name) as closing:
-            source = Source(seed)
-            start = source.draw(0.5)
-            hyperparams = checks.library.defaults(rule, lr=0.01, **changes)
-            ours = Ours(closing, checks.library, checks.device, rule, hyperparams, start)
-            theirs = [param.to(checks.device, copy=True) for param in start]
-            optimizer = torch_type(theirs, lr=0.01, foreach=False, **options)
-            for t in range(STEPS):
-                grads = source.draw(
-                    1 / (t + 1)
-                )  # they get smaller, so that AMSGrad's maximum is not the last value
-                ours.step(grads)
-                for param, grad in zip(theirs, grads):
-                    param.grad = grad.to(checks.device)
-                optimizer.step()
-            checks.close(f"{name}: as torch.optim", ours.tensors(Role.PARAM), theirs, TOLERANCE)
-            for role, state in states.items():
-                found = [optimizer.state[param][state] for param in theirs]
-                checks.close(f"{name}: {state} as torch.optim", ours.tensors(role), found, TOLERANCE)
-            checks.guards(name, ours)
+    for seed, case in enumerate(TORCH_CASES):
+        check_torch_case(checks, seed, case, "", lambda t, i: False)
+        check_torch_case(checks, seed, case, ", gradients that come and go", is_absent)
+
+
+def check_torch_case(
+    checks: Checks, seed: int, case: TorchCase, suffix: str, absent: Callable[[int, int], bool]
+) -> None:
+    """A tensor without a gradient does not step, nor does its step count: `absent` says when."""
+    rule_name, rule, changes, torch_type, options = case
+    name = rule_name + suffix
+    with checks.group(name) as closing:
+        source = Source(seed)
+        start = source.draw(0.5)
+        hyperparams = checks.library.defaults(rule, lr=0.01, **changes)
+        ours = Ours(closing, checks.library, checks.device, rule, hyperparams, start)
+        theirs = [param.to(checks.device, copy=True) for param in start]
+        optimizer = torch_type(theirs, lr=0.01, foreach=False, **options)
+        for t in range(STEPS):
+            # They get smaller, so that AMSGrad's maximum is not the last value.
+            grads = source.draw(1 / (t + 1))
+            given = [None if absent(t, i) else grad for i, grad in enumerate(grads)]
+            ours.step(given)
+            for param, grad in zip(theirs, given):
+                param.grad = None if grad is None else grad.to(checks.device)
+            optimizer.step()
+        checks.close(f"{name}: as torch.optim", ours.tensors("param"), theirs, TOLERANCE)
+        for state in hyperparams.states():
+            found = [optimizer.state[param][state] for param in theirs]
+            checks.close(f"{name}: {state} as torch.optim", ours.tensors(state), found, TOLERANCE)
+        counts = [state.step for state in ours.optimizer.tensor_states]
+        expected = [sum(not absent(t, i) for t in range(STEPS)) for i in range(len(COUNTS))]
+        checks.expect(f"{name}: step counts of the tensors", counts == expected, f"{counts}")
+        checks.guards(name, ours)
 
 
 # ---- against the equations in float64 ----
 
 RULE_CASES: list[tuple[str, str, dict[str, Any]]] = [
     ("Adam", "adam", {}),
-    ("AdamW, AMSGrad", "adam", {"flags": DECOUPLED | Flag.AMSGRAD, "weight_decay": 0.1, "beta2": 0.9}),
+    ("AdamW, AMSGrad", "adam", {**ADAMW, "amsgrad": True, "beta2": 0.9}),
     ("InvAdam", "invadam", {"lr": 0.05}),
-    ("InvAdam, L2, maximize", "invadam", {"lr": 0.05, "weight_decay": 0.1, "flags": Flag.MAXIMIZE}),
+    ("InvAdam, L2, maximize", "invadam", {"lr": 0.05, "weight_decay": 0.1, "maximize": True}),
     ("DualAdam", "dualadam", {"switching_rate": 0.06}),  # Adam from step 17 on
     (
         "DualAdam, inverse epsilon, decoupled decay",
         "dualadam",
-        {"switching_rate": 0.02, "eps": 0.05, "weight_decay": 0.1, "flags": Flag.INVERSE_EPSILON | DECOUPLED},
+        {**ADAMW, "switching_rate": 0.02, "eps": 0.05, "inverse_epsilon": True},
     ),
-    ("SGD, Nesterov", "sgd", {"momentum": 0.9, "flags": Flag.NESTEROV}),
+    ("SGD, Nesterov", "sgd", {"momentum": 0.9, "nesterov": True}),
 ]
 
 
@@ -393,7 +406,7 @@ def check_rules(checks: Checks) -> None:
             exact = [param.double() for param in start]
             reference = handwritten.Rule(rule, exact, hyperparams, "loop")
             # The peers of bench.py are to compute the same.
-            plain = rule != "sgd" and hyperparams.flags == 0 and hyperparams.weight_decay == 0
+            plain = rule != "sgd" and hyperparams.flags == 0 and hyperparams.get("weight_decay") == 0
             peers = {
                 style: handwritten.Rule(
                     rule, [p.to(checks.device, copy=True) for p in start], hyperparams, style
@@ -406,17 +419,9 @@ def check_rules(checks: Checks) -> None:
                 reference.step([grad.double() for grad in grads])
                 for peer in peers.values():
                     peer.step([grad.to(checks.device) for grad in grads])
-            checks.close(f"{name}: as in float64", ours.tensors(Role.PARAM), exact, TOLERANCE)
-            for role, states in (
-                (Role.EXP_AVG, reference.exp_avgs),
-                (Role.EXP_AVG_SQ, reference.exp_avg_sqs),
-                (Role.MAX_EXP_AVG_SQ, reference.max_exp_avg_sqs),
-                (Role.MOMENTUM_BUFFER, reference.momentum_buffers),
-            ):
-                if role in ours.arenas:
-                    checks.close(
-                        f"{name}: {role.name.lower()} as in float64", ours.tensors(role), states, TOLERANCE
-                    )
+            checks.close(f"{name}: as in float64", ours.tensors("param"), exact, TOLERANCE)
+            for state, expected in reference.states.items():
+                checks.close(f"{name}: {state} as in float64", ours.tensors(state), expected, TOLERANCE)
             for style, peer in peers.items():
                 checks.close(f"{name}: the peer by {style} as in float64", peer.params, exact, TOLERANCE)
             checks.guards(name, ours)
@@ -424,16 +429,14 @@ def check_rules(checks: Checks) -> None:
 
 # ---- bfloat16 against float32 ----
 
-HALF = {Role.PARAM: torch.bfloat16, Role.GRAD: torch.bfloat16}
-MASTERS = {**HALF, Role.MASTER_PARAM: torch.float32}
-REMAINDERS = {**HALF, Role.PARAM_REMAINDER: torch.int16}
-DYNAMIC8_STATES = dict.fromkeys(
-    (Role.EXP_AVG, Role.EXP_AVG_SQ, Role.MAX_EXP_AVG_SQ, Role.MOMENTUM_BUFFER), torch.uint8
-)
-HALF_STATES = {**HALF, Role.EXP_AVG: torch.bfloat16, Role.EXP_AVG_SQ: torch.bfloat16}
-STOCHASTIC = {"flags": DECOUPLED | Flag.STOCHASTIC_ROUNDING, "weight_decay": 0.1, "rounding_seed": 7}
+HALF = {"param": torch.bfloat16, "grad": torch.bfloat16}
+MASTERS = {**HALF, "master_param": torch.float32}
+REMAINDERS = {**HALF, "param_remainder": torch.int16}
+DYNAMIC8_STATES = {STATES: torch.uint8}
+HALF_STATES = {**HALF, STATES: torch.bfloat16}
+STOCHASTIC = {**ADAMW, "stochastic_rounding": True, "rounding_seed": 7}
 PRECISION_CASES: list[tuple[str, str, dict[str, Any]]] = [
-    ("AdamW", "adam", {"flags": DECOUPLED, "weight_decay": 0.1}),
+    ("AdamW", "adam", ADAMW),
     ("DualAdam", "dualadam", {"switching_rate": 0.06}),
     ("SGD, momentum", "sgd", {"momentum": 0.9}),
 ]
@@ -448,7 +451,7 @@ def check_precision(checks: Checks) -> None:
             start = [param.bfloat16().float() for param in source.draw(0.5)]
             hyperparams = checks.library.defaults(rule, lr=0.01, **changes)
 
-            def make(dtypes: dict[Role, torch.dtype]) -> Ours:
+            def make(dtypes: dict[str, torch.dtype]) -> Ours:
                 return Ours(closing, checks.library, checks.device, rule, hyperparams, start, dtypes=dtypes)
 
             wide, master, remainder = make({}), make(MASTERS), make(REMAINDERS)
@@ -456,27 +459,27 @@ def check_precision(checks: Checks) -> None:
                 grads = [grad.bfloat16().float() for grad in source.draw(1 / (t + 1))]
                 for one in (wide, master, remainder):
                     one.step(grads)
-            states = [role for role in wide.arenas if role not in (Role.PARAM, Role.GRAD)]
-            theta = wide.tensors(Role.PARAM)
+            states = list(hyperparams.states())
+            theta = wide.tensors("param")
             still = [i for i, a in enumerate(theta) if a.numel() and same_bits([a], [start[i]])]
             checks.expect(
                 f"{name}: parameters moved", not still, f"not tensors {still}" if still else "all tensors'"
             )
             checks.bits(
                 f"{name}: master as float32 parameters",
-                {role: master.tensors(role) for role in (Role.MASTER_PARAM, *states)},
-                {Role.MASTER_PARAM: theta} | {role: wide.tensors(role) for role in states},
+                {role: master.tensors(role) for role in ("master_param", *states)},
+                {"master_param": theta} | {role: wide.tensors(role) for role in states},
             )
             checks.bits(
                 f"{name}: remainder as master",
-                {role: remainder.tensors(role) for role in (Role.PARAM, *states)},
-                {role: master.tensors(role) for role in (Role.PARAM, *states)},
+                {role: remainder.tensors(role) for role in ("param", *states)},
+                {role: master.tensors(role) for role in ("param", *states)},
             )
-            pairs = zip(remainder.tensors(Role.PARAM), remainder.tensors(Role.PARAM_REMAINDER))
+            pairs = zip(remainder.tensors("param"), remainder.tensors("param_remainder"))
             checks.bits(
                 f"{name}: parameter and remainder together as master",
-                {Role.MASTER_PARAM: [joined(*pair) for pair in pairs]},
-                {Role.MASTER_PARAM: master.tensors(Role.MASTER_PARAM)},
+                {"master_param": [joined(*pair) for pair in pairs]},
+                {"master_param": master.tensors("master_param")},
             )
             for which, one in (("float32", wide), ("master", master), ("remainder", remainder)):
                 checks.guards(f"{name}: {which}", one)
@@ -500,7 +503,7 @@ GRAD_SETTINGS: list[tuple[str, dict[str, Any]]] = [
     ("loss scale 1000", {"loss_scale": 1000.0}),
     ("norm 1, value 0.002, loss scale 1000", {"max_norm": 1.0, "max_value": 0.002, "loss_scale": 1000.0}),
 ]
-GRAD_CASES: list[tuple[str, str, dict[str, Any], Any, dict[str, Any], dict[Role, str]]] = [
+GRAD_CASES: list[TorchCase] = [
     case for case in TORCH_CASES if case[0] in ("AdamW", "SGD, momentum, L2")
 ]
 
@@ -524,12 +527,12 @@ def check_grads(checks: Checks) -> None:
 def check_grad_case(
     checks: Checks,
     seed: int,
-    case: tuple[str, str, dict[str, Any], Any, dict[str, Any], dict[Role, str]],
+    case: TorchCase,
     setting: str,
     fields: dict[str, float],
-    dtypes: dict[Role, torch.dtype],
+    dtypes: dict[str, torch.dtype],
 ) -> None:
-    rule_name, rule, changes, torch_type, torch_options, states = case
+    rule_name, rule, changes, torch_type, torch_options = case
     name = f"{rule_name}{', bfloat16, remainder' if dtypes else ''}: {setting}"
     max_norm, max_value = fields.get("max_norm"), fields.get("max_value")
     loss_scale = fields.get("loss_scale", 1.0)
@@ -549,7 +552,7 @@ def check_grad_case(
             grad_options=grad_options(**fields),
         )
         # What torch has clipped is not rounded to bfloat16 again, as in our step it is not.
-        wide = {role: dtype for role, dtype in dtypes.items() if role != Role.GRAD}
+        wide = {role: dtype for role, dtype in dtypes.items() if role != "grad"}
         plain = Ours(closing, checks.library, checks.device, rule, hyperparams, start, dtypes=wide)
         theirs = [param.to(checks.device) for param in start]
         optimizer = torch_type(theirs, lr=0.01, foreach=False, **torch_options)
@@ -557,7 +560,7 @@ def check_grad_case(
         coefficients: dict[str, list[float]] = {"float64": [], "ours": []}
         for t in range(STEPS):
             grads = [
-                (grad * loss_scale).to(dtypes.get(Role.GRAD, torch.float32)).float()
+                (grad * loss_scale).to(dtypes.get("grad", torch.float32)).float()
                 for grad in source.draw(1 / (t + 1))
             ]
             ours.step(grads)
@@ -594,27 +597,27 @@ def check_grad_case(
         tolerance = CLIP_TOLERANCE if clips else TOLERANCE
         behind_torch = f"{name}: as our plain step on torch's gradients"
         if clips or math.frexp(loss_scale)[0] != 0.5:
-            pairs = [(ours.states()[role], plain.states()[role]) for role in ours.states()]
+            pairs = [(ours.kept()[role], plain.kept()[role]) for role in ours.kept()]
             checks.all_close(behind_torch, [(ours.theta(), plain.theta()), *pairs], tolerance)
         else:  # nothing is rounded, the loss scale is a power of two
-            kept = [role for role in ours.arenas if role != Role.GRAD]
+            kept = [role for role in ours.arenas if role != "grad"]
             checks.bits(
                 behind_torch,
                 {role: ours.tensors(role) for role in kept},
                 {role: plain.tensors(role) for role in kept},
             )
         pairs = [
-            (ours.tensors(role), [optimizer.state[param][state] for param in theirs])
-            for role, state in states.items()
+            (ours.tensors(state), [optimizer.state[param][state] for param in theirs])
+            for state in hyperparams.states()
         ]
         checks.all_close(f"{name}: as torch.optim behind it", [(ours.theta(), theirs), *pairs], tolerance)
         checks.guards(name, ours)
 
 
-SKIP_CASES: list[tuple[str, dict[Role, torch.dtype]]] = [
+SKIP_CASES: list[tuple[str, dict[str, torch.dtype]]] = [
     ("AdamW", {}),
     ("AdamW, bfloat16, remainder", REMAINDERS),
-    ("AdamW, float16 gradients, states of 8 bits", {Role.GRAD: torch.float16, **DYNAMIC8_STATES}),
+    ("AdamW, float16 gradients, states of 8 bits", {"grad": torch.float16, **DYNAMIC8_STATES}),
 ]
 
 
@@ -625,7 +628,7 @@ def check_skips(checks: Checks) -> None:
         with checks.group(name) as closing:
             source = Source(700 + seed)
             start = source.draw(0.5)
-            hyperparams = checks.library.defaults("adam", lr=0.01, flags=DECOUPLED, weight_decay=0.1)
+            hyperparams = checks.library.defaults("adam", lr=0.01, **ADAMW)
             options = grad_options(skips=True, max_norm=100.0, loss_scale=4.0)
             ours, never_skips = (
                 Ours(
@@ -653,7 +656,7 @@ def check_skips(checks: Checks) -> None:
                     grads[i][(0, count // 2, count - 1)[(i + t) % 3]] = bad
                     ours.set_grads(grads)
                     before = {role: arena.buffer.clone() for role, arena in ours.arenas.items()}
-                    ours.optimizer.step(ours.hyperparams, ours.stream)
+                    ours.optimizer.step(ours.stream)
                     ours.synchronize()
                     skipped += 1
                     where = f"{bad} in tensor {i}"
@@ -694,9 +697,9 @@ HALF_WAY = 2 * 0.75 * 2**-16 * 0.9 / 128 / 0.1
 # lie on the other side of half way.
 NEIGHBOURS = 1e-3
 
-DYNAMIC8_CASES: list[tuple[str, str, dict[str, Any], dict[Role, torch.dtype]]] = [
-    ("AdamW", "adam", {"flags": DECOUPLED, "weight_decay": 0.1}, {}),
-    ("Adam, AMSGrad", "adam", {"flags": Flag.AMSGRAD, "beta2": 0.9}, {}),
+DYNAMIC8_CASES: list[tuple[str, str, dict[str, Any], dict[str, torch.dtype]]] = [
+    ("AdamW", "adam", ADAMW, {}),
+    ("Adam, AMSGrad", "adam", {"amsgrad": True, "beta2": 0.9}, {}),
     ("InvAdam", "invadam", {"lr": 0.05}, {}),
     ("DualAdam, bfloat16, remainder", "dualadam", {"switching_rate": 0.06}, REMAINDERS),
     ("SGD, momentum", "sgd", {"momentum": 0.9}, {}),
@@ -712,8 +715,8 @@ class CodeErrors:
         self.not_nearest = 0
         self.excess = 0.0  # how much farther than the nearest, relative to the number
 
-    def add(self, role: Role, state: Tensor, values: Tensor) -> None:
-        numbers = handwritten.dynamic_code(handwritten.has_sign(role), CPU).double()
+    def add(self, is_signed: bool, state: Tensor, values: Tensor) -> None:
+        numbers = handwritten.dynamic_code(is_signed, CPU).double()
         in_order = numbers.sort().values
         scales, codes = handwritten.dynamic8_blocks(state.cpu())
         own_scales, parts = handwritten.dynamic8_parts(values.cpu())
@@ -737,8 +740,8 @@ class PeerErrors:
         self.places = 0  # between two codes, at most
         self.scales: list[float] = []  # relative to the norm, or to the largest one
 
-    def add(self, role: Role, states: list[Tensor], peers: list[Tensor]) -> None:
-        place = handwritten.dynamic_code(handwritten.has_sign(role), CPU).argsort().argsort()
+    def add(self, is_signed: bool, states: list[Tensor], peers: list[Tensor]) -> None:
+        place = handwritten.dynamic_code(is_signed, CPU).argsort().argsort()
         scales, codes = zip(*(handwritten.dynamic8_blocks(state.cpu()) for state in states))
         peer_scales, peer_codes = zip(*(handwritten.dynamic8_blocks(state.cpu()) for state in peers))
         apart = (place[torch.cat(codes).long()] - place[torch.cat(peer_codes).long()]).abs()
@@ -757,24 +760,22 @@ def check_dynamic8(checks: Checks) -> None:
             start = [param.bfloat16().float() for param in source.draw(0.5)]
             hyperparams = checks.library.defaults(rule, **{"lr": 0.01, **changes})
 
-            def make(dtypes: dict[Role, torch.dtype]) -> Ours:
+            def make(dtypes: dict[str, torch.dtype]) -> Ours:
                 return Ours(closing, checks.library, checks.device, rule, hyperparams, start, dtypes=dtypes)
 
             ours, wide = make({**dtypes, **DYNAMIC8_STATES}), make({})
             peer = handwritten.Dynamic8Rule(rule, [p.to(checks.device) for p in start], hyperparams)
-            roles = list(ours.states())
             moved_otherwise = []
-            errors_of = {role: CodeErrors() for role in roles}
+            errors_of = {state: CodeErrors() for state in peer.is_signed}
             peer_errors = PeerErrors()
             param_errors: list[float] = []
             for t in range(STEPS):
                 grads = [grad.bfloat16().float() for grad in source.draw(1 / (t + 1))]
                 theta = ours.theta()
-                wide.arenas[Role.PARAM].set(theta)
+                wide.arenas["param"].set(theta)
                 for param, value in zip(peer.params, theta):
                     param.copy_(value)
-                for role in roles:
-                    is_signed = handwritten.has_sign(role)
+                for role, is_signed in peer.is_signed.items():
                     states = ours.tensors(role)
                     wide.arenas[role].set(
                         [handwritten.dynamic8_decoded(state.cpu(), is_signed) for state in states]
@@ -787,10 +788,10 @@ def check_dynamic8(checks: Checks) -> None:
                 if not same_bits(ours.theta(), wide.theta()):
                     moved_otherwise.append(t + 1)
                 param_errors += errors(ours.theta(), peer.params)
-                for role in roles:
+                for role, is_signed in peer.is_signed.items():
                     for state, values in zip(ours.tensors(role), wide.tensors(role)):
-                        errors_of[role].add(role, state, values)
-                    peer_errors.add(role, ours.tensors(role), peer.states[role])
+                        errors_of[role].add(is_signed, state, values)
+                    peer_errors.add(is_signed, ours.tensors(role), peer.states[role])
             checks.expect(
                 f"{name}: parameters as of the decoded states",
                 not moved_otherwise,
@@ -798,7 +799,7 @@ def check_dynamic8(checks: Checks) -> None:
             )
             for role, found in errors_of.items():
                 checks.expect(
-                    f"{name}: {role.name.lower()} as encoded by hand",
+                    f"{name}: {role} as encoded by hand",
                     found.other_scales == 0 and found.excess <= HALF_WAY,
                     f"{found.other_scales} other scales, {found.not_nearest} of {found.codes} codes not the "
                     f"nearest, by {found.excess:.1e} at most",
@@ -858,7 +859,7 @@ def check_dimer(checks: Checks) -> None:
                 backs_up_grads=backs_up_grads,
             )
             ours.dimer.init_direction(seed, ours.stream)
-            direction = ours.tensors(Role.DIRECTION)
+            direction = ours.tensors("direction")
 
             def by_hand(params: list[Tensor], rule_style: str, dimer_style: str) -> handwritten.Dimer:
                 own = [n.to(params[0].device, params[0].dtype, copy=True) for n in direction]
@@ -880,7 +881,7 @@ def check_dimer(checks: Checks) -> None:
                     ours.displace(grads)
                     exact.displace()
                     if t == 0:
-                        checks.close(f"{name}: displaced", ours.tensors(Role.PARAM), exact.params, TOLERANCE)
+                        checks.close(f"{name}: displaced", ours.tensors("param"), exact.params, TOLERANCE)
                     displaced_grads = [g + d for g, d in zip(grads, source.draw(0.05))]
                     ours.end_update(displaced_grads)
                     exact.update([g.double() for g in grads], [g.double() for g in displaced_grads])
@@ -900,7 +901,7 @@ def check_dimer(checks: Checks) -> None:
                     if t < 2 * INTERVAL:
                         checks.close(f"{name}: curvature at step {t + 1}", [found], [exact.curvature], 2e-5)
             checks.close(
-                f"{name}: parameters as in float64", ours.tensors(Role.PARAM), exact.params, DIMER_TOLERANCE
+                f"{name}: parameters as in float64", ours.tensors("param"), exact.params, DIMER_TOLERANCE
             )
             checks.close(f"{name}: direction as in float64", direction, exact.direction, DIMER_TOLERANCE)
             for style, peer in peers.items():
@@ -912,13 +913,13 @@ def check_dimer(checks: Checks) -> None:
 
 # ---- the same bits as the CPU backend ----
 
-BITS_CASES: list[tuple[str, str, dict[str, Any], dict[Role, torch.dtype]]] = [
+BITS_CASES: list[tuple[str, str, dict[str, Any], dict[str, torch.dtype]]] = [
     ("sgd", "sgd", {"weight_decay": 0.1}, {}),
-    ("sgd, Nesterov", "sgd", {"momentum": 0.9, "flags": Flag.NESTEROV}, {}),
+    ("sgd, Nesterov", "sgd", {"momentum": 0.9, "nesterov": True}, {}),
     ("adam", "adam", {"weight_decay": 0.1}, {}),
-    ("adamw, AMSGrad", "adam", {"flags": DECOUPLED | Flag.AMSGRAD, "weight_decay": 0.1}, {}),
+    ("adamw, AMSGrad", "adam", {**ADAMW, "amsgrad": True}, {}),
     ("invadam", "invadam", {}, {}),
-    ("dualadam", "dualadam", {"switching_rate": 0.1, "flags": Flag.MAXIMIZE}, {}),
+    ("dualadam", "dualadam", {"switching_rate": 0.1, "maximize": True}, {}),
     ("adam, bfloat16", "adam", {}, HALF_STATES),
     ("adamw, bfloat16, stochastic rounding", "adam", STOCHASTIC, HALF_STATES),
     ("dualadam, bfloat16, remainder", "dualadam", {"switching_rate": 0.1}, REMAINDERS),
@@ -926,9 +927,9 @@ BITS_CASES: list[tuple[str, str, dict[str, Any], dict[Role, torch.dtype]]] = [
         "adam, float16, master, float32 gradients",
         "adam",
         {},
-        {Role.PARAM: torch.float16, Role.MASTER_PARAM: torch.float32},
+        {"param": torch.float16, "master_param": torch.float32},
     ),
-    ("adamw, states of 8 bits", "adam", {"flags": DECOUPLED | Flag.AMSGRAD}, DYNAMIC8_STATES),
+    ("adamw, states of 8 bits", "adam", {"decoupled_weight_decay": True, "amsgrad": True}, DYNAMIC8_STATES),
     (
         "dualadam, bfloat16, remainder, states of 8 bits",
         "dualadam",
@@ -937,8 +938,14 @@ BITS_CASES: list[tuple[str, str, dict[str, Any], dict[Role, torch.dtype]]] = [
     ),
     ("sgd, states of 8 bits", "sgd", {"momentum": 0.9}, DYNAMIC8_STATES),
 ]
-GRAD_BITS_CASES: list[tuple[str, str, dict[str, Any], dict[Role, torch.dtype], GradOptions]] = [
-    ("adamw, clipped", "adam", {"flags": DECOUPLED}, {}, grad_options(max_norm=1.0, max_value=0.003)),
+GRAD_BITS_CASES: list[tuple[str, str, dict[str, Any], dict[str, torch.dtype], GradOptions]] = [
+    (
+        "adamw, clipped",
+        "adam",
+        {"decoupled_weight_decay": True},
+        {},
+        grad_options(max_norm=1.0, max_value=0.003),
+    ),
     (
         "dualadam, bfloat16, remainder, clipped, skipped steps",
         "dualadam",
@@ -950,7 +957,7 @@ GRAD_BITS_CASES: list[tuple[str, str, dict[str, Any], dict[Role, torch.dtype], G
         "sgd, float16 gradients, states of 8 bits, clipped",
         "sgd",
         {"momentum": 0.9},
-        {Role.GRAD: torch.float16, **DYNAMIC8_STATES},
+        {"grad": torch.float16, **DYNAMIC8_STATES},
         grad_options(max_norm=1.0, loss_scale=3.0),
     ),
 ]

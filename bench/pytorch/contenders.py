@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 import handwritten
-from nativeopt import Dimer, DType, Flag, Library, Optimizer, ParamSet, Role, addresses
+from nativeopt import Dimer, Library, Optimizer, ParamSet, addresses
 from report import OURS
 from timing import Contender
 
@@ -57,7 +57,7 @@ class Workload:
         """Of torch.uint8: states of 8 bits."""
         sizes = self.counts
         if dtype == torch.uint8:
-            sizes = [self.library.buffer_bytes(DType.DYNAMIC8, count) for count in sizes]
+            sizes = [self.library.buffer_bytes("dynamic8", count) for count in sizes]
         return [torch.zeros(size, device=self.device, dtype=dtype) for size in sizes]
 
     def aliases(self) -> list[Tensor]:
@@ -91,17 +91,17 @@ class Row:
 
 
 def bind_states(
-    workload: Workload, parameters: ParamSet, roles: list[Role], dtype: torch.dtype = torch.float32
+    workload: Workload, optimizer: Optimizer, roles: list[str], dtype: torch.dtype = torch.float32
 ) -> None:
     """Binds gradients, and states of a type."""
     for role in roles:
-        if role == Role.GRAD:
-            parameters.bind(role, workload.grads)
-        elif role != Role.PARAM:
+        if role == "grad":
+            optimizer.bind(role, workload.grads)
+        elif role != "param":
             states = workload.empty(dtype)
             if dtype != torch.float32:
-                parameters.set_dtypes(role, [DType.of(state) for state in states])
-            parameters.bind(role, states)
+                optimizer.set_dtypes(role, [workload.library.dtype_of(state) for state in states])
+            optimizer.bind(role, states)
 
 
 def ours(
@@ -112,13 +112,12 @@ def ours(
         if remainders:  # they belong to parameters that nobody else writes
             params = [param.clone() for param in params]
         parameters = closing.enter_context(ParamSet(workload.library, params))
-        optimizer = closing.enter_context(Optimizer(parameters, rule))
-        chosen = workload.library.defaults(rule, **hyperparams)
-        bind_states(workload, parameters, optimizer.roles(chosen), state_dtype)
+        optimizer = closing.enter_context(Optimizer(parameters, rule, **hyperparams))
+        bind_states(workload, optimizer, optimizer.roles(), state_dtype)
         if remainders:
-            parameters.bind(Role.PARAM_REMAINDER, workload.empty(torch.int16))
+            parameters.bind("param_remainder", workload.empty(torch.int16))
         stream = workload.stream
-        return Contender(OURS, lambda: optimizer.step(chosen, stream))
+        return Contender(OURS, lambda: optimizer.step(stream))
 
     return make
 
@@ -130,14 +129,13 @@ def ours_dimer(what: str) -> Make:
         library = workload.library
         parameters = closing.enter_context(ParamSet(library, workload.params))
         optimizer = closing.enter_context(Optimizer(parameters, "adam"))
-        hyperparams = library.defaults("adam")
         options = library.dimer_defaults()
         dimer = closing.enter_context(Dimer(optimizer))
-        bind_states(workload, parameters, optimizer.roles(hyperparams) + dimer.roles(options))
+        bind_states(workload, optimizer, optimizer.roles() + dimer.roles(options))
         if what == "displace":
-            parameters.bind(Role.GRAD_BACKUP, workload.empty())
+            parameters.bind("grad_backup", workload.empty())
         elif what != "cached":
-            parameters.bind(Role.GRAD_DISPLACED, workload.displaced_grads)
+            parameters.bind("grad_displaced", workload.displaced_grads)
         stream = workload.stream
         dimer.init_direction(1, stream)
 
@@ -145,7 +143,7 @@ def ours_dimer(what: str) -> Make:
             dimer.displace(options, stream)
 
         def step() -> None:
-            dimer.step(options, hyperparams, stream)
+            dimer.step(options, stream)
 
         if what == "cached":
             return Contender(OURS, step)
@@ -284,12 +282,11 @@ def hand_dimers(what: str) -> dict[str, Make]:
 def bfloat16_rows(name: str, rule: str, peers: dict[str, Make], **hyperparams: Any) -> tuple[Row, Row]:
     """A rule on bfloat16 parameters and gradients, with all of theta and without. Torch keeps its states in the
     parameters' type, so that the peers of both rows are the same, and move 14 bytes an element."""
-    flags = hyperparams.pop("flags", 0)
     return (
         Row(
             f"{name}_remainder",
             26,
-            ours(rule, remainders=True, flags=flags, **hyperparams),
+            ours(rule, remainders=True, **hyperparams),
             peers,
             "bfloat16",
             "keeps a float32 θ, m and v, the peers bfloat16 ones",
@@ -297,9 +294,7 @@ def bfloat16_rows(name: str, rule: str, peers: dict[str, Make], **hyperparams: A
         Row(
             f"{name}_stochastic",
             14,
-            ours(
-                rule, torch.bfloat16, flags=flags | Flag.STOCHASTIC_ROUNDING, rounding_seed=1, **hyperparams
-            ),
+            ours(rule, torch.bfloat16, stochastic_rounding=True, rounding_seed=1, **hyperparams),
             peers,
             "bfloat16",
             "keeps a bfloat16 θ, m and v, as the peers do",
@@ -333,13 +328,13 @@ ROWS = (
     Row(
         "adamw",
         28,
-        ours("adam", flags=Flag.DECOUPLED_WEIGHT_DECAY, weight_decay=0.01),
+        ours("adam", decoupled_weight_decay=True, weight_decay=0.01),
         torch_optimizers(torch.optim.AdamW, weight_decay=0.01),
     ),
     Row(
         "adamw_amsgrad",
         36,
-        ours("adam", flags=Flag.DECOUPLED_WEIGHT_DECAY | Flag.AMSGRAD, weight_decay=0.01),
+        ours("adam", decoupled_weight_decay=True, amsgrad=True, weight_decay=0.01),
         torch_optimizers(torch.optim.AdamW, weight_decay=0.01, amsgrad=True),
     ),
     Row("invadam", 28, ours("invadam"), hand_rules("invadam")),
@@ -353,7 +348,7 @@ ROWS = (
         "adamw",
         "adam",
         torch_optimizers(torch.optim.AdamW, weight_decay=0.01),
-        flags=Flag.DECOUPLED_WEIGHT_DECAY,
+        decoupled_weight_decay=True,
         weight_decay=0.01,
     ),
     *bfloat16_rows("dualadam", "dualadam", hand_rules("dualadam", ("foreach", "loop"))),
@@ -364,7 +359,7 @@ ROWS = (
             **torch_optimizers(torch.optim.AdamW, weight_decay=0.01),
             "bitsandbytes": bitsandbytes_adamw,
         },
-        flags=Flag.DECOUPLED_WEIGHT_DECAY,
+        decoupled_weight_decay=True,
         weight_decay=0.01,
     ),
     dynamic8_row("invadam", "invadam", hand_rules("invadam", ("foreach",))),
@@ -381,25 +376,25 @@ def host_calls(
     """Calls to be timed on the host. Steps are among them only where a call does not do the step's work."""
     workload = Workload(library, [64] * tensors, device)
     parameters = closing.enter_context(ParamSet(library, workload.params))
-    optimizer = closing.enter_context(Optimizer(parameters, "adam"))
-    hyperparams = library.defaults("adam", flags=Flag.DECOUPLED_WEIGHT_DECAY, weight_decay=0.01)
-    bind_states(workload, parameters, optimizer.roles(hyperparams))
+    adamw = {"decoupled_weight_decay": True, "weight_decay": 0.01}
+    optimizer = closing.enter_context(Optimizer(parameters, "adam", **adamw))
+    bind_states(workload, optimizer, optimizer.roles())
     stream = workload.stream
     same = addresses(workload.grads)
     in_turns = itertools.cycle([addresses(workload.displaced_grads), same])
     tensors_in_turns = itertools.cycle([workload.displaced_grads, workload.grads])
 
     def step_on_new_gradients() -> None:
-        parameters.bind_addresses(Role.GRAD, next(in_turns))
-        optimizer.step(hyperparams, stream)
+        parameters.bind_addresses("grad", next(in_turns))
+        optimizer.step(stream)
 
     calls: dict[str, Callable[[], Any]] = {
-        "bind gradients, addresses as they were": lambda: parameters.bind_addresses(Role.GRAD, same),
-        "bind gradients, every address new": lambda: parameters.bind_addresses(Role.GRAD, next(in_turns)),
+        "bind gradients, addresses as they were": lambda: parameters.bind_addresses("grad", same),
+        "bind gradients, every address new": lambda: parameters.bind_addresses("grad", next(in_turns)),
         "collect data_ptr() of the gradients in Python": lambda: addresses(next(tensors_in_turns)),
     }
     if asynchronous:
-        calls["step"] = lambda: optimizer.step(hyperparams, stream)
+        calls["step"] = lambda: optimizer.step(stream)
         calls["bind gradients, every address new, and step"] = step_on_new_gradients
         for style, make in torch_optimizers(torch.optim.AdamW, weight_decay=0.01).items():
             calls[f"torch's AdamW({style}=True)"] = made_when_called(make, workload, closing)

@@ -12,33 +12,23 @@ Three ways of writing:
 from __future__ import annotations
 
 import math
+from collections import namedtuple
 from collections.abc import Callable
 from functools import lru_cache
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
 
-from nativeopt import DimerCorrection, DimerForce, DimerOptions, DimerRotation, Flag, Hyperparams, Role
+from nativeopt import DimerCorrection, DimerForce, DimerOptions, DimerRotation, Hyperparams
 
 Tensors = list[Tensor]
 
 
-class Settings(NamedTuple):
-    """nopt_hyperparams as plain numbers: torch.compile does not look into structs of ctypes."""
-
-    flags: int
-    lr: float
-    beta1: float
-    beta2: float
-    eps: float
-    weight_decay: float
-    momentum: float
-    switching_rate: float
-
-
-def settings(h: Hyperparams) -> Settings:
-    return Settings(*(getattr(h, name) for name in Settings._fields))
+def settings(h: Hyperparams) -> Any:
+    """The rule's hyperparameters and flags as plain numbers: torch.compile does not look into structs of ctypes."""
+    names = [*h.rule.hyperparams, *h.rule.flags]
+    return namedtuple("Settings", names)(*[h.get(name) for name in names])
 
 
 # Older torch has fewer operations, and the loops below in their place.
@@ -61,59 +51,71 @@ class Scalars(NamedTuple):
     inverse_root: float | Tensor  # sqrt(v_hat) = sqrt(v) * this
 
 
-def scalars(rule: str, h: Settings, t: int) -> Scalars:
+def scalars(rule: str, h: Any, t: int) -> Scalars:
     """`t` is counted from 1."""
     step_size = h.lr / (1 - h.beta1**t)
-    a = {"adam": 0.0, "invadam": 1.0}.get(rule, max(0.0, 1 - h.switching_rate * t))
+    a = max(0.0, 1 - h.switching_rate * t) if rule == "dualadam" else float(rule == "invadam")
     return Scalars((1 - a) * step_size, a * step_size, 1 / math.sqrt(1 - h.beta2**t))
 
 
 # ---- loop ----
 
 
-def effective_grad(param: Tensor, grad: Tensor, h: Settings) -> Tensor:
+def effective_grad(param: Tensor, grad: Tensor, h: Any) -> Tensor:
     """The gradient that a rule sees; applies a decay that is decoupled."""
-    if h.flags & Flag.MAXIMIZE:
+    if h.maximize:
         grad = -grad
-    if h.weight_decay != 0 and h.flags & Flag.DECOUPLED_WEIGHT_DECAY:
+    if h.weight_decay != 0 and h.decoupled_weight_decay:
         param.mul_(1 - h.lr * h.weight_decay)
     elif h.weight_decay != 0:
         grad = grad.add(param, alpha=h.weight_decay)
     return grad
 
 
-def loop_sgd(params: Tensors, grads: Tensors, momentum_buffers: Tensors, h: Settings) -> None:
-    for param, grad, buffer in zip(params, grads, momentum_buffers):
+# The states of all tensors, by the library's names.
+States = dict[str, Tensors]
+
+
+def loop_sgd(params: Tensors, grads: Tensors, states: States, h: Any) -> None:
+    for i, (param, grad) in enumerate(zip(params, grads)):
         grad = effective_grad(param, grad, h)
         if h.momentum != 0:
+            buffer = states["momentum_buffer"][i]
             buffer.mul_(h.momentum).add_(grad)
-            grad = grad.add(buffer, alpha=h.momentum) if h.flags & Flag.NESTEROV else buffer
+            grad = grad.add(buffer, alpha=h.momentum) if h.nesterov else buffer
         param.add_(grad, alpha=-h.lr)
 
 
-def loop_moments(
-    rule: str, params: Tensors, grads: Tensors, m: Tensors, v: Tensors, v_max: Tensors, h: Settings, t: int
-) -> None:
+def loop_moments(rule: str, params: Tensors, grads: Tensors, states: States, h: Any, t: int) -> None:
     """Adam, InvAdam and DualAdam."""
     s = scalars(rule, h, t)
+    m, v, v_max = states["exp_avg"], states["exp_avg_sq"], states.get("max_exp_avg_sq")
     for i, (param, grad) in enumerate(zip(params, grads)):
         grad = effective_grad(param, grad, h)
         m[i].mul_(h.beta1).add_(grad, alpha=1 - h.beta1)
         v[i].mul_(h.beta2).addcmul_(grad, grad, value=1 - h.beta2)
-        if h.flags & Flag.AMSGRAD:
+        if h.amsgrad:
             torch.maximum(v_max[i], v[i], out=v_max[i])
-        root = (v_max[i] if h.flags & Flag.AMSGRAD else v[i]).sqrt().mul_(s.inverse_root)
+        root = (v_max[i] if h.amsgrad else v[i]).sqrt().mul_(s.inverse_root)
         if rule != "adam":
-            factor = root + h.eps if h.flags & Flag.INVERSE_EPSILON else root
+            factor = root + h.eps if h.inverse_epsilon else root
             param.addcmul_(m[i], factor, value=-s.inverse_step_size)
         if rule != "invadam":
             param.addcdiv_(m[i], root.add_(h.eps), value=-s.step_size)
 
 
+def loop_step(rule: str, params: Tensors, grads: Tensors, states: States, h: Any, t: int) -> None:
+    """Takes the step of any rule that is written here."""
+    if rule == "sgd":
+        loop_sgd(params, grads, states, h)
+    else:
+        loop_moments(rule, params, grads, states, h, t)
+
+
 # ---- foreach, for float32 and the default options ----
 
 
-def foreach_update_moments(grads: Tensors, m: Tensors, v: Tensors, h: Settings) -> None:
+def foreach_update_moments(grads: Tensors, m: Tensors, v: Tensors, h: Any) -> None:
     if HAS_LERP:
         torch._foreach_lerp_(m, grads, 1 - h.beta1)
     else:
@@ -124,7 +126,7 @@ def foreach_update_moments(grads: Tensors, m: Tensors, v: Tensors, h: Settings) 
 
 
 def foreach_moments(
-    rule: str, params: Tensors, grads: Tensors, m: Tensors, v: Tensors, h: Settings, t: int
+    rule: str, params: Tensors, grads: Tensors, m: Tensors, v: Tensors, h: Any, t: int
 ) -> None:
     s = scalars(rule, h, t)
     foreach_update_moments(grads, m, v, h)
@@ -177,7 +179,7 @@ def dot(xs: Tensors, ys: Tensors) -> Tensor:
 
 
 def expression_moments(
-    rule: str, params: Tensors, grads: Tensors, m: Tensors, v: Tensors, h: Settings, s: Scalars
+    rule: str, params: Tensors, grads: Tensors, m: Tensors, v: Tensors, h: Any, s: Scalars
 ) -> None:
     foreach_update_moments(grads, m, v, h)
     root = scaled(list(torch._foreach_sqrt(v)), s.inverse_root)
@@ -201,12 +203,8 @@ class Rule:
         self.hyperparams = settings(hyperparams)
         self.style = style
         self.t = 0
-        amsgrad = bool(hyperparams.flags & Flag.AMSGRAD)
-        self.momentum_buffers = zeros_like(params) if rule == "sgd" else []
-        self.exp_avgs = zeros_like(params) if rule != "sgd" else []
-        self.exp_avg_sqs = zeros_like(params) if rule != "sgd" else []
-        self.max_exp_avg_sqs = zeros_like(params) if amsgrad else []
-        if style != "loop" and (rule == "sgd" or hyperparams.flags != 0 or hyperparams.weight_decay != 0):
+        self.states = {name: zeros_like(params) for name in hyperparams.states()}
+        if style != "loop" and (rule == "sgd" or hyperparams.flags or hyperparams.get("weight_decay")):
             raise ValueError(f"{rule}: only the loop knows SGD, flags and weight decay")
         self.tensor_scalars = torch.zeros(
             len(Scalars._fields), device=params[0].device, dtype=params[0].dtype
@@ -217,14 +215,10 @@ class Rule:
             self.expression(grads, self.next_scalars())
             return
         self.t += 1
-        moments = (self.exp_avgs, self.exp_avg_sqs)
-        if self.rule == "sgd":
-            loop_sgd(self.params, grads, self.momentum_buffers, self.hyperparams)
-        elif self.style == "loop":
-            loop_moments(
-                self.rule, self.params, grads, *moments, self.max_exp_avg_sqs, self.hyperparams, self.t
-            )
+        if self.style == "loop":
+            loop_step(self.rule, self.params, grads, self.states, self.hyperparams, self.t)
         else:
+            moments = (self.states["exp_avg"], self.states["exp_avg_sq"])
             foreach_moments(self.rule, self.params, grads, *moments, self.hyperparams, self.t)
 
     def next_scalars(self) -> Tensor:
@@ -236,9 +230,8 @@ class Rule:
     def expression(self, grads: Tensors, tensor_scalars: Tensor) -> None:
         """What torch.compile gets; the scalars are next_scalars()."""
         s = Scalars(*tensor_scalars.unbind())
-        expression_moments(
-            self.rule, self.params, grads, self.exp_avgs, self.exp_avg_sqs, self.hyperparams, s
-        )
+        moments = (self.states["exp_avg"], self.states["exp_avg_sq"])
+        expression_moments(self.rule, self.params, grads, *moments, self.hyperparams, s)
 
 
 # ---- states of 8 bits ----
@@ -313,37 +306,25 @@ class Dynamic8Rule:
         self.params = params
         self.hyperparams = settings(hyperparams)
         self.t = 0
-        roles = [Role.EXP_AVG, Role.EXP_AVG_SQ]
-        if rule == "sgd":
-            roles = [Role.MOMENTUM_BUFFER]
-        elif hyperparams.flags & Flag.AMSGRAD:
-            roles.append(Role.MAX_EXP_AVG_SQ)
+        self.is_signed = {name: bool(info.is_signed) for name, info in hyperparams.states().items()}
         self.states = {
-            role: [
+            name: [
                 torch.zeros(dynamic8_bytes(param.numel()), dtype=torch.uint8, device=param.device)
                 for param in params
             ]
-            for role in roles
+            for name in self.is_signed
         }
 
     def step(self, grads: Tensors) -> None:
         self.t += 1
         for i, (param, grad) in enumerate(zip(self.params, grads)):
             values = {
-                role: [dynamic8_decoded(states[i], has_sign(role))] for role, states in self.states.items()
+                name: [dynamic8_decoded(states[i], self.is_signed[name])]
+                for name, states in self.states.items()
             }
-            if self.rule == "sgd":
-                loop_sgd([param], [grad], values[Role.MOMENTUM_BUFFER], self.hyperparams)
-            else:
-                moments = (values[Role.EXP_AVG], values[Role.EXP_AVG_SQ], values.get(Role.MAX_EXP_AVG_SQ, []))
-                loop_moments(self.rule, [param], [grad], *moments, self.hyperparams, self.t)
-            for role, states in self.states.items():
-                dynamic8_encode_(states[i], values[role][0], has_sign(role))
-
-
-def has_sign(role: Role) -> bool:
-    """Whether a state of that role may be negative."""
-    return role in (Role.EXP_AVG, Role.MOMENTUM_BUFFER)
+            loop_step(self.rule, [param], [grad], values, self.hyperparams, self.t)
+            for name, states in self.states.items():
+                dynamic8_encode_(states[i], values[name][0], self.is_signed[name])
 
 
 # ---- the dimer ----

@@ -1,13 +1,17 @@
 """NativeOpt's C ABI through ctypes, for tensors of torch: as much of it as the scripts here need.
 
     library = Library("artifacts/cmake/cuda/native/libnativeopt.so")  # or what NATIVEOPT_LIBRARY names
-    with ParamSet(library, params) as parameters, Optimizer(parameters, "adam") as optimizer:
-        parameters.bind(Role.GRAD, grads)
-        parameters.bind(Role.EXP_AVG, exp_avgs)
-        parameters.bind(Role.EXP_AVG_SQ, exp_avg_sqs)
-        optimizer.step(library.defaults("adam"), stream)
+    with ParamSet(library, params) as parameters, Optimizer(parameters, "adam", lr=1e-4) as optimizer:
+        parameters.bind("grad", grads)
+        optimizer.bind("exp_avg", exp_avgs)
+        optimizer.bind("exp_avg_sq", exp_avg_sqs)
+        optimizer.set("beta1", 0.95)
+        optimizer.step(stream)
 
-It does not import torch: whatever has data_ptr(), numel(), dtype, device and is_contiguous() is a tensor.
+The library describes its rules, roles and element types, and they are named here as it names them: Library.rules has
+the hyperparameters, flags, states and inputs of each rule.
+
+This module does not import torch: whatever has data_ptr(), numel(), dtype, device and is_contiguous() is a tensor.
 native/include/nativeopt/nativeopt.h says what each function does.
 """
 
@@ -17,14 +21,18 @@ import ctypes
 import enum
 import os
 import pathlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from ctypes import POINTER, byref, c_char_p, c_double, c_int32, c_int64, c_uint32, c_uint64, c_void_p
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-ABI_VERSION = 1
+ABI_VERSION = 2
+
+# The lengths of arrays in structs, as the header has them.
+MAX_HYPERPARAMS = 12
+MAX_RUNNING = 4
 
 
 class Status(enum.IntEnum):
@@ -44,53 +52,6 @@ class Status(enum.IntEnum):
 class Backend(enum.IntEnum):
     CPU = 0
     CUDA = 1
-
-
-class DType(enum.IntEnum):
-    FLOAT32 = 1
-    BFLOAT16 = 2
-    FLOAT16 = 3
-    DYNAMIC8 = 4
-
-    @classmethod
-    def of(cls, tensor: Tensor) -> DType:
-        """The tensor's element type. Bytes, torch.uint8, are a DYNAMIC8 state."""
-        for dtype in cls:
-            if str(tensor.dtype) == dtype.torch_name:
-                return dtype
-        raise ValueError(
-            f"{tensor.dtype} is no type of NativeOpt; torch.float32, bfloat16, float16 are, and uint8 for states"
-        )
-
-    @property
-    def torch_name(self) -> str:
-        """Of torch's type of a tensor that holds it."""
-        return "torch.uint8" if self == DType.DYNAMIC8 else f"torch.{self.name.lower()}"
-
-
-class Role(enum.IntEnum):
-    PARAM = 0
-    GRAD = 1
-    EXP_AVG = 2
-    EXP_AVG_SQ = 3
-    MAX_EXP_AVG_SQ = 4
-    MOMENTUM_BUFFER = 5
-    DIRECTION = 6
-    GRAD_DISPLACED = 7
-    PARAM_BACKUP = 8
-    GRAD_BACKUP = 9
-    ROTATION_DIRECTION = 10
-    MASTER_PARAM = 11
-    PARAM_REMAINDER = 12
-
-
-class Flag(enum.IntFlag):
-    AMSGRAD = 1
-    MAXIMIZE = 2
-    DECOUPLED_WEIGHT_DECAY = 4
-    NESTEROV = 8
-    INVERSE_EPSILON = 16
-    STOCHASTIC_ROUNDING = 32
 
 
 class GradFlag(enum.IntFlag):
@@ -131,21 +92,222 @@ class Struct(ctypes.Structure):
         super().__init__(struct_size=ctypes.sizeof(type(self)), **fields)
 
 
-class Hyperparams(Struct):
-    """nopt_hyperparams."""
+Info = TypeVar("Info", bound=Struct)
+
+
+def by_name(describe: Callable[[int, Any], int], kind: type[Info], count: int) -> dict[str, Info]:
+    """What describe(index, info) says of each index below count, by its name."""
+    found = {}
+    for i in range(count):
+        info = kind()
+        describe(i, byref(info))
+        found[info.name.decode()] = info
+    return found
+
+
+class DTypeInfo(Struct):
+    """nopt_dtype_info."""
+
+    _fields_ = [
+        ("struct_size", c_uint32),
+        ("dtype", c_int32),
+        ("name", c_char_p),
+        ("block_elements", c_int32),
+        ("block_extra_bytes", c_int32),
+        ("element_bytes", c_int32),
+        ("alignment", c_int32),
+    ]
+
+    @property
+    def torch_name(self) -> str:
+        """The name of torch's type of a tensor that holds it. Blocks are bytes."""
+        return "torch.uint8" if self.block_elements > 1 else f"torch.{self.name.decode()}"
+
+
+class RoleInfo(Struct):
+    """nopt_role_info."""
+
+    _fields_ = [
+        ("struct_size", c_uint32),
+        ("role", c_int32),
+        ("name", c_char_p),
+        ("meaning", c_char_p),
+        ("dtypes", c_uint32),
+        ("is_written", c_int32),
+        ("may_be_null", c_int32),
+        ("is_of_dimer", c_int32),
+    ]
+
+
+class RuleInfo(Struct):
+    """nopt_rule_info."""
 
     _fields_ = [
         ("struct_size", c_uint32),
         ("flags", c_uint32),
-        ("lr", c_double),
-        ("beta1", c_double),
-        ("beta2", c_double),
-        ("eps", c_double),
-        ("weight_decay", c_double),
-        ("momentum", c_double),
-        ("switching_rate", c_double),
-        ("rounding_seed", c_uint64),
+        ("hyperparam_count", c_int32),
+        ("flag_count", c_int32),
+        ("state_count", c_int32),
+        ("input_count", c_int32),
+        ("running_count", c_int32),
+        ("reserved", c_int32),
+        ("name", c_char_p),
+        ("source", c_char_p),
+        ("equations", c_char_p),
     ]
+
+
+class HyperparamInfo(Struct):
+    """nopt_hyperparam_info."""
+
+    _fields_ = [
+        ("struct_size", c_uint32),
+        ("index", c_int32),
+        ("name", c_char_p),
+        ("meaning", c_char_p),
+        ("default_value", c_double),
+        ("min", c_double),
+        ("max", c_double),
+        ("max_is_excluded", c_int32),
+        ("is_integer", c_int32),
+        ("selects_states", c_int32),
+        ("reserved", c_int32),
+    ]
+
+
+class FlagInfo(Struct):
+    """nopt_flag_info."""
+
+    _fields_ = [
+        ("struct_size", c_uint32),
+        ("flag", c_uint32),
+        ("name", c_char_p),
+        ("meaning", c_char_p),
+        ("needed_hyperparam", c_int32),
+        ("selects_states", c_int32),
+    ]
+
+
+class StateInfo(Struct):
+    """nopt_state_info."""
+
+    _fields_ = [
+        ("struct_size", c_uint32),
+        ("role", c_int32),
+        ("name", c_char_p),
+        ("meaning", c_char_p),
+        ("is_signed", c_int32),
+        ("dtypes", c_uint32),
+        ("initial_hyperparam", c_int32),
+        ("needed_flag", c_uint32),
+        ("initial_value", c_double),
+        ("needed_hyperparam", c_int32),
+        ("reserved", c_int32),
+        ("needed_above", c_double),
+    ]
+
+
+class InputInfo(Struct):
+    """nopt_input_info."""
+
+    _fields_ = [("struct_size", c_uint32), ("role", c_int32), ("name", c_char_p), ("meaning", c_char_p)]
+
+
+class RunningInfo(Struct):
+    """nopt_running_info."""
+
+    _fields_ = [
+        ("struct_size", c_uint32),
+        ("index", c_int32),
+        ("name", c_char_p),
+        ("meaning", c_char_p),
+        ("initial_value", c_double),
+    ]
+
+
+class Role(NamedTuple):
+    """What a buffer of each parameter is for: one of Library.roles, or a state or an input of a rule."""
+
+    number: int
+    name: str
+    may_be_none: bool
+
+
+class Rule:
+    """An update rule as the library describes it: what it has, by name and in its order."""
+
+    def __init__(self, library: Library, index: int) -> None:
+        info = RuleInfo()
+        library.nopt_rule_get_info(index, byref(info))
+        self.library = library
+        self.name = info.name.decode()
+        self.source = info.source.decode()
+        self.equations = info.equations.decode()
+
+        def described(function: Callable[..., int], kind: type[Info], count: int) -> dict[str, Info]:
+            return by_name(lambda i, found: function(info.name, i, found), kind, count)
+
+        self.hyperparams = described(library.nopt_rule_get_hyperparam, HyperparamInfo, info.hyperparam_count)
+        self.flags = described(library.nopt_rule_get_flag, FlagInfo, info.flag_count)
+        self.states = described(library.nopt_rule_get_state, StateInfo, info.state_count)
+        self.inputs = described(library.nopt_rule_get_input, InputInfo, info.input_count)
+        self.running = described(library.nopt_rule_get_running, RunningInfo, info.running_count)
+
+    def role(self, name: str) -> Role:
+        """A state of the rule, or a role that every rule has."""
+        if name in self.states:
+            return Role(self.states[name].role, name, False)
+        return self.library.role(name, self.states)
+
+    def input_role(self, name: str) -> Role:
+        if name not in self.inputs:
+            known = ", ".join(self.inputs) or "none"
+            raise ValueError(f"rule {self.name} has no input {name!r}; it has {known}")
+        return Role(self.inputs[name].role, name, True)
+
+
+class Hyperparams(Struct):
+    """nopt_hyperparams of a rule, by name. Library.defaults makes them."""
+
+    _fields_ = [
+        ("struct_size", c_uint32),
+        ("flags", c_uint32),
+        ("rounding_seed", c_uint64),
+        ("values", c_double * MAX_HYPERPARAMS),
+    ]
+
+    rule: Rule
+
+    def set(self, name: str, value: float) -> None:
+        """Sets a hyperparameter of the rule, a flag of it (True or False), or the rounding_seed."""
+        if name == "rounding_seed":
+            self.rounding_seed = int(value)
+            return
+        of_rule = (self.rule.name.encode(), byref(self), name.encode())
+        if name in self.rule.flags:
+            self.rule.library.nopt_hyperparams_set_flag(*of_rule, int(value))
+        else:
+            self.rule.library.nopt_hyperparams_set(*of_rule, value)
+
+    def get(self, name: str) -> float:
+        """What set() sets."""
+        if name == "rounding_seed":
+            return self.rounding_seed
+        if name in self.rule.flags:
+            return bool(self.flags & self.rule.flags[name].flag)
+        if name not in self.rule.hyperparams:
+            known = ", ".join([*self.rule.hyperparams, *self.rule.flags])
+            raise ValueError(f"rule {self.rule.name} has no {name}; it has {known}")
+        return self.values[self.rule.hyperparams[name].index]
+
+    def states(self) -> dict[str, StateInfo]:
+        """The rule's states that a step with these hyperparameters needs."""
+        return {name: info for name, info in self.rule.states.items() if self._needs(info)}
+
+    def _needs(self, state: StateInfo) -> bool:
+        if state.needed_flag and not self.flags & state.needed_flag:
+            return False
+        return state.needed_hyperparam < 0 or self.values[state.needed_hyperparam] > state.needed_above
 
 
 class StepState(Struct):
@@ -155,8 +317,7 @@ class StepState(Struct):
         ("struct_size", c_uint32),
         ("reserved", c_uint32),
         ("step", c_int64),
-        ("beta1_product", c_double),
-        ("beta2_product", c_double),
+        ("running", c_double * MAX_RUNNING),
     ]
 
 
@@ -214,6 +375,14 @@ class DimerStatus(Struct):
 
 
 STRUCTS: dict[str, type[Struct]] = {
+    "nopt_dtype_info": DTypeInfo,
+    "nopt_role_info": RoleInfo,
+    "nopt_rule_info": RuleInfo,
+    "nopt_hyperparam_info": HyperparamInfo,
+    "nopt_flag_info": FlagInfo,
+    "nopt_state_info": StateInfo,
+    "nopt_input_info": InputInfo,
+    "nopt_running_info": RunningInfo,
     "nopt_hyperparams": Hyperparams,
     "nopt_step_state": StepState,
     "nopt_grad_options": GradOptions,
@@ -222,8 +391,21 @@ STRUCTS: dict[str, type[Struct]] = {
     "nopt_dimer_status": DimerStatus,
 }
 
-# What returns a nopt_status, with the types of its arguments.
+# Functions that return a count, and take nothing.
+COUNTS = ("nopt_dtype_count", "nopt_role_count", "nopt_rule_count")
+
+# Functions that return a nopt_status, with the types of their arguments.
 FUNCTIONS: dict[str, list[Any]] = {
+    "nopt_dtype_get_info": [c_int32, POINTER(DTypeInfo)],
+    "nopt_role_get_info": [c_int32, POINTER(RoleInfo)],
+    "nopt_rule_get_info": [c_int32, POINTER(RuleInfo)],
+    "nopt_rule_get_hyperparam": [c_char_p, c_int32, POINTER(HyperparamInfo)],
+    "nopt_rule_get_flag": [c_char_p, c_int32, POINTER(FlagInfo)],
+    "nopt_rule_get_state": [c_char_p, c_int32, POINTER(StateInfo)],
+    "nopt_rule_get_input": [c_char_p, c_int32, POINTER(InputInfo)],
+    "nopt_rule_get_running": [c_char_p, c_int32, POINTER(RunningInfo)],
+    "nopt_hyperparams_set": [c_char_p, POINTER(Hyperparams), c_char_p, c_double],
+    "nopt_hyperparams_set_flag": [c_char_p, POINTER(Hyperparams), c_char_p, c_int32],
     "nopt_cpu_set_num_threads": [c_int32],
     "nopt_param_set_create": [c_int32, c_int32, c_int64, POINTER(c_int64), c_void_p, POINTER(c_void_p)],
     "nopt_param_set_destroy": [c_void_p],
@@ -238,6 +420,8 @@ FUNCTIONS: dict[str, list[Any]] = {
     "nopt_optimizer_get_roles": [c_void_p, POINTER(Hyperparams), POINTER(c_uint32)],
     "nopt_optimizer_get_state": [c_void_p, POINTER(StepState)],
     "nopt_optimizer_set_state": [c_void_p, POINTER(StepState)],
+    "nopt_optimizer_get_tensor_states": [c_void_p, c_int64, POINTER(StepState)],
+    "nopt_optimizer_set_tensor_states": [c_void_p, c_int64, POINTER(StepState)],
     "nopt_optimizer_set_capturable": [c_void_p, c_int32, c_void_p],
     "nopt_optimizer_step": [c_void_p, POINTER(Hyperparams), c_void_p],
     "nopt_optimizer_set_grad_options": [c_void_p, POINTER(GradOptions)],
@@ -324,11 +508,17 @@ class Library:
                 function.argtypes = arguments
                 function.restype = c_int32
                 function.errcheck = self._raise_on_failure
+            for name in COUNTS:
+                getattr(self._library, name).restype = c_int32
         except AttributeError as error:
             raise LibraryError(f"{chosen} lacks a function of NativeOpt: {error}") from error
         check_layout(self._text("nopt_abi_layout"))
         self.version = self._text("nopt_version")
         self.build_info = self._text("nopt_build_info")
+        self.dtypes = by_name(self.nopt_dtype_get_info, DTypeInfo, self.nopt_dtype_count())
+        self.roles = by_name(self.nopt_role_get_info, RoleInfo, self.nopt_role_count())
+        rules = [Rule(self, i) for i in range(self.nopt_rule_count())]
+        self.rules = {rule.name: rule for rule in rules}
 
     def _check_version(self) -> None:
         self._library.nopt_abi_version.restype = c_uint32
@@ -350,22 +540,38 @@ class Library:
 
     def __getattr__(self, name: str) -> Any:
         """A function of the header, by its name."""
-        if name not in FUNCTIONS:
+        if name not in FUNCTIONS and name not in COUNTS:
             raise AttributeError(name)
         return getattr(self._library, name)
 
     def defaults(self, rule: str, **changes: float) -> Hyperparams:
-        """The rule's default hyperparameters, with changes."""
+        """The rule's default hyperparameters, with changes: of hyperparameters and flags by name."""
         hyperparams = Hyperparams()
         self.nopt_rule_get_defaults(rule.encode(), byref(hyperparams))
+        hyperparams.rule = self.rules[rule]
         for name, value in changes.items():
-            setattr(hyperparams, name, value)
+            hyperparams.set(name, value)
         return hyperparams
 
-    def buffer_bytes(self, dtype: DType, count: int) -> int:
+    def role(self, name: str, of_rule: Iterable[str] = ()) -> Role:
+        """The role of that name which every rule has. An error names those `of_rule`, too."""
+        if name not in self.roles:
+            hint = "" if of_rule else "; Optimizer.bind knows the states of its rule, too"
+            raise ValueError(f"{name!r} is no role; {', '.join([*self.roles, *of_rule])} are{hint}")
+        return Role(self.roles[name].role, name, bool(self.roles[name].may_be_null))
+
+    def dtype_of(self, tensor: Tensor) -> str:
+        """The element type that a tensor of torch holds. Bytes, torch.uint8, are blocks of a state."""
+        for name, info in self.dtypes.items():
+            if str(tensor.dtype) == info.torch_name:
+                return name
+        known = ", ".join(info.torch_name for info in self.dtypes.values())
+        raise ValueError(f"{tensor.dtype} is no type of NativeOpt; {known} are")
+
+    def buffer_bytes(self, dtype: str, count: int) -> int:
         """The bytes of a buffer of `count` elements."""
         found = c_int64()
-        self.nopt_dtype_get_bytes(dtype, count, byref(found))
+        self.nopt_dtype_get_bytes(self.dtypes[dtype].dtype, count, byref(found))
         return found.value
 
     def dimer_defaults(self, **changes: float) -> DimerOptions:
@@ -397,8 +603,11 @@ class Handle:
         self.close()
 
 
-# Roles in which a tensor may be None.
-OPTIONAL = (Role.GRAD, Role.MASTER_PARAM, Role.PARAM_REMAINDER)
+# Roles whose element types are always those of another one.
+SAME_TYPES = {"param_backup": "param", "grad_displaced": "grad", "grad_backup": "grad"}
+
+# This role holds no numbers, but 16 bits of one.
+REMAINDER = "param_remainder"
 
 
 def addresses(tensors: Sequence[Tensor | None]) -> ctypes.Array[c_void_p]:
@@ -406,30 +615,23 @@ def addresses(tensors: Sequence[Tensor | None]) -> ctypes.Array[c_void_p]:
     return (c_void_p * len(tensors))(*[None if tensor is None else tensor.data_ptr() for tensor in tensors])
 
 
-def c_dtypes(dtypes: Sequence[DType]) -> ctypes.Array[c_int32]:
-    return (c_int32 * len(dtypes))(*dtypes)
-
-
-def roles_of(function: Any, handle: c_void_p, options: Struct) -> list[Role]:
-    mask = c_uint32()
-    function(handle, options, byref(mask))
-    return [role for role in Role if mask.value >> role & 1]
-
-
 class ParamSet(Handle):
     """Parameters on one device, and the buffers of each role that belong to them.
 
     Parameters are of float32, bfloat16 or float16, each of its own, and so are their gradients unless set_dtypes
     says otherwise. Remainders are int16 (or uint16), all else is float32 unless set_dtypes says otherwise.
-    States of DYNAMIC8 are uint8, of as many bytes as Library.buffer_bytes says.
+    States of dynamic8 are uint8, of as many bytes as Library.buffer_bytes says.
+
+    Roles are named as in Library.roles. The states and inputs of a rule are bound through its Optimizer.
     """
 
     def __init__(self, library: Library, params: Iterable[Tensor]) -> None:
         super().__init__(library, "nopt_param_set_destroy")
         params = list(params)
-        self._bound: dict[Role, Sequence[Tensor | None]] = {}
-        param_dtypes = [DType.of(param) for param in params]
-        self._dtypes: dict[Role, list[DType]] = {Role.PARAM: param_dtypes, Role.GRAD: param_dtypes}
+        self._bound: dict[int, Sequence[Tensor | None]] = {}
+        param_dtypes = [library.dtype_of(param) for param in params]
+        self._param, self._grad = library.role("param").number, library.role("grad").number
+        self._dtypes: dict[int, list[str]] = {self._param: param_dtypes, self._grad: param_dtypes}
         self.counts = [param.numel() for param in params]
         self.device = params[0].device if params else None
         kind = "cpu" if self.device is None else self.device.type
@@ -440,86 +642,93 @@ class ParamSet(Handle):
             (self.device.index if self.device is not None else None) or 0,
             len(params),
             (c_int64 * len(params))(*self.counts),
-            c_dtypes(param_dtypes),
+            self._c_dtypes(param_dtypes),
             byref(self.handle),
         )
         try:
-            self.bind(Role.PARAM, params)
+            self.bind("param", params)
         except Exception:
             self.close()
             raise
 
-    def set_dtypes(self, role: Role, dtypes: Sequence[DType] | None) -> None:
-        """Sets the types of a role that is not bound: of gradients, or of states. None: what they were at first."""
+    def _c_dtypes(self, dtypes: Sequence[str]) -> ctypes.Array[c_int32]:
+        known = self.library.dtypes
+        for dtype in dtypes:
+            if dtype not in known:
+                raise ValueError(f"{dtype!r} is no type of NativeOpt; {', '.join(known)} are")
+        return (c_int32 * len(dtypes))(*[known[dtype].dtype for dtype in dtypes])
+
+    def _role(self, role: Role | str) -> Role:
+        return self.library.role(role) if isinstance(role, str) else role
+
+    def set_dtypes(self, role: Role | str, dtypes: Sequence[str] | None) -> None:
+        """Sets the types of a role that is not bound: of gradients, states or inputs. None: what they were at first."""
+        number, name, _ = self._role(role)
         if dtypes is not None and len(dtypes) != len(self.counts):
-            raise ValueError(f"{role.name}: there are {len(dtypes)} types for {len(self.counts)} parameters")
+            raise ValueError(f"{name}: there are {len(dtypes)} types for {len(self.counts)} parameters")
         self.library.nopt_param_set_set_dtypes(
-            self.handle, role, len(self.counts), None if dtypes is None else c_dtypes(dtypes)
+            self.handle, number, len(self.counts), None if dtypes is None else self._c_dtypes(dtypes)
         )
         if dtypes is not None:
-            self._dtypes[role] = list(dtypes)
-        elif role == Role.GRAD:
-            self._dtypes[role] = self._dtypes[Role.PARAM]
+            self._dtypes[number] = list(dtypes)
+        elif number == self._grad:
+            self._dtypes[number] = self._dtypes[self._param]
         else:
-            self._dtypes.pop(role, None)
+            self._dtypes.pop(number, None)
 
-    def _dtype(self, role: Role, i: int) -> DType:
-        """Of tensor i of a role, but of a remainder, which is no number."""
-        same_as = {
-            Role.PARAM_BACKUP: Role.PARAM,
-            Role.GRAD_DISPLACED: Role.GRAD,
-            Role.GRAD_BACKUP: Role.GRAD,
-        }
-        dtypes = self._dtypes.get(same_as.get(role, role))
-        return DType.FLOAT32 if dtypes is None else dtypes[i]
+    def _dtype(self, role: Role, i: int) -> str:
+        """The element type of tensor i of a role, but of a remainder, which is no number."""
+        same = SAME_TYPES.get(role.name)
+        dtypes = self._dtypes.get(role.number if same is None else self.library.role(same).number)
+        return "float32" if dtypes is None else dtypes[i]
 
-    def bind(self, role: Role, tensors: Sequence[Tensor | None] | None) -> None:
+    def bind(self, role: Role | str, tensors: Sequence[Tensor | None] | None) -> None:
         """Binds one tensor for each parameter, or none at all; keeps them alive as long as they are bound.
 
-        A gradient that is None freezes its parameter; a master or a remainder that is None is none.
+        A gradient that is None freezes its parameter; a master or a remainder that is None is none, and where an input
+        is None the step does without.
         """
+        role = self._role(role)
+        number, name, may_be_none = role
         if tensors is None:
-            self.library.nopt_param_set_bind(self.handle, role, len(self.counts), None)
-            self._bound.pop(role, None)
+            self.library.nopt_param_set_bind(self.handle, number, len(self.counts), None)
+            self._bound.pop(number, None)
             return
         if len(tensors) != len(self.counts):
-            raise ValueError(
-                f"{role.name}: there are {len(tensors)} tensors for {len(self.counts)} parameters"
-            )
+            raise ValueError(f"{name}: there are {len(tensors)} tensors for {len(self.counts)} parameters")
         for i, (tensor, count) in enumerate(zip(tensors, self.counts)):
             if tensor is None:
-                if role not in OPTIONAL:
-                    raise ValueError(f"{role.name}[{i}] is None; pass a tensor of {count} elements")
+                if not may_be_none:
+                    raise ValueError(f"{name}[{i}] is None; pass a tensor of {count} elements")
                 continue
-            dtype = self._dtype(role, i)
-            is_remainder = role == Role.PARAM_REMAINDER
-            expected = ("torch.int16", "torch.uint16") if is_remainder else (dtype.torch_name,)
-            if str(tensor.dtype) not in expected:
-                raise ValueError(
-                    f"{role.name}[{i}] is {tensor.dtype}, expected is {' or '.join(expected)}; "
-                    "convert it, or call set_dtypes before where the role may have other types"
-                )
-            if dtype == DType.DYNAMIC8:
-                size = self.library.buffer_bytes(dtype, count)
-                if tensor.numel() != size:
-                    raise ValueError(
-                        f"{role.name}[{i}] has {tensor.numel()} bytes, DYNAMIC8 takes {size} for the {count} elements "
-                        "of its parameter"
-                    )
-            elif tensor.numel() != count:
-                raise ValueError(f"{role.name}[{i}] has {tensor.numel()} elements, its parameter {count}")
-            if not tensor.is_contiguous():
-                raise ValueError(f"{role.name}[{i}] is not contiguous; pass tensor.contiguous()")
-            if tensor.device != self.device:
-                raise ValueError(
-                    f"{role.name}[{i}] is on {tensor.device}, the parameters are on {self.device}"
-                )
+            self._check(f"{name}[{i}]", tensor, count, self._dtype(role, i), is_remainder=name == REMAINDER)
         self.bind_addresses(role, addresses(tensors))
-        self._bound[role] = tensors
+        self._bound[number] = tensors
 
-    def bind_addresses(self, role: Role, pointers: ctypes.Array[c_void_p]) -> None:
+    def _check(self, what: str, tensor: Tensor, count: int, dtype: str, is_remainder: bool) -> None:
+        info = self.library.dtypes[dtype]
+        expected = ("torch.int16", "torch.uint16") if is_remainder else (info.torch_name,)
+        if str(tensor.dtype) not in expected:
+            raise ValueError(
+                f"{what} is {tensor.dtype}, expected is {' or '.join(expected)}; "
+                "convert it, or call set_dtypes before where the role may have other types"
+            )
+        if info.block_elements > 1:
+            size = self.library.buffer_bytes(dtype, count)
+            if tensor.numel() != size:
+                raise ValueError(
+                    f"{what} has {tensor.numel()} bytes, {dtype} takes {size} for the {count} elements of its parameter"
+                )
+        elif tensor.numel() != count:
+            raise ValueError(f"{what} has {tensor.numel()} elements, its parameter {count}")
+        if not tensor.is_contiguous():
+            raise ValueError(f"{what} is not contiguous; pass tensor.contiguous()")
+        if tensor.device != self.device:
+            raise ValueError(f"{what} is on {tensor.device}, the parameters are on {self.device}")
+
+    def bind_addresses(self, role: Role | str, pointers: ctypes.Array[c_void_p]) -> None:
         """Binds what addresses() gave. The caller keeps the tensors alive."""
-        self.library.nopt_param_set_bind(self.handle, role, len(pointers), pointers)
+        self.library.nopt_param_set_bind(self.handle, self._role(role).number, len(pointers), pointers)
 
     def set_lr_scale(self, scales: Sequence[float]) -> None:
         self.library.nopt_param_set_set_lr_scale(self.handle, len(scales), (c_double * len(scales))(*scales))
@@ -531,20 +740,47 @@ class ParamSet(Handle):
 
 
 class Optimizer(Handle):
-    """A rule over a parameter set."""
+    """A rule over a parameter set, and the hyperparameters of its next step."""
 
-    def __init__(self, parameters: ParamSet, rule: str) -> None:
+    def __init__(self, parameters: ParamSet, rule: str, **changes: float) -> None:
+        """`changes` are those of the rule's default hyperparameters and flags, by name."""
         super().__init__(parameters.library, "nopt_optimizer_destroy")
         self.parameters = parameters
+        self.hyperparams = self.library.defaults(rule, **changes)
+        self.rule = self.hyperparams.rule
         self._step = self.library.nopt_optimizer_step
         self.library.nopt_optimizer_create(parameters.handle, rule.encode(), byref(self.handle))
 
-    def step(self, hyperparams: Hyperparams, stream: int | None = None) -> None:
-        """One step. `stream` is torch.cuda.Stream.cuda_stream, and None on the CPU."""
-        self._step(self.handle, hyperparams, stream)
+    def set(self, name: str, value: float) -> None:
+        """Sets a hyperparameter or a flag of the rule for later steps."""
+        self.hyperparams.set(name, value)
+
+    def get(self, name: str) -> float:
+        """The hyperparameter or the flag as it is."""
+        return self.hyperparams.get(name)
+
+    def bind(self, name: str, tensors: Sequence[Tensor | None] | None) -> None:
+        """Binds a state of the rule, or a role that every rule has; see ParamSet.bind."""
+        self.parameters.bind(self.rule.role(name), tensors)
+
+    def bind_input(self, name: str, tensors: Sequence[Tensor | None] | None) -> None:
+        """Binds an input of the rule until it is bound anew; see ParamSet.bind. Steps without it do without."""
+        self.parameters.bind(self.rule.input_role(name), tensors)
+
+    def set_dtypes(self, name: str, dtypes: Sequence[str] | None) -> None:
+        """Sets the types of a state of the rule, or of gradients; see ParamSet.set_dtypes."""
+        self.parameters.set_dtypes(self.rule.role(name), dtypes)
+
+    def set_input_dtypes(self, name: str, dtypes: Sequence[str] | None) -> None:
+        """Sets the types of an input of the rule; see ParamSet.set_dtypes."""
+        self.parameters.set_dtypes(self.rule.input_role(name), dtypes)
+
+    def step(self, stream: int | None = None) -> None:
+        """Takes one step. `stream` is torch.cuda.Stream.cuda_stream, and None on the CPU."""
+        self._step(self.handle, self.hyperparams, stream)
 
     def set_grad_options(self, options: GradOptions | None) -> None:
-        """What later steps make of the gradients before anything else. None: nothing."""
+        """Sets what later steps make of the gradients before anything else. None: nothing."""
         self.library.nopt_optimizer_set_grad_options(self.handle, options)
 
     @property
@@ -555,15 +791,18 @@ class Optimizer(Handle):
         return status
 
     def set_capturable(self, capturable: bool, stream: int | None = None) -> None:
-        """Whether the device counts the steps; on CUDA, GradFlag.SKIP_NONFINITE needs it."""
+        """Sets whether the device counts the steps; on CUDA, GradFlag.SKIP_NONFINITE needs it."""
         self.library.nopt_optimizer_set_capturable(self.handle, capturable, stream)
 
-    def roles(self, hyperparams: Hyperparams) -> list[Role]:
-        """What a step with these hyperparameters needs bound."""
-        return roles_of(self.library.nopt_optimizer_get_roles, self.handle, hyperparams)
+    def roles(self) -> list[str]:
+        """The roles that a step needs bound, states included."""
+        mask = c_uint32()
+        self.library.nopt_optimizer_get_roles(self.handle, self.hyperparams, byref(mask))
+        return [name for name, info in {**self.library.roles, **self.rule.states}.items() if mask.value >> info.role & 1]
 
     @property
     def state(self) -> StepState:
+        """The step state of a tensor that has had a gradient in every step."""
         state = StepState()
         self.library.nopt_optimizer_get_state(self.handle, byref(state))
         return state
@@ -571,6 +810,18 @@ class Optimizer(Handle):
     @state.setter
     def state(self, state: StepState) -> None:
         self.library.nopt_optimizer_set_state(self.handle, byref(state))
+
+    @property
+    def tensor_states(self) -> list[StepState]:
+        """The step state of each tensor: it counts the steps in which the tensor had a gradient."""
+        count = len(self.parameters.counts)
+        states = (StepState * count)(*[StepState() for _ in range(count)])
+        self.library.nopt_optimizer_get_tensor_states(self.handle, count, states)
+        return list(states)
+
+    @tensor_states.setter
+    def tensor_states(self, states: Sequence[StepState]) -> None:
+        self.library.nopt_optimizer_set_tensor_states(self.handle, len(states), (StepState * len(states))(*states))
 
 
 class Dimer(Handle):
@@ -589,18 +840,21 @@ class Dimer(Handle):
     def displace(self, options: DimerOptions, stream: int | None = None) -> None:
         self.library.nopt_dimer_displace(self.handle, options, stream)
 
-    def rotate(self, options: DimerOptions, hyperparams: Hyperparams, stream: int | None = None) -> None:
-        self.library.nopt_dimer_rotate(self.handle, options, hyperparams, stream)
+    def rotate(self, options: DimerOptions, stream: int | None = None) -> None:
+        self.library.nopt_dimer_rotate(self.handle, options, self.optimizer.hyperparams, stream)
 
-    def step(self, options: DimerOptions, hyperparams: Hyperparams, stream: int | None = None) -> None:
-        self.library.nopt_dimer_step(self.handle, options, hyperparams, stream)
+    def step(self, options: DimerOptions, stream: int | None = None) -> None:
+        """Takes a step with the optimizer's hyperparameters."""
+        self.library.nopt_dimer_step(self.handle, options, self.optimizer.hyperparams, stream)
 
     def restore(self, stream: int | None = None) -> None:
         self.library.nopt_dimer_restore(self.handle, stream)
 
-    def roles(self, options: DimerOptions) -> list[Role]:
-        """What calls with these options need bound, beside the optimizer's roles."""
-        return roles_of(self.library.nopt_dimer_get_roles, self.handle, options)
+    def roles(self, options: DimerOptions) -> list[str]:
+        """The roles that calls with these options need bound, beside the optimizer's."""
+        mask = c_uint32()
+        self.library.nopt_dimer_get_roles(self.handle, options, byref(mask))
+        return [name for name, info in self.library.roles.items() if mask.value >> info.role & 1]
 
     def status(self, scope: int = 0) -> DimerStatus:
         """The scope's values, of the newest call that the device has finished."""

@@ -23,16 +23,65 @@ def float32(x):
     return struct.unpack("<f", struct.pack("<f", x))[0]
 
 
-class Adam:
-    """Adam, AdamW, InvAdam and DualAdam. The update u of theta -= lr * u is a * inverse + (1 - a) * adam."""
+RULES = {}  # the class of each rule, by the rule's name in traces
+
+
+class Rule:
+    """An update rule over one tensor. A rule is a class below this one and nothing else: it names itself, its options
+    with their values unless a trace says otherwise, and its traces with what they say."""
+
+    NAMES = ()
+    OPTIONS = {}
+    TRACES = {}
+    # What a trace gives beside the gradient: name -> (the steps that have it, the smallest value, the largest).
+    INPUTS = {}
+
+    def __init_subclass__(cls):
+        RULES.update(dict.fromkeys(cls.NAMES, cls))
 
     def __init__(self, options, size):
         self.options = options
+        self.states = {}  # by name; what a trace holds after the last step
+
+    def step(self, t, theta, gradient, inputs):
+        """Takes step t, counted from 1. `inputs` are those that are given in this step, by name."""
+        raise NotImplementedError
+
+
+def options_of(rule, **changes):
+    return {"rule": rule, **RULES[rule].OPTIONS, **changes}
+
+
+class Adam(Rule):
+    """Adam, AdamW, InvAdam and DualAdam. The update u of theta -= lr * u is a * inverse + (1 - a) * adam."""
+
+    NAMES = ("adam", "adamw", "invadam", "dualadam")
+    OPTIONS = {
+        "lr": 0.01, "betas": [0.9, 0.999], "eps": 1e-8, "weight_decay": 0.0, "decoupled": False, "amsgrad": False,
+        "maximize": False, "xi": 0.0, "inverse_eps": False,
+    }
+    # Where an option would otherwise vanish in the tolerance, its value is large enough to be seen.
+    TRACES = {
+        "adam": {"rule": "adam", "eps": 1e-3},
+        "adam-l2-amsgrad": {"rule": "adam", "amsgrad": True, "weight_decay": 0.1, "betas": [0.8, 0.7]},
+        "adamw-maximize": {
+            "rule": "adamw", "maximize": True, "weight_decay": 0.1, "decoupled": True, "betas": [0.9, 0.95]},
+        "invadam": {"rule": "invadam", "lr": 0.05, "betas": [0.8, 0.9]},
+        # Adam from step 5 on.
+        "dualadam": {"rule": "dualadam", "xi": 0.2, "weight_decay": 0.05, "decoupled": True},
+        "dualadam-inverse-eps": {"rule": "dualadam", "xi": 0.06, "eps": 0.05, "inverse_eps": True},
+    }
+
+    def __init__(self, options, size):
+        super().__init__(options, size)
         self.m = [0.0] * size
         self.v = [0.0] * size
         self.largest_v = [0.0] * size
+        self.states = {"exp_avg": self.m, "exp_avg_sq": self.v}
+        if options["amsgrad"]:
+            self.states["max_exp_avg_sq"] = self.largest_v
 
-    def step(self, t, theta, gradient):
+    def step(self, t, theta, gradient, inputs):
         o = self.options
         beta1, beta2 = o["betas"]
         a = {"adam": 0.0, "adamw": 0.0, "invadam": 1.0}.get(o["rule"])
@@ -55,32 +104,28 @@ class Adam:
             theta[i] -= o["lr"] * (a * inverse + (1 - a) * m_hat / (root + o["eps"]))
 
 
-class Sgd:
-    def __init__(self, options, size):
-        self.options = options
-        self.buffer = [0.0] * size
+class Sgd(Rule):
+    """Stochastic gradient descent; with momentum, and with Nesterov's."""
 
-    def step(self, t, theta, gradient):
+    NAMES = ("sgd",)
+    OPTIONS = {"lr": 0.1, "momentum": 0.0, "nesterov": False, "weight_decay": 0.0}
+    TRACES = {
+        "sgd": {"rule": "sgd", "weight_decay": 0.01},
+        "sgd-momentum-nesterov": {"rule": "sgd", "momentum": 0.9, "nesterov": True},
+    }
+
+    def __init__(self, options, size):
+        super().__init__(options, size)
+        self.buffer = [0.0] * size
+        if options["momentum"] > 0:
+            self.states = {"momentum_buffer": self.buffer}
+
+    def step(self, t, theta, gradient, inputs):
         o = self.options
         for i, g in enumerate(gradient):
             g += o["weight_decay"] * theta[i]
             self.buffer[i] = o["momentum"] * self.buffer[i] + g
             theta[i] -= o["lr"] * (g + o["momentum"] * self.buffer[i] if o["nesterov"] else self.buffer[i])
-
-
-def adam(rule="adam", **changes):
-    options = {
-        "rule": rule, "lr": 0.01, "betas": [0.9, 0.999], "eps": 1e-8, "weight_decay": 0.0, "decoupled": False,
-        "amsgrad": False, "maximize": False, "xi": 0.0, "inverse_eps": False,
-    }
-    options.update(changes)
-    return options
-
-
-def sgd(**changes):
-    options = {"rule": "sgd", "lr": 0.1, "momentum": 0.0, "nesterov": False, "weight_decay": 0.0}
-    options.update(changes)
-    return options
 
 
 def dimer(**changes):
@@ -174,26 +219,18 @@ class Dimer:
         return result
 
 
-# Where an option would otherwise vanish in the tolerance, its value is large enough to be seen.
-TRACES = {
-    "adam": adam(eps=1e-3),
-    "adam-l2-amsgrad": adam(amsgrad=True, weight_decay=0.1, betas=[0.8, 0.7]),
-    "adamw-maximize": adam("adamw", maximize=True, weight_decay=0.1, decoupled=True, betas=[0.9, 0.95]),
-    "invadam": adam("invadam", lr=0.05, betas=[0.8, 0.9]),
-    "dualadam": adam("dualadam", xi=0.2, weight_decay=0.05, decoupled=True),  # Adam from step 5 on
-    "dualadam-inverse-eps": adam("dualadam", xi=0.06, eps=0.05, inverse_eps=True),
-    "sgd": sgd(weight_decay=0.01),
-    "sgd-momentum-nesterov": sgd(momentum=0.9, nesterov=True),
-}
 STEPS = 10
 
 # With a dimer around them, on a quadratic loss.
 DIMER_TRACES = {
-    "deo-adam": (adam(lr=0.05), dimer(displacement=0.5, rotation_rate=0.001, alpha=5.0, force="difference")),
+    "deo-adam": (
+        options_of("adam", lr=0.05), dimer(displacement=0.5, rotation_rate=0.001, alpha=5.0, force="difference")),
     "deo-adamw-escape": (
-        adam("adamw", decoupled=True, weight_decay=0.1), dimer(displacement=0.5, correction="escape", alpha=2.0, interval=1)),
-    "deo-dualadam-optimal": (adam("dualadam", xi=0.1), dimer(displacement=0.5, angle="optimal", rotations=2)),
-    "deo-sgd-per-tensor": (sgd(lr=0.02, momentum=0.9), dimer(scope="per-tensor", rotation="maximum", alpha=0.5)),
+        options_of("adamw", decoupled=True, weight_decay=0.1),
+        dimer(displacement=0.5, correction="escape", alpha=2.0, interval=1)),
+    "deo-dualadam-optimal": (options_of("dualadam", xi=0.1), dimer(displacement=0.5, angle="optimal", rotations=2)),
+    "deo-sgd-per-tensor": (
+        options_of("sgd", lr=0.02, momentum=0.9), dimer(scope="per-tensor", rotation="maximum", alpha=0.5)),
 }
 DIMER_STEPS = 12
 # A curvature is the difference of two gradients that are float32, so displacements are large; the loss is quadratic.
@@ -203,19 +240,27 @@ DIMER_TOLERANCE = {"rtol": 5e-5, "atol": 1e-6}
 def trace(name, options):
     source = random.Random(name)
 
-    def numbers(shape, scale):
-        return [float32(source.uniform(-scale, scale)) for _ in range(math.prod(shape))]
+    def numbers(shape, low, high):
+        return [float32(source.uniform(low, high)) for _ in range(math.prod(shape))]
 
-    tensors = [{"shape": shape, "param": numbers(shape, 2)} for shape in SHAPES]
+    tensors = [{"shape": shape, "param": numbers(shape, -2, 2)} for shape in SHAPES]
     theta = [list(tensor["param"]) for tensor in tensors]
-    rules = [(Sgd if options["rule"] == "sgd" else Adam)(options, len(values)) for values in theta]
+    kind = RULES[options["rule"]]
+    rules = [kind(options, len(values)) for values in theta]
     steps = []
     for t in range(1, STEPS + 1):
         # They get smaller, so that the running maximum of AMSGrad is not the last value.
-        gradients = [numbers(shape, 2 / t) for shape in SHAPES]
-        for rule, values, gradient in zip(rules, theta, gradients):
-            rule.step(t, values, gradient)
-        steps.append({"grads": gradients, "params": [list(values) for values in theta]})
+        gradients = [numbers(shape, -2 / t, 2 / t) for shape in SHAPES]
+        inputs = {
+            name: [numbers(shape, low, high) for shape in SHAPES]
+            for name, (given, low, high) in kind.INPUTS.items()
+            if t in given
+        }
+        for i, rule in enumerate(rules):
+            rule.step(t, theta[i], gradients[i], {name: values[i] for name, values in inputs.items()})
+        steps.append({"grads": gradients, **inputs, "params": [list(values) for values in theta]})
+    if rules[0].states:
+        steps[-1]["states"] = {name: [rule.states[name] for rule in rules] for name in rules[0].states}
     return {
         "format": "nativeopt-trace/1",
         "source": "equations in float64, tests/traces/generate.py",
@@ -260,14 +305,14 @@ def dimer_trace(name, options, dimer_options):
         {"shape": shape, "param": param, "direction": part}
         for shape, param, part in zip(SHAPES, split(theta), split(direction))
     ]
-    rules = [(Sgd if options["rule"] == "sgd" else Adam)(options, count) for count in sizes]
+    rules = [RULES[options["rule"]](options, count) for count in sizes]
     steps = []
     for t in range(1, DIMER_STEPS + 1):
         if (t - 1) % dimer_options["interval"] == 0:
             follower.update(theta)
         parts = split(theta)
         for rule, values, part in zip(rules, parts, split(follower.correct(gradient(theta)))):
-            rule.step(t, values, part)
+            rule.step(t, values, part, {})
         theta = [x for part in parts for x in part]
         steps.append({
             "params": parts,
@@ -296,8 +341,9 @@ def write(folder, name, contents):
 def main():
     folder = pathlib.Path(sys.argv[1]) if len(sys.argv) > 1 else pathlib.Path(__file__).parent
     folder.mkdir(parents=True, exist_ok=True)
-    for name, options in TRACES.items():
-        write(folder, name, trace(name, options))
+    for kind in dict.fromkeys(RULES.values()):
+        for name, says in kind.TRACES.items():
+            write(folder, name, trace(name, options_of(**says)))
     for name, (options, dimer_options) in DIMER_TRACES.items():
         write(folder, name, dimer_trace(name, options, dimer_options))
 

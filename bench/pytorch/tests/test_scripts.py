@@ -77,13 +77,14 @@ class CheckTests(unittest.TestCase):
         class OffByALittle(Library):
             def defaults(self, rule: str, **changes: float):  # noqa: ANN202
                 hyperparams = super().defaults(rule, **changes)
-                hyperparams.lr *= 1.001
+                hyperparams.set("lr", 1.001 * hyperparams.get("lr"))
                 return hyperparams
 
         checks = check.Checks(OffByALittle(), CPU)
         printed = quietly(check.check_torch, checks)
         for name, *_ in check.TORCH_CASES:
             self.assertIn(f"FAILED {name}: as torch.optim", printed)
+            self.assertIn(f"FAILED {name}, gradients that come and go: as torch.optim", printed)
 
     def test_a_nan_a_written_guard_and_other_bits_fail(self) -> None:
         checks = check.Checks(Library(), CPU)
@@ -91,8 +92,8 @@ class CheckTests(unittest.TestCase):
 
         def group(checks: check.Checks) -> None:
             checks.close("nan", [torch.tensor([1.0, float("nan")])], [value], 1.0)
-            checks.bits("bits", {check.Role.PARAM: [value]}, {check.Role.PARAM: [value * (1 + 1e-7)]})
-            checks.bits("sign", {check.Role.PARAM: [torch.zeros(1)]}, {check.Role.PARAM: [-torch.zeros(1)]})
+            checks.bits("bits", {"param": [value]}, {"param": [value * (1 + 1e-7)]})
+            checks.bits("sign", {"param": [torch.zeros(1)]}, {"param": [-torch.zeros(1)]})
             with checks.group("raises"):
                 raise ValueError("something")
 
@@ -110,7 +111,7 @@ class CheckTests(unittest.TestCase):
             @property
             def nopt_param_set_bind(self):  # noqa: ANN202
                 bind = self.__getattr__("nopt_param_set_bind")
-                forgotten = (check.Role.MASTER_PARAM, check.Role.PARAM_REMAINDER)
+                forgotten = [self.roles[name].role for name in ("master_param", "param_remainder")]
                 return lambda handle, role, *rest: 0 if role in forgotten else bind(handle, role, *rest)
 
         checks = check.Checks(Forgets(), CPU)
