@@ -104,6 +104,42 @@ class Adam(Rule):
             theta[i] -= o["lr"] * (a * inverse + (1 - a) * m_hat / (root + o["eps"]))
 
 
+class Adan(Rule):
+    """Adan (arXiv 2208.06677), as the authors' code has it: with bias correction, and from zero states."""
+
+    NAMES = ("adan",)
+    OPTIONS = {"lr": 0.01, "weight_decay": 0.0, "betas": [0.9, 0.8, 0.95], "eps": 1e-3, "no_prox": False}
+    TRACES = {
+        "adan": {"rule": "adan"},
+        "adan-prox": {"rule": "adan", "weight_decay": 0.5, "betas": [0.98, 0.92, 0.99], "eps": 1e-8},
+        "adan-no-prox": {"rule": "adan", "weight_decay": 0.5, "no_prox": True},
+    }
+
+    def __init__(self, options, size):
+        super().__init__(options, size)
+        self.m = [0.0] * size
+        self.v = [0.0] * size
+        self.n = [0.0] * size
+        self.last = [0.0] * size
+        self.states = {"exp_avg": self.m, "exp_avg_diff": self.v, "exp_avg_sq": self.n, "pre_grad": self.last}
+
+    def step(self, t, theta, gradient, inputs):
+        o = self.options
+        beta1, beta2, beta3 = o["betas"]
+        for i, g in enumerate(gradient):
+            difference = g - self.last[i] if t > 1 else 0.0
+            self.m[i] = beta1 * self.m[i] + (1 - beta1) * g
+            self.v[i] = beta2 * self.v[i] + (1 - beta2) * difference
+            self.n[i] = beta3 * self.n[i] + (1 - beta3) * (g + beta2 * difference) ** 2
+            self.last[i] = g
+            m_hat, v_hat = self.m[i] / (1 - beta1**t), self.v[i] / (1 - beta2**t)
+            update = (m_hat + beta2 * v_hat) / (math.sqrt(self.n[i] / (1 - beta3**t)) + o["eps"])
+            if o["no_prox"]:
+                theta[i] = theta[i] * (1 - o["lr"] * o["weight_decay"]) - o["lr"] * update
+            else:
+                theta[i] = (theta[i] - o["lr"] * update) / (1 + o["lr"] * o["weight_decay"])
+
+
 class Sgd(Rule):
     """Stochastic gradient descent; with momentum, and with Nesterov's."""
 
