@@ -164,6 +164,39 @@ class Sgd(Rule):
             theta[i] -= o["lr"] * (g + o["momentum"] * self.buffer[i] if o["nesterov"] else self.buffer[i])
 
 
+class Sophia(Rule):
+    """Sophia (arXiv 2305.14342, algorithm 3). Its decay is decoupled."""
+
+    NAMES = ("sophia",)
+    OPTIONS = {
+        "lr": 0.01, "weight_decay": 0.1, "betas": [0.9, 0.7], "gamma": 1.0, "eps": 1e-12, "decoupled": True,
+    }
+    TRACES = {
+        "sophia": {"rule": "sophia"},
+        # eps is the denominator of many elements.
+        "sophia-floor": {"rule": "sophia", "weight_decay": 0.0, "eps": 0.1},
+    }
+    # Some elements have a negative curvature.
+    INPUTS = {"hessian": (range(1, 100, 3), -0.5, 1.5)}
+
+    def __init__(self, options, size):
+        super().__init__(options, size)
+        self.m = [0.0] * size
+        self.h = [0.0] * size
+        self.states = {"exp_avg": self.m, "hessian": self.h}
+
+    def step(self, t, theta, gradient, inputs):
+        o = self.options
+        beta1, beta2 = o["betas"]
+        for i, g in enumerate(gradient):
+            self.m[i] = beta1 * self.m[i] + (1 - beta1) * g
+            if "hessian" in inputs:
+                self.h[i] = beta2 * self.h[i] + (1 - beta2) * inputs["hessian"][i]
+            theta[i] *= 1 - o["lr"] * o["weight_decay"]
+            update = self.m[i] / max(o["gamma"] * self.h[i], o["eps"])
+            theta[i] -= o["lr"] * min(max(update, -1.0), 1.0)
+
+
 def dimer(**changes):
     options = {
         "scope": "global", "interval": 3, "displacement": 0.01, "rotation_rate": 0.05, "alpha": 1.0,
