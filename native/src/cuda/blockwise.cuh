@@ -288,7 +288,7 @@ struct BlockwiseUpdate {
     }
 };
 
-// Any types, with and without a dimer.
+// Updates elements of any type, with and without a dimer.
 template <class Rule>
 __global__ void __launch_bounds__(kThreadsPerBlock, 1)
     blockwise_update_kernel(const __grid_constant__ UpdateTable table, const __grid_constant__ DimerTable dimer,

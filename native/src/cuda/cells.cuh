@@ -19,7 +19,7 @@ __device__ inline Values& values_at(float* buffer, int i) {
     return *reinterpret_cast<Values*>(buffer + i);
 }
 
-// As many elements of 16 bits, which move in one access, too.
+// Elements of 16 bits that move in one access.
 template <int Count>
 struct alignas(2 * Count) Halves {
     uint16_t v[Count];
@@ -130,7 +130,7 @@ struct Cells<true> {
     }
 };
 
-// The same of a role that may not be bound, or not have a buffer for the tensor; then `at` is null.
+// Makes the Cells of a role that may not be bound, or have no buffer for the tensor; then `at` is null.
 template <bool kMixed>
 __device__ inline Cells<kMixed> optional_cells(RoleTable table, TypeTable types, nopt_role role, const Piece& piece) {
     return table == nullptr || table[piece.tensor] == nullptr ? Cells<kMixed>()

@@ -181,15 +181,16 @@ __device__ inline void update_pieces(const UpdateTable& table, const typename So
     });
 }
 
-// float32 alone, of one variant, without a dimer: the path that is taken most, and has no branch that it can do
-// without.
+// Updates float32 alone, in one variant, without a dimer. Most steps are this, so that nothing is asked here that is
+// known when the kernel is compiled.
 template <class Rule, int kVariant>
 __global__ void __launch_bounds__(kThreadsPerBlock)
     update_kernel(const __grid_constant__ UpdateTable table, const __grid_constant__ CohortScalars cohorts) {
     update_pieces<Rule, kVariant, PlainSource>(table, {}, cohorts);
 }
 
-// float32 alone, with a dimer.
+// Updates float32 alone, with a dimer. (The 1 of __launch_bounds__ lets a thread have as many registers as the compiler
+// asks for. Without it nvcc 11.8 spills some of them to reach the next number of blocks on a processor.)
 template <class Rule>
 __global__ void __launch_bounds__(kThreadsPerBlock, 1)
     dimer_update_kernel(const __grid_constant__ UpdateTable table, const __grid_constant__ DimerTable dimer,
@@ -197,7 +198,7 @@ __global__ void __launch_bounds__(kThreadsPerBlock, 1)
     update_pieces<Rule, kAnyVariant, DimerSource<false>>(table, dimer, cohorts);
 }
 
-// Any types whose elements stand for themselves, with and without a dimer.
+// Updates elements of any type that stand for themselves, with and without a dimer.
 template <class Rule>
 __global__ void __launch_bounds__(kThreadsPerBlock, 1)
     mixed_update_kernel(const __grid_constant__ UpdateTable table, const __grid_constant__ DimerTable dimer,

@@ -22,7 +22,7 @@ struct UpdateTable {
 
 struct NoDimer {};
 
-// The buffers themselves, of float32.
+// Theta and the gradient are in their buffers, of float32.
 struct PlainSource {
     using Table = NoDimer;
     static constexpr bool kIsMixed = false;
@@ -49,8 +49,8 @@ struct PlainSource {
     __device__ void store(int, const Values&) const {}
 };
 
-// What a dimer makes of them, or the buffers themselves where the table has no scopes. Which of the dimer's buffers are
-// read is the same for a whole piece.
+// What a dimer makes of the buffers, or the buffers themselves where the table has no scopes. Which of the dimer's
+// buffers are read is the same for a whole piece.
 template <bool kMixed>
 struct DimerSource {
     using Table = DimerTable;

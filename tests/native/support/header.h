@@ -4,8 +4,8 @@
 #include <fstream>
 #include <iterator>
 #include <map>
-#include <regex>
 #include <set>
+#include <sstream>
 #include <string>
 
 namespace nopt_test {
@@ -17,11 +17,14 @@ inline std::string header_text() {
 
 // The public structs whose fields are known.
 inline std::set<std::string> structs_of_header() {
-    const std::string text = header_text();
-    const std::regex pattern("typedef struct (nopt_[a-z0-9_]+) \\{");
+    std::istringstream text(header_text());
     std::set<std::string> names;
-    for (std::sregex_iterator at(text.begin(), text.end(), pattern), end; at != end; ++at) {
-        names.insert((*at)[1]);
+    for (std::string line; std::getline(text, line);) {
+        std::istringstream words(line);
+        std::string first, second, name, brace;
+        if (words >> first >> second >> name >> brace && first == "typedef" && second == "struct" && brace == "{") {
+            names.insert(name);
+        }
     }
     return names;
 }
@@ -30,11 +33,15 @@ inline std::set<std::string> structs_of_header() {
 inline std::map<std::string, int> enum_of_header(const std::string& name) {
     const std::string text = header_text();
     const size_t begin = text.find("typedef enum " + name + " ");
-    const std::string body = text.substr(begin, text.find("} " + name + ";", begin) - begin);
-    const std::regex pattern("\n    (NOPT_[A-Z0-9_]+) = (-?[0-9]+)");
+    std::istringstream body(text.substr(begin, text.find("} " + name + ";", begin) - begin));
     std::map<std::string, int> values;
-    for (std::sregex_iterator at(body.begin(), body.end(), pattern), end; at != end; ++at) {
-        values[(*at)[1]] = std::stoi((*at)[2]);
+    for (std::string line; std::getline(body, line);) {
+        std::istringstream words(line);
+        std::string constant, equals;
+        int value = 0;
+        if (words >> constant >> equals >> value && constant.rfind("NOPT_", 0) == 0 && equals == "=") {
+            values[constant] = value;
+        }
     }
     return values;
 }
