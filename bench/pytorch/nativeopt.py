@@ -703,7 +703,7 @@ class ParamSet(Handle):
                 continue
             self._check(f"{name}[{i}]", tensor, count, self._dtype(role, i), is_remainder=name == REMAINDER)
         self.bind_addresses(role, addresses(tensors))
-        self._bound[number] = tensors
+        self._bound[number] = None if tensors is None else list(tensors)
 
     def _check(self, what: str, tensor: Tensor, count: int, dtype: str, is_remainder: bool) -> None:
         info = self.library.dtypes[dtype]

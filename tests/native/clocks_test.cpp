@@ -414,6 +414,32 @@ TEST(Clocks, NoStepPassesTheLargestCount) {
     EXPECT_EQ(int64_t{1} << 53, model.state().step);
 }
 
+// The same for a tensor that has taken more steps than its group.
+TEST(Clocks, NoStepOfATensorPassesTheLargestCount) {
+    Model model("sgd", {3, 3});
+    model.new_gradients();
+    std::vector<nopt_step_state> states = model.tensor_states();
+    states[1].step = int64_t{1} << 53;
+    NOPT_ASSERT_OK(nopt_optimizer_set_tensor_states(model.optimizer, 2, states.data()));
+    const std::vector<float> before = model.all_values();
+    EXPECT_EQ(NOPT_ERROR_INVALID_STATE, model.step(defaults("sgd")));
+    EXPECT_TRUE(same_bits(before, model.all_values()));
+    EXPECT_EQ((std::vector<int64_t>{0, int64_t{1} << 53}), steps_of(model));
+    // Where it has no gradient, it takes no step either.
+    model.freeze({false, true});
+    NOPT_EXPECT_OK(model.step(defaults("sgd")));
+}
+
+// What was checked once is checked again if any of it has changed, the values behind the rule's own included.
+TEST(Clocks, ValuesPastTheRulesOwnAreRefusedAfterAStep) {
+    Model model("adam", {3});
+    model.new_gradients();
+    nopt_hyperparams h = defaults("adam");
+    NOPT_ASSERT_OK(model.step(h));
+    h.values[NOPT_MAX_HYPERPARAMS - 1] = 5.0;
+    EXPECT_EQ(NOPT_ERROR_UNSUPPORTED, model.step(h));
+}
+
 // A step that is skipped for its gradients counts for no tensor.
 TEST(Clocks, SkippedStepsDoNotCount) {
     Model model("adam", {40, 30, 20});

@@ -57,12 +57,8 @@ bool are_checked(const OptimizerState& optimizer, const nopt_hyperparams* hyperp
         checked_struct_size(hyperparams, "hyperparams") != sizeof *hyperparams) {
         return false;
     }
-    for (int g = 0; g < optimizer.group_count; ++g) {
-        if (memcmp(&hyperparams[g], &optimizer.checked[g], optimizer.checked_bytes) != 0) {
-            return false;
-        }
-    }
-    return true;
+    return memcmp(hyperparams, optimizer.checked, sizeof *hyperparams * static_cast<size_t>(optimizer.group_count)) ==
+           0;
 }
 
 // Fills inputs with all that is the same in the next steps.
@@ -125,6 +121,10 @@ GradInput prepare_step(OptimizerState& optimizer, const nopt_hyperparams* hyperp
     const GradInput grads = prepare_grads(optimizer);
     if (!are_checked(optimizer, hyperparams)) {
         check_step(optimizer, hyperparams);
+    }
+    if (optimizer.counter == nullptr) {
+        optimizer.clocks.follow(*optimizer.set);
+        optimizer.clocks.require_can_step(optimizer.group_count);
     }
     return grads;
 }

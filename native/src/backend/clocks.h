@@ -38,13 +38,24 @@ public:
     uint64_t map_version() const { return map_version_; }
     uint64_t advance_version() const { return advance_version_; }
 
+    // Throws if a clock that the coming step advances is at the largest count.
+    void require_can_step(int group_count) const {
+        bool can_step = true;
+        for (int g = 0; g < group_count; ++g) {
+            can_step = can_step && at(g).step < kMaxStep;
+        }
+        for (int c = NOPT_MAX_GROUPS; c < count(); ++c) {
+            can_step = can_step && (!advances(c) || at(c).step < kMaxStep);
+        }
+        if (!can_step) {
+            refuse_step();
+        }
+    }
+
     // Computes what the clocks are in the coming step.
     void prepare(const Rule& rule, const StepInputs& inputs) {
         for (int g = 0; g < inputs.count; ++g) {
             Entry& entry = clocks_[static_cast<size_t>(g)];
-            if (entry.value[now_].step >= kMaxStep) {
-                refuse_step();
-            }
             entry.value[1 - now_] = entry.value[now_];
             rule.advance(inputs.of[g], entry.value[1 - now_]);
         }

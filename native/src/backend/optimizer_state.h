@@ -1,8 +1,6 @@
 // What an optimizer and the dimers around it share.
 #pragma once
 
-#include <stddef.h>
-
 #include <memory>
 
 #include "backend/clocks.h"
@@ -13,12 +11,7 @@ namespace nopt {
 
 struct OptimizerState {
     OptimizerState(std::shared_ptr<ParamSet> set_, int rule_)
-        : set(std::move(set_)),
-          rule(rule_),
-          clocks(*set, rule_at(rule_)),
-          data(set->backend.create_optimizer(*set)),
-          checked_bytes(offsetof(nopt_hyperparams, values) +
-                        static_cast<size_t>(rule_at(rule_).info.hyperparams.count) * sizeof(double)) {}
+        : set(std::move(set_)), rule(rule_), clocks(*set, rule_at(rule_)), data(set->backend.create_optimizer(*set)) {}
 
     const Rule& rule_info() const { return rule_at(rule); }
 
@@ -44,7 +37,6 @@ struct OptimizerState {
     // What was checked last and made of it, so that steps with the same hyperparameters and buffers need not.
     static constexpr uint64_t kUnchecked = UINT64_MAX;
     uint64_t checked_version = kUnchecked;  // of the set
-    const size_t checked_bytes;             // of a nopt_hyperparams: those that the rule reads
     nopt_hyperparams checked[NOPT_MAX_GROUPS];
     StepInputs inputs;
 };

@@ -51,7 +51,7 @@ struct Sophia : RuleDefaults {
         float beta1;
         float one_minus_beta1;
         float beta2;
-        float one_minus_beta2;
+        float hessian_weight;  // 1 - beta2; negative to maximize, as the input is that of the maximized loss
         float gamma;
         float eps;
     };
@@ -65,7 +65,8 @@ struct Sophia : RuleDefaults {
         s.beta1 = static_cast<float>(step.values[kBeta1]);
         s.one_minus_beta1 = static_cast<float>(1.0 - step.values[kBeta1]);
         s.beta2 = static_cast<float>(step.values[kBeta2]);
-        s.one_minus_beta2 = static_cast<float>(1.0 - step.values[kBeta2]);
+        s.hessian_weight = (step.flags & NOPT_FLAG_MAXIMIZE) != 0 ? -static_cast<float>(1.0 - step.values[kBeta2])
+                                                                  : static_cast<float>(1.0 - step.values[kBeta2]);
         s.gamma = static_cast<float>(step.values[kGamma]);
         s.eps = static_cast<float>(step.values[kEps]);
         return s;
@@ -76,7 +77,7 @@ struct Sophia : RuleDefaults {
         const float exp_avg = s.beta1 * e.state[kExpAvg] + s.one_minus_beta1 * g;
         e.state[kExpAvg] = exp_avg;
         if (present.input(kHessian)) {
-            e.state[kHessianAvg] = s.beta2 * e.state[kHessianAvg] + s.one_minus_beta2 * e.input[kHessian];
+            e.state[kHessianAvg] = s.beta2 * e.state[kHessianAvg] + s.hessian_weight * e.input[kHessian];
         }
         const float scaled = s.gamma * e.state[kHessianAvg];
         const float denominator = scaled < s.eps ? s.eps : scaled;

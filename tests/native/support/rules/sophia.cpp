@@ -17,7 +17,8 @@ struct Sophia {
         Number& h = s.state(e, "hessian");
         m = scalar<Number>(s["beta1"]) * m + scalar<Number>(1.0 - s["beta1"]) * gradient(e, s);
         if (e.has_input[input]) {
-            h = scalar<Number>(s["beta2"]) * h + scalar<Number>(1.0 - s["beta2"]) * e.input[input];
+            const Number hessian = s.has("maximize") ? -e.input[input] : e.input[input];  // of what is minimized
+            h = scalar<Number>(s["beta2"]) * h + scalar<Number>(1.0 - s["beta2"]) * hessian;
         }
         const Number ratio = m / fmax(scalar<Number>(s["gamma"]) * h, scalar<Number>(s["eps"]));
         subtract(e, s, scalar<Number>(s.lr) * fmax(Number(-1.0), fmin(Number(1.0), ratio)));
