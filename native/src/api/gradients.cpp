@@ -105,6 +105,7 @@ nopt_status nopt_optimizer_get_grad_sum(nopt_optimizer* optimizer, double** sum)
         require_not_null(optimizer, "optimizer");
         require_not_null(sum, "sum");
         const OptimizerState& own = *optimizer->state;
+        const UseGuard guard(*own.set);
         if (own.grads == nullptr) {
             throw Error(
                 NOPT_ERROR_INVALID_STATE,

@@ -18,6 +18,7 @@ nopt_status nopt_optimizer_create(nopt_param_set* set, const char* rule, nopt_op
         require_not_null(optimizer, "optimizer");
         int index;
         named_rule(rule, &index);
+        const UseGuard guard(*set->set);
         *optimizer = new nopt_optimizer{std::make_shared<OptimizerState>(set->set, index)};
     });
 }
@@ -31,9 +32,11 @@ nopt_status nopt_optimizer_get_roles(const nopt_optimizer* optimizer, const nopt
     return guarded([&] {
         require_not_null(optimizer, "optimizer");
         require_not_null(role_mask, "role_mask");
-        const nopt_hyperparams h = read_hyperparams(*optimizer->state, hyperparams, 0);
+        const OptimizerState& own = *optimizer->state;
+        const UseGuard guard(*own.set);
+        const nopt_hyperparams h = read_hyperparams(own, hyperparams, 0);
         *role_mask = 1u << NOPT_ROLE_PARAM | 1u << NOPT_ROLE_GRAD |
-                     optimizer->state->rule_info().states_of(h.flags, h.values) << NOPT_ROLE_STATE;
+                     own.rule_info().states_of(h.flags, h.values) << NOPT_ROLE_STATE;
     });
 }
 

@@ -97,6 +97,12 @@ void check_step(OptimizerState& optimizer, const nopt_hyperparams* hyperparams) 
     optimizer.checked_version = optimizer.capturable ? OptimizerState::kUnchecked : set.version;
 }
 
+// Brings the cohorts up to date with the clocks, and the device with both.
+void begin_on_device(OptimizerState& optimizer, void* stream) {
+    optimizer.cohorts.follow(*optimizer.set, optimizer.clocks);
+    optimizer.set->backend.begin(optimizer, stream);
+}
+
 }  // namespace
 
 GradInput prepare_grads(const OptimizerState& optimizer) {
@@ -122,8 +128,8 @@ GradInput prepare_step(OptimizerState& optimizer, const nopt_hyperparams* hyperp
     if (!are_checked(optimizer, hyperparams)) {
         check_step(optimizer, hyperparams);
     }
+    optimizer.clocks.follow(*optimizer.set);
     if (optimizer.counter == nullptr) {
-        optimizer.clocks.follow(*optimizer.set);
         optimizer.clocks.require_can_step(optimizer.group_count);
     }
     return grads;
@@ -131,8 +137,7 @@ GradInput prepare_step(OptimizerState& optimizer, const nopt_hyperparams* hyperp
 
 void begin_passes(OptimizerState& optimizer, void* stream) {
     optimizer.clocks.follow(*optimizer.set);
-    optimizer.cohorts.follow(*optimizer.set, optimizer.clocks);
-    optimizer.set->backend.begin(optimizer, stream);
+    begin_on_device(optimizer, stream);
 }
 
 void run_step(OptimizerState& optimizer, const GradInput& grad_input, const DimerPass* dimer, void* stream) {
@@ -140,7 +145,7 @@ void run_step(OptimizerState& optimizer, const GradInput& grad_input, const Dime
     const Rule& rule = optimizer.rule_info();
     StepCounter* const counter = optimizer.counter.get();
     if (dimer == nullptr) {
-        begin_passes(optimizer, stream);
+        begin_on_device(optimizer, stream);
     }
     if (counter == nullptr) {
         optimizer.clocks.prepare(rule, optimizer.inputs);

@@ -18,17 +18,31 @@ Clocks::Clocks(const ParamSet& set, const Rule& rule)
     }
 }
 
-void Clocks::refuse_step() {
-    throw Error(NOPT_ERROR_INVALID_STATE,
-                "the step count is 2^53, the largest there is; set it anew with nopt_optimizer_set_state");
+void Clocks::count_certain_steps(int group_count) {
+    int64_t largest = 0;
+    for (int c = 0; c < count(); ++c) {
+        const bool coming = c < NOPT_MAX_GROUPS ? c < group_count : advances(c);
+        if (coming && at(c).step >= kMaxStep) {
+            throw Error(NOPT_ERROR_INVALID_STATE,
+                        "the step count is 2^53, the largest there is; set it anew with nopt_optimizer_set_state");
+        }
+        largest = std::max(largest, at(c).step);
+    }
+    certain_steps_ = kMaxStep - largest;
 }
 
 void Clocks::set(size_t clock, const Clock& value) {
+    certain_steps_ = 0;
     clocks_[clock].value[0] = value;
     clocks_[clock].value[1] = value;
 }
 
-void Clocks::prepare_fallen_behind(const Rule& rule, const StepInputs& inputs) {
+void Clocks::prepare(const Rule& rule, const StepInputs& inputs) {
+    for (int g = 0; g < inputs.count; ++g) {
+        Clock(&value)[2] = clocks_[static_cast<size_t>(g)].value;
+        value[1 - now_] = value[now_];
+        rule.advance(inputs.of[g], value[1 - now_]);
+    }
     for (size_t c = NOPT_MAX_GROUPS; c < clocks_.size(); ++c) {
         Entry& entry = clocks_[c];
         entry.value[1 - now_] = entry.value[now_];
@@ -178,6 +192,7 @@ void Clocks::set_group(int group, const Clock& clock) {
 }
 
 void Clocks::set_tensors(const std::vector<Clock>& clocks) {
+    certain_steps_ = 0;
     of_tensor_.clear();
     clocks_.resize(NOPT_MAX_GROUPS);
     for (Entry& entry : clocks_) {

@@ -39,32 +39,19 @@ public:
     uint64_t advance_version() const { return advance_version_; }
 
     // Throws if a clock that the coming step advances is at the largest count.
-    void require_can_step(int group_count) const {
-        bool can_step = true;
-        for (int g = 0; g < group_count; ++g) {
-            can_step = can_step && at(g).step < kMaxStep;
-        }
-        for (int c = NOPT_MAX_GROUPS; c < count(); ++c) {
-            can_step = can_step && (!advances(c) || at(c).step < kMaxStep);
-        }
-        if (!can_step) {
-            refuse_step();
+    void require_can_step(int group_count) {
+        if (certain_steps_ == 0) {
+            count_certain_steps(group_count);
         }
     }
 
-    // Computes what the clocks are in the coming step.
-    void prepare(const Rule& rule, const StepInputs& inputs) {
-        for (int g = 0; g < inputs.count; ++g) {
-            Entry& entry = clocks_[static_cast<size_t>(g)];
-            entry.value[1 - now_] = entry.value[now_];
-            rule.advance(inputs.of[g], entry.value[1 - now_]);
-        }
-        if (clocks_.size() > NOPT_MAX_GROUPS) {
-            prepare_fallen_behind(rule, inputs);
-        }
-    }
+    // Computes what the clocks are in the coming step. Comes after require_can_step().
+    void prepare(const Rule& rule, const StepInputs& inputs);
     // Makes them what the clocks are.
-    void commit() { now_ = 1 - now_; }
+    void commit() {
+        now_ = 1 - now_;
+        certain_steps_ -= certain_steps_ > 0;
+    }
 
     // Sets a group's clock, and with it that of all tensors of the group.
     void set_group(int group, const Clock& clock);
@@ -101,9 +88,8 @@ private:
     int32_t group_of_tensor(size_t tensor) const { return groups_.empty() ? 0 : groups_[tensor]; }
     static constexpr uint64_t kUnseen = UINT64_MAX;
 
-    [[noreturn]] static void refuse_step();
+    void count_certain_steps(int group_count);
     void set(size_t clock, const Clock& value);
-    void prepare_fallen_behind(const Rule& rule, const StepInputs& inputs);
     void part(const ParamSet& set);
     void open_map();
     void close_map();
@@ -117,6 +103,7 @@ private:
     const size_t tensors_;
     std::vector<Entry> clocks_;
     int now_ = 0;                     // which of the two values
+    int64_t certain_steps_ = 0;       // that every clock can take without a look at its count; 0: look
     std::vector<int32_t> of_tensor_;  // empty: each tensor has its group's
     std::vector<int32_t> groups_;     // of the tensors, as of the last look; empty: all 0
     std::vector<Copy> copies_;

@@ -54,10 +54,14 @@ public:
 
     std::unique_ptr<BackendData> create_data(const ParamSet& set) override { return make_tasks(set.counts); }
 
+    std::unique_ptr<OptimizerData> create_optimizer(const ParamSet&) override { return make_cpu_optimizer(); }
+
     bool step(ParamSet& set, const StepPlan& plan, void*) override {
-        if (plan.grads == nullptr) {
-            return cpu_step(set, plan, plan.inputs);
-        }
+        return plan.grads == nullptr ? cpu_step(set, plan, plan.inputs) : step_with_grads(set, plan);
+    }
+
+    // Applies the options of gradients, and takes the step unless they skip it.
+    static bool step_with_grads(ParamSet& set, const StepPlan& plan) {
         CpuGrads& grads = static_cast<CpuGrads&>(plan.grads->data);
         double sum = grads.sums.value[0];
         double probe = sum;

@@ -28,19 +28,19 @@ NOPT_HD void store(const float (&from)[kCount], int64_t i, float* const (&to)[kC
 
 template <class Rule, uint32_t kStates, uint32_t kInputs>
 NOPT_HD void tensor_loop(const ElementwiseArgs& args, int64_t t, const typename Rule::Scalars& scalars) {
-    const float* __restrict const grad = static_cast<const float*>(args.grad[t]);
-    float* const param = static_cast<float*>(args.param[t]);
-    const float* const source = static_cast<const float*>(args.param_source[t]);
+    const float* __restrict const grad = static_cast<const float*>(args.buffers.grad[t]);
+    float* const param = static_cast<float*>(args.buffers.param[t]);
+    const float* const source = static_cast<const float*>(args.buffers.param_source[t]);
     float* states[kMaxStates] = {};
     const float* inputs[kMaxInputs] = {};
     for (int s = 0; s < kMaxStates; ++s) {
-        if ((kStates >> s & 1u) != 0) states[s] = static_cast<float*>(args.states[s][t]);
+        if ((kStates >> s & 1u) != 0) states[s] = static_cast<float*>(args.buffers.states[s][t]);
     }
     for (int n = 0; n < kMaxInputs; ++n) {
-        if ((kInputs >> n & 1u) != 0) inputs[n] = static_cast<const float*>(args.inputs[n][t]);
+        if ((kInputs >> n & 1u) != 0) inputs[n] = static_cast<const float*>(args.buffers.inputs[n][t]);
     }
     const int64_t begin = t == args.first ? args.begin : 0;
-    const int64_t end = t == args.last ? args.end : args.counts[t];
+    const int64_t end = t == args.last ? args.end : args.buffers.counts[t];
     NOPT_INDEPENDENT_ITERATIONS
     for (int64_t i = begin; i < end; ++i) {
         Element e = {};
@@ -75,12 +75,12 @@ void all_tensors(const ElementwiseArgs& args) {
     typename Rule::Scalars scalars = *static_cast<const typename Rule::Scalars*>(args.scalars);
     scalars.adjusts_grad = kAdjustsGrad;
     for (int64_t t = args.first; t <= args.last; ++t) {
-        if (args.grad[t] == nullptr) {
+        if (args.buffers.grad[t] == nullptr) {
             continue;
         }
         uint32_t inputs = 0;
         for (int n = 0; n < kInputCount; ++n) {
-            inputs |= args.inputs[n] != nullptr && args.inputs[n][t] != nullptr ? 1u << n : 0u;
+            inputs |= args.buffers.inputs[n] != nullptr && args.buffers.inputs[n][t] != nullptr ? 1u << n : 0u;
         }
         tensor_loop_for<Rule, kStates, (1u << kInputCount) - 1u>(inputs, args, t, scalars);
     }

@@ -45,32 +45,44 @@ struct Step {
     bool has_state(int i) const { return (states >> i & 1u) != 0; }
 };
 
+// Where the buffers of plain steps are. An optimizer keeps this until a buffer changes: to find it anew takes as long
+// as the step of a few dozen elements.
+struct CpuOptimizer final : OptimizerData {
+    ElementwiseBuffers buffers = {};
+    uint64_t version = UINT64_MAX;  // of the set when they were found
+};
+
+const ElementwiseBuffers& plain_buffers(const Step& step) {
+    CpuOptimizer& own = static_cast<CpuOptimizer&>(*step.plan.data);
+    const ParamSet& set = step.set;
+    if (own.version != set.version) {
+        own.buffers.param = set.pointers[NOPT_ROLE_PARAM].data();
+        own.buffers.param_source = own.buffers.param;
+        own.buffers.grad = set.pointers[NOPT_ROLE_GRAD].data();
+        for (int i = 0; i < step.rule.info.states.count; ++i) {
+            own.buffers.states[i] = set.pointers[state_role(i)].data();
+        }
+        for (int i = 0; i < step.rule.info.inputs.count; ++i) {
+            const std::vector<void*>& input = set.pointers[input_role(i)];
+            own.buffers.inputs[i] = input.empty() ? nullptr : input.data();
+        }
+        own.buffers.counts = set.counts.data();
+        own.version = set.version;
+    }
+    return own.buffers;
+}
+
 // A step on float32 buffers: a task at a time, in one call of the kernel unless its tensors are of several cohorts.
 struct PlainStep {
     const Step& step;
+    const ElementwiseBuffers& buffers;
     const void* scalars;  // of all tensors; null: there are several cohorts
 
     static void run_task(void* context, int64_t task) {
         const PlainStep& plain = *static_cast<const PlainStep*>(context);
-        const ParamSet& set = plain.step.set;
-        const TaskStart* const starts = &cpu_data(set).starts[static_cast<size_t>(task)];
-        ElementwiseArgs args;
-        args.param = set.pointers[NOPT_ROLE_PARAM].data();
-        args.param_source = args.param;
-        args.grad = set.pointers[NOPT_ROLE_GRAD].data();
-        for (int i = 0; i < plain.step.rule.info.states.count; ++i) {
-            args.states[i] = set.pointers[state_role(i)].data();
-        }
-        for (int i = 0; i < plain.step.rule.info.inputs.count; ++i) {
-            const std::vector<void*>& input = set.pointers[input_role(i)];
-            args.inputs[i] = input.empty() ? nullptr : input.data();
-        }
-        args.counts = set.counts.data();
-        args.first = starts[0].tensor;
-        args.begin = starts[0].element;
-        args.last = starts[1].tensor;
-        args.end = starts[1].element;
-        args.scalars = plain.scalars;
+        const TaskStart* const starts = &cpu_data(plain.step.set).starts[static_cast<size_t>(task)];
+        const ElementwiseArgs args = {plain.buffers,     starts[0].tensor,  starts[1].tensor,
+                                      starts[0].element, starts[1].element, plain.scalars};
         if (args.scalars != nullptr) {
             plain.step.kernel(args);
         } else {
@@ -106,7 +118,7 @@ void plain_step(const Step& step) {
     if (is_one) {
         step.write_scalars(0, scalars);
     }
-    PlainStep plain = {step, is_one ? scalars : nullptr};
+    PlainStep plain = {step, plain_buffers(step), is_one ? scalars : nullptr};
     parallel_for(cpu_data(step.set).task_count(), &PlainStep::run_task, &plain);
 }
 
@@ -225,25 +237,26 @@ struct TiledStep {
         const void* const grad_table = grad;
         void* state_table[kMaxStates];
         const void* input_table[kMaxInputs];
-        ElementwiseArgs args = {};
-        args.param = &param_table;
-        args.param_source = &source_table;
-        args.grad = &grad_table;
+        ElementwiseBuffers buffers;
+        buffers.param = &param_table;
+        buffers.param_source = &source_table;
+        buffers.grad = &grad_table;
         for (int i = 0; i < step.rule.info.states.count; ++i) {
             state_table[i] = states[i];
-            args.states[i] = &state_table[i];
+            buffers.states[i] = &state_table[i];
         }
         for (int i = 0; i < step.rule.info.inputs.count; ++i) {
             input_table[i] = inputs[i];
-            args.inputs[i] = &input_table[i];
+            buffers.inputs[i] = &input_table[i];
         }
-        args.end = count;
-        args.scalars = own.values;
-        step.kernel(args);
+        buffers.counts = nullptr;
+        step.kernel({buffers, 0, 0, 0, count, own.values});
     }
 };
 
 }  // namespace
+
+std::unique_ptr<OptimizerData> make_cpu_optimizer() { return std::make_unique<CpuOptimizer>(); }
 
 bool cpu_step(const ParamSet& set, const StepPlan& plan, const StepInputs& inputs) {
     const Step step(set, plan, inputs);
