@@ -15,6 +15,8 @@ else()
             -ffp-contract=off
             # Without it, sqrtf must be able to set errno, and no loop around it vectorises.
             -fno-math-errno
+            # Lines for the symbols that are kept apart, the same wherever the sources lie.
+            $<$<CONFIG:Release>:-g1> -ffile-prefix-map=${PROJECT_SOURCE_DIR}/=
             -Wall -Wextra -Wpedantic -Wshadow -Wconversion -Wdouble-promotion
             $<$<BOOL:${NATIVEOPT_WERROR}>:-Werror>>)
 endif()

@@ -3,23 +3,9 @@
 
 set(NATIVEOPT_HAS_CUDA OFF)
 
-# The architectures that this nvcc can compile for from 7.5 up, each as machine code, the newest as PTX too.
-function(nativeopt_default_cuda_architectures out)
-    execute_process(COMMAND "${CMAKE_CUDA_COMPILER}" --list-gpu-arch OUTPUT_VARIABLE listed ERROR_QUIET)
-    string(REGEX MATCHALL "compute_[0-9]+" listed "${listed}")
-    list(TRANSFORM listed REPLACE "compute_" "")
-    list(REMOVE_DUPLICATES listed)
-    list(SORT listed COMPARE NATURAL)
-    set(architectures "")
-    foreach(architecture IN LISTS listed)
-        if(architecture GREATER_EQUAL 75)
-            list(APPEND architectures "${architecture}-real")
-            set(newest "${architecture}")
-        endif()
-    endforeach()
-    list(APPEND architectures "${newest}-virtual")
-    set(${out} "${architectures}" PARENT_SCOPE)
-endfunction()
+# Machine code for the GPUs that are common (compute capability 8.0, 8.6, 8.9 and 9.0); PTX of 7.5, the oldest that the
+# kernels run on, from which the driver compiles for all others, older and newer.
+set(nativeopt_default_cuda_architectures 75-virtual 80-real 86-real 89-real 90-real)
 
 if(NOT NATIVEOPT_CUDA MATCHES "^(AUTO|ON|OFF)$")
     message(FATAL_ERROR "NATIVEOPT_CUDA is '${NATIVEOPT_CUDA}'; it must be AUTO, ON or OFF.")
@@ -34,7 +20,7 @@ else()
     if(CMAKE_CUDA_COMPILER)
         set(NATIVEOPT_HAS_CUDA ON)
         if(NOT DEFINED CMAKE_CUDA_ARCHITECTURES)
-            nativeopt_default_cuda_architectures(CMAKE_CUDA_ARCHITECTURES)
+            set(CMAKE_CUDA_ARCHITECTURES ${nativeopt_default_cuda_architectures})
         endif()
         set(CMAKE_CUDA_STANDARD 17)
         set(CMAKE_CUDA_STANDARD_REQUIRED ON)

@@ -1,6 +1,7 @@
 # Builds the native library for the .NET projects: cmake -DNATIVEOPT_DIRECTORY=... -P build_for_dotnet.cmake
 #
 #   NATIVEOPT_DIRECTORY     where the build tree (build/) and the library go
+#   NATIVEOPT_RID           the platform to build for, as .NET names it: this machine's, or linux-arm64
 #   NATIVEOPT_LIBRARY_NAME  the library's file name
 #   NATIVEOPT_CUDA          AUTO, ON or OFF
 #   NATIVEOPT_BUILD_TESTS   ON builds the native tests too
@@ -34,8 +35,16 @@ if(NOT EXISTS "${build}/CMakeCache.txt")
     endif()
 endif()
 
+# Another processor than this machine's needs a cross compiler, which has no CUDA.
+set(toolchain "")
+cmake_host_system_information(RESULT processor QUERY OS_PLATFORM)
+if(NATIVEOPT_RID STREQUAL "linux-arm64" AND NOT processor MATCHES "^(aarch64|arm64)$")
+    set(toolchain "-DCMAKE_TOOLCHAIN_FILE=${source}/cmake/linux-arm64.cmake")
+    set(NATIVEOPT_CUDA OFF)
+endif()
+
 execute_process(
-    COMMAND "${CMAKE_COMMAND}" -S "${source}" -B "${build}" ${generator} -DCMAKE_BUILD_TYPE=Release
+    COMMAND "${CMAKE_COMMAND}" -S "${source}" -B "${build}" ${generator} ${toolchain} -DCMAKE_BUILD_TYPE=Release
             -DNATIVEOPT_CUDA=${NATIVEOPT_CUDA} -DNATIVEOPT_TESTS=ON
     RESULT_VARIABLE result OUTPUT_VARIABLE log ERROR_VARIABLE log)
 if(NOT result EQUAL 0)
@@ -49,9 +58,10 @@ if(NOT result EQUAL 0)
 endif()
 if(log MATCHES "NativeOpt: (CUDA backend [^\n]*)")
     message("NativeOpt: ${CMAKE_MATCH_1}")
+    file(WRITE "${NATIVEOPT_DIRECTORY}/cuda.txt" "${CMAKE_MATCH_1}")
 endif()
 
-set(targets nativeopt)
+set(targets nativeopt_stripped)
 if(NATIVEOPT_BUILD_TESTS)
     list(APPEND targets nativeopt_all_tests)
 endif()
@@ -63,9 +73,10 @@ if(NOT result EQUAL 0)
 endif()
 
 # Renamed into place, so that a process which runs the old library keeps it whole.
-file(READ "${build}/native/library_path.txt" library)
-string(STRIP "${library}" library)
-set(installed "${NATIVEOPT_DIRECTORY}/${NATIVEOPT_LIBRARY_NAME}")
-file(COPY_FILE "${library}" "${installed}.new")
-file(RENAME "${installed}.new" "${installed}")
-file(TOUCH "${installed}")
+file(GLOB built "${build}/native/stripped/*")
+foreach(file IN LISTS built)
+    get_filename_component(name "${file}" NAME)
+    file(COPY_FILE "${file}" "${NATIVEOPT_DIRECTORY}/${name}.new")
+    file(RENAME "${NATIVEOPT_DIRECTORY}/${name}.new" "${NATIVEOPT_DIRECTORY}/${name}")
+endforeach()
+file(TOUCH "${NATIVEOPT_DIRECTORY}/${NATIVEOPT_LIBRARY_NAME}")

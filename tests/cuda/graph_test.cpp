@@ -438,5 +438,100 @@ TEST(CudaGraphs, ArgumentsAreChecked) {
     EXPECT_EQ(1, model.state().step);
 }
 
+// More groups than a launch carries: a graph has the inputs of its capture, whatever steps and other graphs bring
+// between two replays.
+TEST(CudaGraphOfGroups, ReplaysHaveTheInputsOfTheirCapture) {
+    constexpr int32_t kGroups = 70;
+    const std::vector<int64_t> counts(90, 11);
+    std::vector<int32_t> groups;
+    for (size_t t = 0; t < counts.size(); ++t) {
+        groups.push_back(static_cast<int32_t>(t) * 3 % kGroups);
+    }
+    std::vector<nopt_hyperparams> h[3];
+    for (int kind = 0; kind < 3; ++kind) {
+        h[kind].assign(kGroups, defaults("adam"));
+        for (int32_t g = 0; g < kGroups; ++g) {
+            lr(h[kind][static_cast<size_t>(g)]) = 1e-3 * (1 + g) * (1 + kind);
+        }
+    }
+    constexpr int kOrder[] = {0, 1, 2, 2, 0, 2, 1, 0, 0, 2};
+    const auto model_on = [&](nopt_backend backend) {
+        const OnBackend on(backend);
+        auto model = std::make_unique<Model>("adam", counts);
+        NOPT_EXPECT_OK(nopt_param_set_set_groups(model->set, model->tensor_count(), groups.data()));
+        NOPT_EXPECT_OK(nopt_optimizer_set_group_count(model->optimizer, kGroups));
+        return model;
+    };
+    const std::unique_ptr<Model> eager = model_on(NOPT_BACKEND_CPU);
+    for (const int kind : kOrder) {
+        eager->new_gradients();
+        NOPT_ASSERT_OK(eager->step(h[kind][0]));
+    }
+    Stream stream;
+    const std::unique_ptr<Model> model = model_on(NOPT_BACKEND_CUDA);
+    model->stream = stream;
+    NOPT_ASSERT_OK(nopt_optimizer_set_capturable(model->optimizer, 1, stream));
+    NOPT_ASSERT_OK(nopt_optimizer_upload(model->optimizer, stream));
+    const Graph first(stream.cuda(), [&] { NOPT_EXPECT_OK(nopt_optimizer_step(model->optimizer, &h[0][0], stream)); });
+    const Graph second(stream.cuda(), [&] { NOPT_EXPECT_OK(nopt_optimizer_step(model->optimizer, &h[1][0], stream)); });
+    for (const int kind : kOrder) {
+        model->new_gradients();
+        NOPT_ASSERT_OK(kind == 2 ? model->step(h[2][0])
+                                 : model->work([&] { return (kind == 0 ? first : second).replay(); }));
+    }
+    model->synchronize();
+    EXPECT_TRUE(same_bits(eager->all_values(), model->all_values()));
+    for (int32_t g = 0; g < kGroups; ++g) {
+        EXPECT_TRUE(same_state(eager->state(g), model->state(g))) << g;
+    }
+}
+
+// The example of docs/cuda.md, which stands here line by line: what it replays are the steps that the host would take.
+TEST(CudaGraphs, TheExampleOfTheDocumentation) {
+    const auto schedule = lr_of;
+    const auto run = [&](bool captured) {
+        const Stream owner;
+        cudaStream_t stream = owner.cuda();
+        Model model("adam", kCounts);
+        model.stream = stream;
+        model.new_gradients();
+        nopt_optimizer* optimizer = model.optimizer;
+        nopt_hyperparams hyperparams = defaults("adam");
+        if (!captured) {
+            for (int step = 0; step < kSteps; ++step) {
+                lr(hyperparams) = schedule(step);
+                NOPT_EXPECT_OK(model.step(hyperparams));
+            }
+            model.synchronize();
+            return model.all_values();
+        }
+        const int step_count = kSteps;
+        cudaGraph_t graph = nullptr;
+        cudaGraphExec_t exec = nullptr;
+        NOPT_EXPECT_OK(model.work([&] {
+            nopt_optimizer_set_capturable(optimizer, 1, stream);
+            nopt_optimizer_set_lr(optimizer, 1e-3, stream);
+            hyperparams.values[NOPT_HYPERPARAM_LR] = NOPT_LR_ON_DEVICE;
+            nopt_optimizer_upload(optimizer, stream); /* a capture cannot upload */
+
+            cudaStreamBeginCapture(stream, cudaStreamCaptureModeThreadLocal);
+            nopt_optimizer_step(optimizer, &hyperparams, stream);
+            cudaStreamEndCapture(stream, &graph);
+            cudaGraphInstantiateWithFlags(&exec, graph, 0);
+
+            for (int step = 0; step < step_count; ++step) {
+                nopt_optimizer_set_lr(optimizer, schedule(step), stream);
+                cudaGraphLaunch(exec, stream);
+            }
+            return NOPT_OK;
+        }));
+        model.synchronize();
+        EXPECT_EQ(cudaSuccess, cudaGraphExecDestroy(exec));
+        EXPECT_EQ(cudaSuccess, cudaGraphDestroy(graph));
+        return model.all_values();
+    };
+    EXPECT_TRUE(same_bits(run(false), run(true)));
+}
+
 }  // namespace
 }  // namespace nopt_test

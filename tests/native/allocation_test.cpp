@@ -1,8 +1,8 @@
 // A step allocates nothing, nor do a dimer's calls within training, nor binding new gradients.
+#include <errno.h>
 #include <stdlib.h>
 
 #include <atomic>
-#include <new>
 
 #include "support/dimer_model.h"
 
@@ -10,18 +10,36 @@ namespace {
 std::atomic<int64_t> allocations{0};
 }
 
-// The library's calls come here too: its reference to operator new binds to the program's. (Inlined, these make GCC 12
-// warn of free() for what operator new gave.)
-[[gnu::noinline]] void* operator new(size_t size) {
+// The library's calls come here too: what a program defines takes the place of the C library's in all of the process.
+// The library's operator new is its own, and allocates with malloc.
+extern "C" {
+void* __libc_malloc(size_t);
+void* __libc_calloc(size_t, size_t);
+void* __libc_realloc(void*, size_t);
+void* __libc_memalign(size_t, size_t);
+
+void* malloc(size_t size) {
     ++allocations;
-    void* memory = malloc(size == 0 ? 1 : size);
-    if (memory == nullptr) {
-        throw std::bad_alloc();
-    }
-    return memory;
+    return __libc_malloc(size);
 }
-[[gnu::noinline]] void operator delete(void* memory) noexcept { free(memory); }
-[[gnu::noinline]] void operator delete(void* memory, size_t) noexcept { free(memory); }
+void* calloc(size_t count, size_t size) {
+    ++allocations;
+    return __libc_calloc(count, size);
+}
+void* realloc(void* memory, size_t size) {
+    ++allocations;
+    return __libc_realloc(memory, size);
+}
+void* aligned_alloc(size_t alignment, size_t size) {
+    ++allocations;
+    return __libc_memalign(alignment, size);
+}
+int posix_memalign(void** memory, size_t alignment, size_t size) {
+    ++allocations;
+    *memory = __libc_memalign(alignment, size);
+    return *memory == nullptr ? ENOMEM : 0;
+}
+}
 
 namespace nopt_test {
 namespace {
@@ -89,6 +107,35 @@ TEST(Allocation, StepsWithFrozenTensorsAllocateNothing) {
             }
         }
         EXPECT_EQ(before, allocations) << one.name;
+    }
+}
+
+// With hyperparameters that change from step to step, clipped and not.
+TEST(Allocation, StepsOfManyGroupsAllocateNothing) {
+    constexpr int32_t kGroups = 100;
+    const std::vector<int64_t> counts(150, 20);
+    std::vector<int32_t> groups;
+    for (size_t t = 0; t < counts.size(); ++t) {
+        groups.push_back(static_cast<int32_t>(t) % kGroups);
+    }
+    for (const bool clips : {false, true}) {
+        Model model("adam", counts);
+        NOPT_ASSERT_OK(nopt_param_set_set_groups(model.set, model.tensor_count(), groups.data()));
+        NOPT_ASSERT_OK(nopt_optimizer_set_group_count(model.optimizer, kGroups));
+        if (clips) {
+            const nopt_grad_options options = grad_options(0.5, 0.0, 2.0, true);
+            NOPT_ASSERT_OK(nopt_optimizer_set_grad_options(model.optimizer, &options));
+        }
+        std::vector<nopt_hyperparams> h(kGroups, defaults("adam"));
+        NOPT_ASSERT_OK(model.step(h[0]));
+        const int64_t before = allocations;
+        for (int i = 0; i < 5; ++i) {
+            lr(h[static_cast<size_t>(17 * i)]) = 1e-2 * (i + 1);
+            if (model.step(h[0]) != NOPT_OK) {
+                FAIL() << nopt_last_error_message();
+            }
+        }
+        EXPECT_EQ(before, allocations) << clips;
     }
 }
 

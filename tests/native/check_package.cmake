@@ -1,5 +1,5 @@
 # Installs the build, then configures, builds and runs a C program that knows only find_package(NativeOpt).
-# cmake -DBUILD=... -DCONFIG=... -DGENERATOR=... -DWORK=... -DFLAGS=... -DCONSUMER=... -P check_package.cmake
+# cmake -DBUILD=... -DCONFIG=... -DGENERATOR=... -DWORK=... -DFLAGS=... -DTOOLCHAIN=... -DCONSUMER=... -P check_package.cmake
 
 function(run)
     execute_process(COMMAND ${ARGN} RESULT_VARIABLE result OUTPUT_VARIABLE log ERROR_VARIABLE log)
@@ -11,6 +11,6 @@ endfunction()
 file(REMOVE_RECURSE "${WORK}")
 run("${CMAKE_COMMAND}" --install "${BUILD}" --prefix "${WORK}/prefix" --config "${CONFIG}")
 run("${CMAKE_COMMAND}" -S "${CONSUMER}" -B "${WORK}/build" -G "${GENERATOR}" "-DCMAKE_PREFIX_PATH=${WORK}/prefix"
-    "-DCMAKE_C_FLAGS=${FLAGS}" "-DCMAKE_BUILD_TYPE=${CONFIG}")
+    "-DCMAKE_C_FLAGS=${FLAGS}" "-DCMAKE_TOOLCHAIN_FILE=${TOOLCHAIN}" "-DCMAKE_BUILD_TYPE=${CONFIG}")
 run("${CMAKE_COMMAND}" --build "${WORK}/build" --config "${CONFIG}")
 run("${CMAKE_CTEST_COMMAND}" --test-dir "${WORK}/build" -C "${CONFIG}" --output-on-failure --no-tests=error)

@@ -147,7 +147,7 @@ TEST(Descriptions, StatesInputsAndRunningScalarsHaveTheirPlaces) {
             const nopt_state_info& info = d.states[i];
             EXPECT_EQ(NOPT_ROLE_STATE + static_cast<int>(i), info.role);
             EXPECT_NE(0u, info.dtypes >> NOPT_DTYPE_FLOAT32 & 1u) << rule << " " << info.name;
-            EXPECT_EQ(0u, info.dtypes >> NOPT_DTYPE_FLOAT16 & 1u) << rule << " " << info.name;
+            EXPECT_EQ(info.dtypes >> NOPT_DTYPE_BFLOAT16 & 1u, info.dtypes >> NOPT_DTYPE_FLOAT16 & 1u) << info.name;
             EXPECT_EQ(0u, info.needed_flag & ~d.info.flags);
             EXPECT_TRUE(info.needed_flag == 0 || is_one_bit(info.needed_flag));
             EXPECT_LT(info.needed_hyperparam, d.info.hyperparam_count);
@@ -416,7 +416,8 @@ TEST(Descriptions, EveryElementTypeIsDescribedOnce) {
 TEST(Descriptions, StatesHaveTheTypesThatTheRuleAllows) {
     for (const std::string& rule : all_rules()) {
         for (const nopt_state_info& info : describe(rule).states) {
-            for (const nopt_dtype type : {NOPT_DTYPE_FLOAT32, NOPT_DTYPE_BFLOAT16, NOPT_DTYPE_DYNAMIC8}) {
+            for (const nopt_dtype type :
+                 {NOPT_DTYPE_FLOAT32, NOPT_DTYPE_BFLOAT16, NOPT_DTYPE_FLOAT16, NOPT_DTYPE_DYNAMIC8}) {
                 nopt_hyperparams h = test_hyperparams(rule);
                 h.flags = info.needed_flag;
                 if (info.needed_hyperparam >= 0) {

@@ -109,7 +109,10 @@ std::vector<Mix> dynamic_mixes(std::vector<int64_t> sizes) {
         const bool is_float = i % 4 == 0;
         mixes.push_back({size, is_float ? NOPT_DTYPE_FLOAT32 : NOPT_DTYPE_BFLOAT16,
                          i % 3 == 0 ? NOPT_DTYPE_FLOAT16 : NOPT_DTYPE_FLOAT32,
-                         i % 5 == 4 ? NOPT_DTYPE_BFLOAT16 : NOPT_DTYPE_DYNAMIC8, kExtras[i % 4]});
+                         i % 5 == 4   ? NOPT_DTYPE_BFLOAT16
+                         : i % 5 == 1 ? NOPT_DTYPE_FLOAT16
+                                      : NOPT_DTYPE_DYNAMIC8,
+                         kExtras[i % 4]});
     }
     return mixes;
 }

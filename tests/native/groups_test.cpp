@@ -285,15 +285,240 @@ TEST(GroupCounts, WhatDoesNotFitIsRefusedAndNothingChanges) {
     refused(NOPT_ERROR_INVALID_ARGUMENT, "group is -1", nopt_optimizer_set_group_state(model.optimizer, -1, &state));
     refused(NOPT_ERROR_INVALID_ARGUMENT, "group is 3", nopt_optimizer_set_group_lr(model.optimizer, 3, 0.1, nullptr));
     refused(NOPT_ERROR_INVALID_ARGUMENT, "group_count is 0", nopt_optimizer_set_group_count(model.optimizer, 0));
-    refused(NOPT_ERROR_INVALID_ARGUMENT, "group_count is 17", nopt_optimizer_set_group_count(model.optimizer, 17));
+    refused(NOPT_ERROR_INVALID_ARGUMENT, "group_count is -2", nopt_optimizer_set_group_count(model.optimizer, -2));
     std::vector<int32_t> groups = kGroups;
-    groups[3] = 16;
-    refused(NOPT_ERROR_INVALID_ARGUMENT, "group[3] is 16",
+    groups[3] = -1;
+    refused(NOPT_ERROR_INVALID_ARGUMENT, "group[3] is -1",
             nopt_param_set_set_groups(model.set, model.tensor_count(), groups.data()));
     refused(NOPT_ERROR_INVALID_ARGUMENT, "tensor_count is 2", nopt_param_set_set_groups(model.set, 2, groups.data()));
     refused(NOPT_ERROR_INVALID_ARGUMENT, "set is null", nopt_param_set_set_groups(nullptr, 9, groups.data()));
     NOPT_ASSERT_OK(model.step(h[0]));
     EXPECT_EQ(1, model.state(2).step);
+}
+
+// ---- many groups ----
+
+constexpr int32_t kKinds = 7;  // of hyperparameters
+
+std::vector<nopt_hyperparams> hyperparams_of_kinds(double scale) {
+    std::vector<nopt_hyperparams> all;
+    for (int32_t kind = 0; kind < kKinds; ++kind) {
+        nopt_hyperparams h = defaults("adam");
+        lr(h) = scale * (1 + kind);
+        weight_decay(h) = 0.01 * kind;
+        value(h, "adam", "beta1") = 0.9 - 0.05 * kind;
+        h.flags = (kind % 2 == 0 ? 0u : static_cast<uint32_t>(NOPT_FLAG_DECOUPLED_WEIGHT_DECAY)) |
+                  (kind % 3 == 0 ? 0u : static_cast<uint32_t>(NOPT_FLAG_MAXIMIZE)) |
+                  (kind < 4 ? 0u : static_cast<uint32_t>(NOPT_FLAG_BIAS_CORRECTION_BY_POWER));
+        all.push_back(h);
+    }
+    return all;
+}
+
+std::vector<nopt_hyperparams> repeated(const std::vector<nopt_hyperparams>& kinds, int32_t groups) {
+    std::vector<nopt_hyperparams> all;
+    for (int32_t g = 0; g < groups; ++g) {
+        all.push_back(kinds[static_cast<size_t>(g % kKinds)]);
+    }
+    return all;
+}
+
+struct Many {
+    const char* name;
+    int32_t groups;
+    bool capturable;
+    bool clips;
+};
+
+std::ostream& operator<<(std::ostream& out, const Many& many) { return out << many.name; }
+
+const Many kMany[] = {
+    {"sixteen", 16, false, true},
+    {"seventeen", 17, false, true},
+    {"thirty_one_capturable", 31, true, false},
+    {"a_hundred", 100, false, false},
+    {"a_hundred_clipped", 100, false, true},
+    {"a_hundred_capturable", 100, true, true},
+    {"a_thousand", 1000, false, false},
+    {"a_thousand_capturable", 1000, true, false},
+};
+
+class ManyGroups : public testing::TestWithParam<Many> {
+protected:
+    ManyGroups() {
+        const int32_t groups = GetParam().groups;
+        for (int32_t t = 0; t < groups + 5; ++t) {
+            counts.push_back(t % 9 == 4 ? 0 : 1 + t % 37);
+            many.push_back(t * 13 % groups);  // every group has tensors: 13 divides none of these numbers
+            few.push_back(many.back() % kKinds);
+        }
+    }
+
+    std::unique_ptr<Model> model_of(const std::vector<int32_t>& groups, int32_t group_count) const {
+        auto model = std::make_unique<Model>("adam", counts);
+        set_groups(*model, groups);
+        NOPT_EXPECT_OK(nopt_optimizer_set_group_count(model->optimizer, group_count));
+        if (GetParam().clips) {
+            const nopt_grad_options options = grad_options(0.5, 0.25, 2.0, GetParam().capturable);
+            NOPT_EXPECT_OK(nopt_optimizer_set_grad_options(model->optimizer, &options));
+        }
+        NOPT_EXPECT_OK(nopt_optimizer_set_capturable(model->optimizer, GetParam().capturable ? 1 : 0, nullptr));
+        return model;
+    }
+
+    // Gradients of which some come late, in some groups all of them.
+    std::vector<bool> frozen(int step) const {
+        std::vector<bool> result;
+        for (size_t t = 0; t < counts.size(); ++t) {
+            result.push_back(step < 5 && (many[t] % 10 == 3 || static_cast<int>(t % 5) == step));
+        }
+        return result;
+    }
+
+    std::vector<int64_t> counts;
+    std::vector<int32_t> many;
+    std::vector<int32_t> few;
+};
+
+// Each does what the one does that its hyperparameters are from.
+TEST_P(ManyGroups, StepAsFewWithTheSameHyperparameters) {
+    const int32_t groups = GetParam().groups;
+    std::unique_ptr<Model> together = model_of(many, groups);
+    std::unique_ptr<Model> apart = model_of(few, kKinds);
+    for (int step = 0; step < 7; ++step) {
+        const std::vector<nopt_hyperparams> kinds = hyperparams_of_kinds(1e-3 * (1 + step));
+        const std::vector<nopt_hyperparams> all = repeated(kinds, groups);
+        for (Model* const one : {together.get(), apart.get()}) {
+            one->new_gradients();
+            one->freeze(frozen(step));
+            NOPT_ASSERT_OK(one->step(one == together.get() ? all[0] : kinds[0]));
+        }
+        ASSERT_TRUE(same_bits(apart->all_values(), together->all_values())) << step;
+    }
+    together->synchronize();
+    apart->synchronize();
+    const std::vector<nopt_step_state> expected = apart->tensor_states();
+    const std::vector<nopt_step_state> actual = together->tensor_states();
+    std::vector<int64_t> steps;
+    for (size_t t = 0; t < counts.size(); ++t) {
+        ASSERT_TRUE(same_state(expected[t], actual[t])) << t;
+        steps.push_back(actual[t].step);
+    }
+    // (Nothing at all has no gradient to be without.)
+    EXPECT_EQ(2, *std::min_element(steps.begin(), steps.end()));
+    EXPECT_EQ(7, *std::max_element(steps.begin(), steps.end()));
+    for (int32_t g = 0; g < groups; ++g) {
+        ASSERT_TRUE(same_state(apart->state(g % kKinds), together->state(g))) << g;
+    }
+    EXPECT_TRUE(together->intact());
+}
+
+TEST_P(ManyGroups, HaveLearningRatesOnTheDevice) {
+    const int32_t groups = GetParam().groups;
+    std::unique_ptr<Model> on_device = model_of(many, groups);
+    std::unique_ptr<Model> by_value = model_of(many, groups);
+    NOPT_ASSERT_OK(nopt_optimizer_set_capturable(on_device->optimizer, 1, nullptr));
+    std::vector<nopt_hyperparams> h = repeated(hyperparams_of_kinds(1e-2), groups);
+    std::vector<nopt_hyperparams> without = h;
+    for (int32_t g = 0; g < groups; ++g) {
+        const size_t group = static_cast<size_t>(g);
+        lr(h[group]) = 1e-3 * (g + 1);
+        lr(without[group]) = NOPT_LR_ON_DEVICE;
+        NOPT_ASSERT_OK(nopt_optimizer_set_group_lr(on_device->optimizer, g, lr(h[group]), nullptr));
+    }
+    for (int step = 0; step < 2; ++step) {
+        on_device->new_gradients();
+        by_value->new_gradients();
+        NOPT_ASSERT_OK(on_device->step(without[0]));
+        NOPT_ASSERT_OK(by_value->step(h[0]));
+    }
+    EXPECT_TRUE(same_bits(by_value->all_values(), on_device->all_values()));
+    // The rates of groups that stay are kept when others come.
+    NOPT_ASSERT_OK(nopt_optimizer_set_group_count(on_device->optimizer, groups + 1));
+    NOPT_ASSERT_OK(nopt_optimizer_set_group_count(by_value->optimizer, groups + 1));
+    h.push_back(h[0]);
+    without.push_back(without[0]);
+    EXPECT_EQ(NOPT_ERROR_INVALID_STATE, on_device->step(without[0]));
+    NOPT_ASSERT_OK(nopt_optimizer_set_group_lr(on_device->optimizer, groups, 0.5, nullptr));
+    NOPT_ASSERT_OK(on_device->step(without[0]));
+    NOPT_ASSERT_OK(by_value->step(h[0]));
+    EXPECT_TRUE(same_bits(by_value->all_values(), on_device->all_values()));
+}
+
+INSTANTIATE_TEST_SUITE_P(Groups, ManyGroups, testing::ValuesIn(kMany),
+                         [](const testing::TestParamInfo<Many>& one) { return one.param.name; });
+
+// A tensor keeps its step count, and its place in a clock of its own, while its group is not there.
+TEST(GroupCounts, TensorsOfGroupsThatGoKeepTheirCounts) {
+    for (const int capturable : {0, 1}) {
+        Model model("adam", kCounts);
+        std::vector<int32_t> groups = kGroups;
+        for (int32_t& group : groups) {
+            group *= 20;
+        }
+        set_groups(model, groups);
+        NOPT_ASSERT_OK(nopt_optimizer_set_capturable(model.optimizer, capturable, nullptr));
+        NOPT_ASSERT_OK(nopt_optimizer_set_group_count(model.optimizer, 41));
+        const std::vector<nopt_hyperparams> h(50, defaults("adam"));
+        for (int step = 0; step < 3; ++step) {
+            model.new_gradients();
+            model.freeze({step == 1, false, false, false, false, false, false, false, false});
+            NOPT_ASSERT_OK(model.step(h[0]));
+        }
+        model.synchronize();
+        const std::vector<nopt_step_state> before = model.tensor_states();
+        EXPECT_EQ(2, before[0].step);
+        EXPECT_EQ(3, before[4].step);
+        const auto expect_kept = [&](int64_t more) {
+            const std::vector<nopt_step_state> now = model.tensor_states();
+            for (size_t t = 0; t < kCounts.size(); ++t) {
+                const nopt_step_state expected = state_after("adam", h[0], before[t].step + more);
+                ASSERT_TRUE(same_state(expected, now[t])) << t << " after " << more << ", " << capturable;
+            }
+        };
+        // Without groups 20 and 40 there is no step, and nothing to upload.
+        NOPT_ASSERT_OK(nopt_optimizer_set_group_count(model.optimizer, 20));
+        expect_kept(0);
+        const char* const lacks = "tensor 0 is in group 40, but the optimizer has 20";
+        const std::vector<float> values = model.all_values();
+        EXPECT_EQ(NOPT_ERROR_INVALID_STATE, model.step(h[0]));
+        EXPECT_NE(nullptr, strstr(nopt_last_error_message(), lacks)) << nopt_last_error_message();
+        EXPECT_EQ(NOPT_ERROR_INVALID_STATE, nopt_optimizer_upload(model.optimizer, nullptr));
+        EXPECT_NE(nullptr, strstr(nopt_last_error_message(), lacks)) << nopt_last_error_message();
+        EXPECT_TRUE(same_bits(values, model.all_values()));
+        expect_kept(0);
+        // They come again as new ones, and their tensors go on.
+        NOPT_ASSERT_OK(nopt_optimizer_set_group_count(model.optimizer, 50));
+        EXPECT_EQ(0, model.state(40).step);
+        expect_kept(0);
+        NOPT_ASSERT_OK(model.step(h[0]));
+        model.synchronize();
+        expect_kept(1);
+        EXPECT_EQ(1, model.state(40).step);
+        EXPECT_EQ(4, model.state(0).step);
+        // They go again, and their tensors go to another group.
+        NOPT_ASSERT_OK(nopt_optimizer_set_group_count(model.optimizer, 1));
+        NOPT_ASSERT_OK(nopt_param_set_set_groups(model.set, model.tensor_count(), nullptr));
+        NOPT_ASSERT_OK(model.step(h[0]));
+        model.synchronize();
+        expect_kept(2);
+        EXPECT_EQ(5, model.state(0).step);
+        // What is set while a group is not there is kept as well.
+        set_groups(model, groups);
+        std::vector<nopt_step_state> set = model.tensor_states();
+        for (size_t t = 0; t < set.size(); ++t) {
+            set[t] = state_after("adam", h[0], static_cast<int64_t>(10 + t % 3));
+        }
+        NOPT_ASSERT_OK(nopt_optimizer_set_tensor_states(model.optimizer, model.tensor_count(), set.data()));
+        NOPT_ASSERT_OK(nopt_optimizer_set_group_count(model.optimizer, 41));
+        const std::vector<nopt_step_state> now = model.tensor_states();
+        for (size_t t = 0; t < set.size(); ++t) {
+            EXPECT_TRUE(same_state(set[t], now[t])) << t;
+        }
+        NOPT_ASSERT_OK(model.step(h[0]));
+        model.synchronize();
+        EXPECT_EQ(set[8].step + 1, model.tensor_states()[8].step);
+    }
 }
 
 }  // namespace

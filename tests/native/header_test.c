@@ -18,6 +18,18 @@ typedef char role_is_32_bits[sizeof(nopt_role) == 4 ? 1 : -1];
         }                                                                                \
     } while (0)
 
+/* The example of docs/rules.md, which stands here line by line. */
+static int set_by_name(void) {
+    nopt_hyperparams h = {.struct_size = sizeof h};
+    nopt_rule_get_defaults("dualadam", &h);
+    nopt_hyperparams_set("dualadam", &h, "beta1", 0.8); /* checks the range */
+    nopt_hyperparams_set_flag("dualadam", &h, "amsgrad", 1);
+
+    CHECK(h.values[2] == 0.8);
+    CHECK(h.flags == NOPT_FLAG_RULE);
+    return 0;
+}
+
 int main(void) {
     float param[3] = {1.0f, 2.0f, 3.0f};
     float grad[3] = {1.0f, 1.0f, -1.0f};
@@ -32,6 +44,7 @@ int main(void) {
     nopt_hyperparams hyperparams;
 
     CHECK(nopt_abi_version() == NOPT_ABI_VERSION);
+    CHECK(set_by_name() == 0);
     CHECK(nopt_param_set_create(NOPT_BACKEND_CPU, 0, 1, &count, NULL, &set) == NOPT_OK);
     pointer = param;
     CHECK(nopt_param_set_bind(set, NOPT_ROLE_PARAM, 1, &pointer) == NOPT_OK);

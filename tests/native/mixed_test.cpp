@@ -323,11 +323,32 @@ TEST(Mixed, DimersAreRoundedFloat32Dimers) {
     }
 }
 
+// What nopt_param_set_set_dtypes says of float16 states: they end at 65504, and small squares vanish.
+TEST(Mixed, Float16StatesOverflowAndVanish) {
+    const Mix mix = {1, NOPT_DTYPE_FLOAT32, NOPT_DTYPE_FLOAT32, NOPT_DTYPE_FLOAT16};
+    MixedModel model("adam", {mix, mix, mix, mix});
+    const float grads[] = {6e5f, 7e5f, 4e-3f, 6e-3f};
+    for (size_t t = 0; t < 4; ++t) {
+        model.buffer(NOPT_ROLE_GRAD).set_bits(t, 0, encoded(grads[t], NOPT_DTYPE_FLOAT32));
+    }
+    model.buffer(NOPT_ROLE_GRAD).write();
+    const nopt_hyperparams h = defaults("adam");
+    NOPT_ASSERT_OK(nopt_optimizer_step(model.optimizer, &h, nullptr));
+    model.read();
+    const nopt_role m = state_role("adam", "exp_avg");
+    const nopt_role v = state_role("adam", "exp_avg_sq");
+    EXPECT_TRUE(isfinite(model.value(m, 0, 0)));
+    EXPECT_TRUE(isinf(model.value(m, 1, 0)));
+    EXPECT_EQ(0.0f, model.value(v, 2, 0));
+    EXPECT_LT(0.0f, model.value(v, 3, 0));
+}
+
 TEST(Mixed, WhatDoesNotFitIsRefused) {
     const nopt_backend backend = test_backend;
     const int64_t counts[] = {4, 4, 4};
     const nopt_dtype params[] = {NOPT_DTYPE_FLOAT32, NOPT_DTYPE_BFLOAT16, NOPT_DTYPE_FLOAT16};
     const nopt_dtype float16s[] = {NOPT_DTYPE_FLOAT16, NOPT_DTYPE_FLOAT16, NOPT_DTYPE_FLOAT16};
+    const nopt_dtype in_blocks[] = {NOPT_DTYPE_FLOAT32, NOPT_DTYPE_FLOAT16, NOPT_DTYPE_DYNAMIC8};
     const nopt_dtype unknown[] = {NOPT_DTYPE_FLOAT32, static_cast<nopt_dtype>(9), NOPT_DTYPE_FLOAT32};
     nopt_param_set* set = nullptr;
     NOPT_ASSERT_OK(nopt_param_set_create(backend, 0, 3, counts, params, &set));
@@ -339,8 +360,8 @@ TEST(Mixed, WhatDoesNotFitIsRefused) {
         EXPECT_NE(nullptr, strstr(nopt_last_error_message(), words)) << nopt_last_error_message();
     };
     refused(NOPT_ERROR_INVALID_ARGUMENT, "role is PARAM", nopt_param_set_set_dtypes(set, NOPT_ROLE_PARAM, 3, params));
-    refused(NOPT_ERROR_UNSUPPORTED, "dtypes[0] is 3; role STATE_0",
-            nopt_param_set_set_dtypes(set, NOPT_ROLE_STATE, 3, float16s));
+    refused(NOPT_ERROR_UNSUPPORTED, "dtypes[2] is 4; role GRAD may be float32 (1), bfloat16 (2) or float16 (3)",
+            nopt_param_set_set_dtypes(set, NOPT_ROLE_GRAD, 3, in_blocks));
     refused(NOPT_ERROR_INVALID_ARGUMENT, "dtypes[1] is 9", nopt_param_set_set_dtypes(set, NOPT_ROLE_GRAD, 3, unknown));
     refused(NOPT_ERROR_INVALID_ARGUMENT, "tensor_count is 2",
             nopt_param_set_set_dtypes(set, NOPT_ROLE_GRAD, 2, float16s));

@@ -15,6 +15,22 @@ nopt_status bind(Model& model, nopt_role role, std::vector<void*> pointers) {
     return nopt_param_set_bind(model.set, role, static_cast<int64_t>(pointers.size()), pointers.data());
 }
 
+nopt_status bind_roles(Model& model, const std::vector<nopt_role>& roles,
+                       const std::vector<std::vector<void*>>& pointers) {
+    std::vector<void* const*> arrays;
+    for (const std::vector<void*>& one : pointers) {
+        arrays.push_back(one.empty() ? nullptr : one.data());
+    }
+    return nopt_param_set_bind_roles(model.set, model.tensor_count(), static_cast<int32_t>(roles.size()), roles.data(),
+                                     arrays.data());
+}
+
+// Takes a step of new gradients.
+nopt_status step_once(Model& model) {
+    model.new_gradients();
+    return model.step(defaults("adam"));
+}
+
 // Makes a model, lets `refused` do its call to it, expects the status and the words, and that nothing has changed: the
 // next step does what it would have done.
 template <class Call>
@@ -199,6 +215,123 @@ TEST(ParamSet, UnboundRolesAreMissed) {
     nopt_hyperparams amsgrad = defaults("adam");
     amsgrad.flags = flag("adam", "amsgrad");
     EXPECT_EQ(NOPT_ERROR_MISSING_ROLE, model.step(amsgrad));
+}
+
+// What calls in a row refuse: each state's new addresses are the other's old ones.
+TEST(ParamSet, RolesChangePlacesInOneCall) {
+    Model model("adam", {40, 3});
+    Model twin("adam", {40, 3});
+    NOPT_ASSERT_OK(step_once(model));
+    NOPT_ASSERT_OK(step_once(twin));
+    const std::vector<float> exp_avg = model.buffer(kExpAvg).values();
+    const std::vector<float> exp_avg_sq = model.buffer(kExpAvgSq).values();
+    EXPECT_EQ(NOPT_ERROR_OVERLAP, bind(model, kExpAvg, model.buffer(kExpAvgSq).pointers()));
+    NOPT_ASSERT_OK(bind_roles(model, {kExpAvgSq, kExpAvg},
+                              {model.buffer(kExpAvg).pointers(), model.buffer(kExpAvgSq).pointers()}));
+    model.buffer(kExpAvg).set_values(exp_avg_sq);
+    model.buffer(kExpAvgSq).set_values(exp_avg);
+    NOPT_ASSERT_OK(step_once(model));
+    NOPT_ASSERT_OK(step_once(twin));
+    EXPECT_TRUE(same_bits(twin.buffer(NOPT_ROLE_PARAM).values(), model.buffer(NOPT_ROLE_PARAM).values()));
+    EXPECT_TRUE(same_bits(twin.buffer(kExpAvg).values(), model.buffer(kExpAvgSq).values()));
+    EXPECT_TRUE(same_bits(twin.buffer(kExpAvgSq).values(), model.buffer(kExpAvg).values()));
+}
+
+// A role that is only read may take the place of one that is written, if that one leaves it.
+TEST(ParamSet, ReadAndWrittenRolesChangePlacesInOneCall) {
+    Model model("adam", {8, 8});
+    const std::vector<void*> param = model.buffer(NOPT_ROLE_PARAM).pointers();
+    const std::vector<void*> grad = model.buffer(NOPT_ROLE_GRAD).pointers();
+    EXPECT_EQ(NOPT_ERROR_OVERLAP, bind(model, NOPT_ROLE_GRAD, param));
+    NOPT_ASSERT_OK(bind_roles(model, {NOPT_ROLE_GRAD, NOPT_ROLE_PARAM}, {param, grad}));
+    NOPT_ASSERT_OK(model.step(defaults("adam")));
+    // In the same call one role goes, and another takes its place.
+    NOPT_ASSERT_OK(bind_roles(model, {kMaxExpAvgSq, NOPT_ROLE_DIRECTION}, {{}, model.buffer(kMaxExpAvgSq).pointers()}));
+    EXPECT_EQ(NOPT_ERROR_OVERLAP, bind(model, kMaxExpAvgSq, model.buffer(kMaxExpAvgSq).pointers()));
+}
+
+TEST(ParamSet, UnboundRolesMayChangeTheirTypes) {
+    Model model("adam", {8, 8});
+    const nopt_dtype types[] = {NOPT_DTYPE_BFLOAT16, NOPT_DTYPE_FLOAT32};
+    EXPECT_EQ(NOPT_ERROR_INVALID_STATE, nopt_param_set_set_dtypes(model.set, kExpAvg, 2, types));
+    NOPT_ASSERT_OK(bind_roles(model, {kExpAvg, kExpAvgSq}, {{}, {}}));
+    EXPECT_EQ(NOPT_ERROR_MISSING_ROLE, model.step(defaults("adam")));
+    NOPT_ASSERT_OK(nopt_param_set_set_dtypes(model.set, kExpAvg, 2, types));
+    NOPT_ASSERT_OK(nopt_param_set_set_dtypes(model.set, kExpAvgSq, 2, types));
+    // Half of the room is enough for 16 bits: the second moments lie in the other half.
+    std::vector<uint16_t> halves(16);
+    NOPT_ASSERT_OK(bind_roles(
+        model, {kExpAvg, kExpAvgSq},
+        {{halves.data(), model.buffer(kExpAvg).tensor(1)}, {halves.data() + 8, model.buffer(kExpAvgSq).tensor(1)}}));
+    NOPT_ASSERT_OK(step_once(model));
+    EXPECT_EQ(0, std::count(halves.begin(), halves.end(), uint16_t{0}));
+}
+
+// One bad role keeps all of them from being bound: the step in expect_refused uses the old buffers.
+TEST(ParamSet, BindRolesIsAllOrNothing) {
+    const std::vector<int64_t> counts = {8, 8};
+    std::vector<float> room(64);
+    const auto at = [&](size_t first) { return std::vector<void*>{&room[first], &room[first + 8]}; };
+    expect_refused(counts, NOPT_ERROR_INVALID_ARGUMENT, "pointers[1] of role STATE_1 is null", [&](Model& model) {
+        return bind_roles(model, {kExpAvg, kExpAvgSq}, {at(0), {&room[16], nullptr}});
+    });
+    expect_refused(counts, NOPT_ERROR_INVALID_ARGUMENT, "pointers[0] of role STATE_1 is not aligned",
+                   [&](Model& model) {
+                       return bind_roles(model, {NOPT_ROLE_GRAD, kExpAvgSq},
+                                         {at(0), {reinterpret_cast<char*>(&room[16]) + 2, &room[32]}});
+                   });
+    expect_refused(counts, NOPT_ERROR_OVERLAP, "STATE_0 of tensor 0 overlaps STATE_1 of tensor 0", [&](Model& model) {
+        return bind_roles(model, {kExpAvgSq, kExpAvg}, {at(4), at(0)});
+    });
+    expect_refused(counts, NOPT_ERROR_OVERLAP, "GRAD of tensor 0 overlaps STATE_0 of tensor 1", [&](Model& model) {
+        return bind_roles(model, {NOPT_ROLE_GRAD, kExpAvg}, {at(8), at(0)});
+    });
+    // A role that stays is in the way as well.
+    expect_refused(counts, NOPT_ERROR_OVERLAP, "overlaps", [&](Model& model) {
+        return bind_roles(model, {kExpAvg, kExpAvgSq}, {model.buffer(NOPT_ROLE_PARAM).pointers(), at(0)});
+    });
+    expect_refused(counts, NOPT_ERROR_INVALID_ARGUMENT, "roles[2] is STATE_0, and so is roles[0]", [&](Model& model) {
+        return bind_roles(model, {kExpAvg, NOPT_ROLE_GRAD, kExpAvg}, {at(0), at(16), at(32)});
+    });
+    expect_refused(counts, NOPT_ERROR_INVALID_ARGUMENT, "role is 77", [&](Model& model) {
+        return bind_roles(model, {kExpAvg, static_cast<nopt_role>(77)}, {at(0), at(16)});
+    });
+    expect_refused(counts, NOPT_ERROR_INVALID_ARGUMENT, "role_count is -1",
+                   [&](Model& model) { return nopt_param_set_bind_roles(model.set, 2, -1, nullptr, nullptr); });
+    expect_refused(counts, NOPT_ERROR_INVALID_ARGUMENT, "role_count is 33", [&](Model& model) {
+        return bind_roles(model, std::vector<nopt_role>(33, kExpAvg), std::vector<std::vector<void*>>(33, at(0)));
+    });
+    expect_refused(counts, NOPT_ERROR_INVALID_ARGUMENT, "tensor_count is 3",
+                   [&](Model& model) { return nopt_param_set_bind_roles(model.set, 3, 0, nullptr, nullptr); });
+    expect_refused(counts, NOPT_ERROR_INVALID_ARGUMENT, "roles is null",
+                   [&](Model& model) { return nopt_param_set_bind_roles(model.set, 2, 1, nullptr, nullptr); });
+    expect_refused(counts, NOPT_ERROR_INVALID_ARGUMENT, "pointers is null",
+                   [&](Model& model) { return nopt_param_set_bind_roles(model.set, 2, 1, &kExpAvg, nullptr); });
+    Model model("adam", counts);
+    NOPT_ASSERT_OK(nopt_param_set_bind_roles(model.set, 2, 0, nullptr, nullptr));
+    NOPT_ASSERT_OK(step_once(model));
+}
+
+// A 16-bit tensor goes from a master to a remainder in one call, and has to give up the one for the other.
+TEST(ParamSet, MasterAndRemainderChangePlacesInOneCall) {
+    const int64_t count = 8;
+    const nopt_dtype type = NOPT_DTYPE_BFLOAT16;
+    nopt_param_set* set = nullptr;
+    NOPT_ASSERT_OK(nopt_param_set_create(NOPT_BACKEND_CPU, 0, 1, &count, &type, &set));
+    std::vector<float> master(8);
+    std::vector<uint16_t> remainder(8);
+    void* const masters[] = {master.data()};
+    void* const remainders[] = {remainder.data()};
+    NOPT_ASSERT_OK(nopt_param_set_bind(set, NOPT_ROLE_MASTER_PARAM, 1, masters));
+    EXPECT_EQ(NOPT_ERROR_INVALID_ARGUMENT, nopt_param_set_bind(set, NOPT_ROLE_PARAM_REMAINDER, 1, remainders));
+    const nopt_role roles[] = {NOPT_ROLE_PARAM_REMAINDER, NOPT_ROLE_MASTER_PARAM};
+    void* const* const both[] = {remainders, masters};
+    EXPECT_EQ(NOPT_ERROR_INVALID_ARGUMENT, nopt_param_set_bind_roles(set, 1, 2, roles, both));
+    EXPECT_NE(nullptr, strstr(nopt_last_error_message(), "a tensor has one of them")) << nopt_last_error_message();
+    void* const* const one[] = {remainders, nullptr};
+    NOPT_ASSERT_OK(nopt_param_set_bind_roles(set, 1, 2, roles, one));
+    EXPECT_EQ(NOPT_ERROR_INVALID_ARGUMENT, nopt_param_set_bind(set, NOPT_ROLE_MASTER_PARAM, 1, masters));
+    NOPT_ASSERT_OK(nopt_param_set_destroy(set));
 }
 
 TEST(ParamSet, OutlivesItsHandleUnderAnOptimizer) {

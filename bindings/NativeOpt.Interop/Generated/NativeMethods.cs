@@ -100,6 +100,9 @@ public static unsafe partial class NativeMethods
     public static extern nopt_status nopt_param_set_bind(nopt_param_set* set, nopt_role role, [NativeTypeName("int64_t")] long tensor_count, [NativeTypeName("void *const *")] void** pointers);
 
     [DllImport("nativeopt", CallingConvention = CallingConvention.Cdecl, ExactSpelling = true)]
+    public static extern nopt_status nopt_param_set_bind_roles(nopt_param_set* set, [NativeTypeName("int64_t")] long tensor_count, [NativeTypeName("int32_t")] int role_count, [NativeTypeName("const nopt_role *")] nopt_role* roles, [NativeTypeName("void *const *const *")] void*** pointers);
+
+    [DllImport("nativeopt", CallingConvention = CallingConvention.Cdecl, ExactSpelling = true)]
     public static extern nopt_status nopt_param_set_set_lr_scale(nopt_param_set* set, [NativeTypeName("int64_t")] long tensor_count, [NativeTypeName("const double *")] double* lr_scale);
 
     [DllImport("nativeopt", CallingConvention = CallingConvention.Cdecl, ExactSpelling = true)]
@@ -273,9 +276,6 @@ public static unsafe partial class NativeMethods
 
     [NativeTypeName("#define NOPT_INHERIT (-1.0)")]
     public const double NOPT_INHERIT = (-1.0);
-
-    [NativeTypeName("#define NOPT_MAX_GROUPS 16")]
-    public const int NOPT_MAX_GROUPS = 16;
 
     [NativeTypeName("#define NOPT_LR_ON_DEVICE (-1.0)")]
     public const double NOPT_LR_ON_DEVICE = (-1.0);

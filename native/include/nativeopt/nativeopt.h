@@ -361,10 +361,13 @@ NOPT_API nopt_status nopt_param_set_destroy(nopt_param_set* set);
 /**
  * Sets the element types of a role that is not bound now. GRAD may be float32 (what PARAM is, at first), bfloat16 or
  * float16, and GRAD_DISPLACED and GRAD_BACKUP follow it. Inputs may be the same three, and are float32 at first. States
- * may be float32 (what they are at first), bfloat16 or DYNAMIC8, as far as the rule allows (nopt_state_info.dtypes,
- * checked at the step). PARAM keeps the types of creation, PARAM_BACKUP has the same, and all other roles are float32.
- * Arithmetic is in float32 always. A stored number is rounded to nearest, ties to even; DYNAMIC8, MASTER_PARAM,
- * PARAM_REMAINDER and NOPT_FLAG_STOCHASTIC_ROUNDING say where it is otherwise.
+ * may be float32 (what they are at first), bfloat16, float16 or DYNAMIC8, as far as the rule allows
+ * (nopt_state_info.dtypes, checked at the step). A float16 state becomes infinite beyond 65504 and 0 below 3e-8. A
+ * second moment stays 0 where (1 - beta2) g^2 is below that, which with a beta2 of 0.999 are gradients below 5e-3, and
+ * the step then divides by eps alone: float16 suits first moments, and bfloat16 second ones. PARAM keeps the types of
+ * creation, PARAM_BACKUP has the same, and all other roles are float32. Arithmetic is in float32 always. A stored
+ * number is rounded to nearest, ties to even; DYNAMIC8, MASTER_PARAM, PARAM_REMAINDER and
+ * NOPT_FLAG_STOCHASTIC_ROUNDING say where it is otherwise.
  * @param role   GRAD, a state or an input.
  * @param dtypes One for each tensor, copied. Null brings back what they were at first.
  */
@@ -379,6 +382,19 @@ NOPT_API nopt_status nopt_param_set_set_dtypes(nopt_param_set* set, nopt_role ro
  */
 NOPT_API nopt_status nopt_param_set_bind(nopt_param_set* set, nopt_role role, int64_t tensor_count,
                                          void* const* pointers);
+
+/**
+ * Binds several roles' buffers, or unbinds roles, in one call: it does all of it, or nothing if the status is not
+ * NOPT_OK. Only what is bound in the end has to be free of overlap, so that a role's new addresses may be another
+ * role's old ones (two states that change places), which calls of nopt_param_set_bind in a row would refuse.
+ * @param tensor_count As at creation, for safety.
+ * @param role_count   Number of roles, 0 or more.
+ * @param roles        The roles, each one once.
+ * @param pointers     For each role an array as nopt_param_set_bind takes it. Null instead of an array unbinds the
+ *                     role, after which nopt_param_set_set_dtypes may change its element types.
+ */
+NOPT_API nopt_status nopt_param_set_bind_roles(nopt_param_set* set, int64_t tensor_count, int32_t role_count,
+                                               const nopt_role* roles, void* const* const* pointers);
 
 /**
  * Scales the learning rate per tensor: tensor i uses lr * lr_scale[i].
@@ -397,13 +413,10 @@ NOPT_API nopt_status nopt_param_set_set_weight_decay(nopt_param_set* set, int64_
 /** A per-tensor value that stands for the step's own. */
 #define NOPT_INHERIT (-1.0)
 
-/** The most groups of hyperparameters. (Tensors that differ in learning rate and weight decay alone need no groups.) */
-#define NOPT_MAX_GROUPS 16
-
 /**
  * Puts tensors into groups that have hyperparameters of their own; see nopt_optimizer_set_group_count. A tensor that
- * changes its group keeps its step count.
- * @param group One index for each tensor, 0 to NOPT_MAX_GROUPS - 1, copied. Null: all 0.
+ * changes its group keeps its step count. (Tensors that differ in learning rate and weight decay alone need no groups.)
+ * @param group One index for each tensor, 0 or more, copied. Null: all 0.
  */
 NOPT_API nopt_status nopt_param_set_set_groups(nopt_param_set* set, int64_t tensor_count, const int32_t* group);
 
@@ -427,6 +440,11 @@ typedef enum nopt_flag NOPT_INT32 {
      * the element's. Every rule knows it.
      */
     NOPT_FLAG_STOCHASTIC_ROUNDING = 4,
+    /**
+     * "bias_correction_by_power". The running scalars of step t are beta^t with the beta of this step, as torch has it,
+     * and not the product of the betas of all steps taken. Both are the same unless beta changes from step to step.
+     */
+    NOPT_FLAG_BIAS_CORRECTION_BY_POWER = 8,
     /** The first option of the rule's own; option i of these is NOPT_FLAG_RULE << i. */
     NOPT_FLAG_RULE = 256
 } nopt_flag;
@@ -699,9 +717,10 @@ NOPT_API nopt_status nopt_optimizer_set_lr(nopt_optimizer* optimizer, double lr,
  * on every `hyperparams` argument is an array of so many structs, one after another, each struct_size bytes; all groups
  * are stepped by the same launch. They may differ in everything but what selects states
  * (nopt_hyperparam_info.selects_states, nopt_flag_info.selects_states) and the rounding options.
- * nopt_optimizer_get_state, _set_state and _set_lr mean group 0. Captured steps are those of the groups of the capture.
+ * nopt_optimizer_get_state, _set_state and _set_lr mean group 0. Tensors of a group that goes keep their step counts,
+ * and no step is taken until they are in another group. Steps that were captured before must not be replayed again.
  * Waits for the device if the optimizer is capturable.
- * @param group_count 1 to NOPT_MAX_GROUPS; at a step, larger than every index of nopt_param_set_set_groups.
+ * @param group_count 1 or more; at a step and an upload, larger than every index of nopt_param_set_set_groups.
  */
 NOPT_API nopt_status nopt_optimizer_set_group_count(nopt_optimizer* optimizer, int32_t group_count);
 

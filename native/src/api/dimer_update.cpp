@@ -38,7 +38,7 @@ void require_same_update(const nopt_dimer& dimer, const nopt_dimer_options& o, u
 // Those that are the same for all groups of hyperparameters.
 uint32_t read_flags(const OptimizerState& optimizer, const nopt_hyperparams* hyperparams) {
     const uint32_t flags = read_hyperparams(optimizer, hyperparams, 0).flags;
-    for (int g = 1; g < optimizer.group_count; ++g) {
+    for (int g = 1; g < optimizer.group_count(); ++g) {
         if (((read_hyperparams(optimizer, hyperparams, g).flags ^ flags) & NOPT_FLAG_MAXIMIZE) != 0) {
             throw Error(NOPT_ERROR_UNSUPPORTED,
                         "hyperparams[%d] and hyperparams[0] differ in NOPT_FLAG_MAXIMIZE; a dimer follows one loss, so "

@@ -50,7 +50,7 @@ void check_for_optimizer(const OptimizerState& optimizer, const nopt_hyperparams
                         "lr is -1; it must be >= 0, or NOPT_LR_ON_DEVICE (-1) of a capturable optimizer, see "
                         "nopt_optimizer_set_capturable");
         }
-        if (!optimizer.has_lr[group]) {
+        if (optimizer.lr[static_cast<size_t>(group)] == kNoLr) {
             throw Error(NOPT_ERROR_INVALID_STATE,
                         "lr is NOPT_LR_ON_DEVICE (-1), but none was set; call nopt_optimizer_set_lr first");
         }
@@ -129,7 +129,7 @@ nopt_hyperparams checked_hyperparams(const Rule& rule, const nopt_hyperparams* a
 }
 
 nopt_hyperparams read_hyperparams(const OptimizerState& optimizer, const nopt_hyperparams* hyperparams, int group) {
-    if (optimizer.group_count == 1) {
+    if (optimizer.group_count() == 1) {
         return checked_for_optimizer(optimizer, hyperparams, 0);
     }
     const nopt_hyperparams* const own = array_element(hyperparams, group, "hyperparams");

@@ -6,7 +6,6 @@
 #include <math.h>
 
 #include <algorithm>
-#include <iterator>
 
 using namespace nopt;
 
@@ -43,16 +42,41 @@ nopt_status nopt_optimizer_get_roles(const nopt_optimizer* optimizer, const nopt
 nopt_status nopt_optimizer_set_group_count(nopt_optimizer* optimizer, int32_t group_count) {
     return guarded([&] {
         require_not_null(optimizer, "optimizer");
-        if (group_count < 1 || group_count > NOPT_MAX_GROUPS) {
-            throw Error(NOPT_ERROR_INVALID_ARGUMENT, "group_count is %d; it must be 1 to %d", group_count,
-                        NOPT_MAX_GROUPS);
+        if (group_count < 1) {
+            throw Error(NOPT_ERROR_INVALID_ARGUMENT, "group_count is %d; it must be 1 or more", group_count);
         }
         OptimizerState& own = *optimizer->state;
-        const UseGuard guard(*own.set);
-        own.clocks.follow(*own.set);
-        change_clocks(own, [&](Clocks& clocks) { clocks.set_group_count(own.group_count, group_count); });
-        std::fill(own.has_lr + std::min(group_count, own.group_count), std::end(own.has_lr), false);
-        own.group_count = group_count;
+        ParamSet& set = *own.set;
+        const UseGuard guard(set);
+        if (group_count == own.group_count()) {
+            return;
+        }
+        // All that may lack memory comes first.
+        const size_t groups = static_cast<size_t>(group_count);
+        own.checked.reserve(groups);
+        own.inputs.reserve(groups);
+        if (own.data != nullptr) {
+            own.data->set_group_count(group_count);
+        }
+        std::vector<double> lr = own.lr;
+        lr.resize(groups, kNoLr);
+        std::unique_ptr<StepCounter> counter;
+        if (own.counter != nullptr) {
+            counter = set.backend.create_step_counter(set, lr, own.loss_scale);
+        }
+        own.clocks.follow(set);
+        if (counter != nullptr) {
+            own.clocks.set_values(clock_values(own));
+        }
+        own.clocks.set_group_count(set, group_count);
+        if (counter != nullptr) {
+            own.clocks.forget_copies();
+            counter->write_all(own.clocks.values());
+            own.counter = std::move(counter);
+        }
+        own.checked.resize(groups);
+        own.inputs.resize(groups);
+        own.lr.swap(lr);
         own.checked_version = OptimizerState::kUnchecked;
     });
 }
@@ -72,7 +96,7 @@ nopt_status nopt_optimizer_set_capturable(nopt_optimizer* optimizer, int32_t cap
         }
         set.backend.stream_synchronize(set.device, stream);
         if (capturable != 0) {
-            own.counter = set.backend.create_step_counter(set);
+            own.counter = set.backend.create_step_counter(set, std::vector<double>(own.lr.size(), kNoLr), 1.0);
             if (own.counter != nullptr) {
                 own.counter->write_all(own.clocks.values());
             }
@@ -84,7 +108,7 @@ nopt_status nopt_optimizer_set_capturable(nopt_optimizer* optimizer, int32_t cap
         own.clocks.set_counted_by_device(own.counter != nullptr);
         own.capturable = capturable != 0;
         own.checked_version = OptimizerState::kUnchecked;
-        std::fill(std::begin(own.has_lr), std::end(own.has_lr), false);
+        std::fill(own.lr.begin(), own.lr.end(), kNoLr);
         own.has_loss_scale = false;
     });
 }
@@ -95,8 +119,7 @@ nopt_status nopt_optimizer_upload(nopt_optimizer* optimizer, void* stream) {
         OptimizerState& own = *optimizer->state;
         const UseGuard guard(*own.set);
         check_stream(own.set->kind, stream);
-        own.clocks.follow(*own.set);
-        own.cohorts.follow(*own.set, own.clocks);
+        follow_set(own);
         own.set->backend.upload(own, stream);
     });
 }
@@ -121,8 +144,7 @@ nopt_status nopt_optimizer_set_group_lr(nopt_optimizer* optimizer, int32_t group
         if (own.counter != nullptr) {
             own.counter->set_lr(group, lr, stream);
         }
-        own.lr[group] = lr;
-        own.has_lr[group] = true;
+        own.lr[static_cast<size_t>(group)] = lr;
     });
 }
 

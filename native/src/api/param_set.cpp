@@ -118,7 +118,36 @@ nopt_status nopt_param_set_bind(nopt_param_set* set, nopt_role role, int64_t ten
         const UseGuard guard(*set->set);
         check_role(role);
         check_tensor_count(*set->set, tensor_count);
-        set->set->bind(role, pointers);
+        const Binding binding = {role, pointers};
+        set->set->bind(&binding, 1);
+    });
+}
+
+nopt_status nopt_param_set_bind_roles(nopt_param_set* set, int64_t tensor_count, int32_t role_count,
+                                      const nopt_role* roles, void* const* const* pointers) {
+    return guarded([&] {
+        require_not_null(set, "set");
+        const UseGuard guard(*set->set);
+        check_tensor_count(*set->set, tensor_count);
+        if (role_count < 0 || role_count > kRoleSlots) {
+            throw Error(NOPT_ERROR_INVALID_ARGUMENT, "role_count is %d; it must be 0 to %d", role_count, kRoleSlots);
+        }
+        if (role_count > 0) {
+            require_not_null(roles, "roles");
+            require_not_null(pointers, "pointers");
+        }
+        Binding bindings[kRoleSlots];
+        for (int32_t i = 0; i < role_count; ++i) {
+            check_role(roles[i]);
+            for (int32_t k = 0; k < i; ++k) {
+                if (roles[k] == roles[i]) {
+                    throw Error(NOPT_ERROR_INVALID_ARGUMENT, "roles[%d] is %s, and so is roles[%d]; name a role once",
+                                i, role_name(roles[i]), k);
+                }
+            }
+            bindings[i] = {roles[i], pointers[i]};
+        }
+        set->set->bind(bindings, role_count);
     });
 }
 
@@ -145,9 +174,8 @@ nopt_status nopt_param_set_set_groups(nopt_param_set* set, int64_t tensor_count,
         const UseGuard guard(own);
         check_tensor_count(own, tensor_count);
         for (int64_t i = 0; group != nullptr && i < tensor_count; ++i) {
-            if (group[i] < 0 || group[i] >= NOPT_MAX_GROUPS) {
-                throw Error(NOPT_ERROR_INVALID_ARGUMENT, "group[%" PRId64 "] is %d; it must be 0 to %d", i, group[i],
-                            NOPT_MAX_GROUPS - 1);
+            if (group[i] < 0) {
+                throw Error(NOPT_ERROR_INVALID_ARGUMENT, "group[%" PRId64 "] is %d; it must be 0 or more", i, group[i]);
             }
         }
         if (group == nullptr) {

@@ -2,6 +2,8 @@
 
 #include <math.h>
 
+#include <algorithm>
+
 #include "api/api.h"
 #include "api/hyperparams.h"
 #include "numerics/dtypes.h"
@@ -19,16 +21,6 @@ void require_like_group_0(const StepInput& input, const StepInput& first, int gr
     if (differs != nullptr) {
         throw Error(NOPT_ERROR_UNSUPPORTED, "hyperparams[%d] %s; such tensors need an optimizer of their own", group,
                     differs);
-    }
-}
-
-void require_groups(const ParamSet& set, int group_count) {
-    for (size_t i = 0; i < set.group.size(); ++i) {
-        if (set.group[i] >= group_count) {
-            throw Error(NOPT_ERROR_INVALID_STATE,
-                        "tensor %zu is in group %d, but the optimizer has %d; call nopt_optimizer_set_group_count", i,
-                        set.group[i], group_count);
-        }
     }
 }
 
@@ -57,36 +49,35 @@ bool are_checked(const OptimizerState& optimizer, const nopt_hyperparams* hyperp
         checked_struct_size(hyperparams, "hyperparams") != sizeof *hyperparams) {
         return false;
     }
-    return memcmp(hyperparams, optimizer.checked, sizeof *hyperparams * static_cast<size_t>(optimizer.group_count)) ==
-           0;
+    const size_t groups = static_cast<size_t>(optimizer.group_count());
+    return memcmp(hyperparams, optimizer.checked.data(), sizeof *hyperparams * groups) == 0;
 }
 
 // Fills inputs with all that is the same in the next steps.
 void check_step(OptimizerState& optimizer, const nopt_hyperparams* hyperparams) {
     const Rule& rule = optimizer.rule_info();
     const ParamSet& set = *optimizer.set;
-    StepInputs& inputs = optimizer.inputs;
+    std::vector<StepInput>& inputs = optimizer.inputs;
     optimizer.checked_version = OptimizerState::kUnchecked;
-    inputs.count = optimizer.group_count;
-    for (int g = 0; g < optimizer.group_count; ++g) {
+    for (int g = 0; g < optimizer.group_count(); ++g) {
+        const size_t group = static_cast<size_t>(g);
         const nopt_hyperparams h = read_hyperparams(optimizer, hyperparams, g);
-        StepInput& input = inputs.of[g];
+        StepInput& input = inputs[group];
         memcpy(input.values, h.values, sizeof input.values);
         if (h.values[kLr] == NOPT_LR_ON_DEVICE && optimizer.counter == nullptr) {
-            input.values[kLr] = optimizer.lr[g];
+            input.values[kLr] = optimizer.lr[group];
         }
         input.flags = h.flags;
         input.variant = static_cast<uint32_t>(rule.variant_of(rule.states_of(h.flags, h.values)));
         input.rounding_seed = h.rounding_seed;
         input.grad_factor = 1.0;
         input.max_grad = static_cast<double>(INFINITY);
-        require_like_group_0(input, inputs.of[0], g);
-        optimizer.checked[g] = h;
+        require_like_group_0(input, inputs[0], g);
+        optimizer.checked[group] = h;
     }
-    require_groups(set, optimizer.group_count);
     require_bound(set, rule.info, NOPT_ROLE_PARAM, "role", "PARAM");
     require_bound(set, rule.info, NOPT_ROLE_GRAD, "role", "GRAD");
-    const uint32_t states = rule.info.variants[static_cast<int>(inputs.of[0].variant)];
+    const uint32_t states = rule.info.variants[static_cast<int>(inputs[0].variant)];
     for (int i = 0; i < rule.info.states.count; ++i) {
         if ((states >> i & 1u) != 0) {
             require_bound(set, rule.info, state_role(i), "state", rule.info.states[i].name);
@@ -97,10 +88,21 @@ void check_step(OptimizerState& optimizer, const nopt_hyperparams* hyperparams) 
     optimizer.checked_version = optimizer.capturable ? OptimizerState::kUnchecked : set.version;
 }
 
-// Brings the cohorts up to date with the clocks, and the device with both.
-void begin_on_device(OptimizerState& optimizer, void* stream) {
-    optimizer.cohorts.follow(*optimizer.set, optimizer.clocks);
-    optimizer.set->backend.begin(optimizer, stream);
+[[noreturn]] void throw_lacks_group(const OptimizerState& optimizer) {
+    const ParamSet& set = *optimizer.set;
+    const auto lacking = std::find_if(set.group.begin(), set.group.end(),
+                                      [&](int32_t group) { return group >= optimizer.group_count(); });
+    throw Error(NOPT_ERROR_INVALID_STATE,
+                "tensor %td is in group %d, but the optimizer has %d; call nopt_optimizer_set_group_count",
+                lacking - set.group.begin(), *lacking, optimizer.group_count());
+}
+
+// Brings the clocks up to date with the set. Throws if a tensor is in a group that the optimizer lacks.
+void follow_clocks(OptimizerState& optimizer) {
+    optimizer.clocks.follow(*optimizer.set);
+    if (!optimizer.clocks.has_all_groups()) {
+        throw_lacks_group(optimizer);
+    }
 }
 
 }  // namespace
@@ -128,16 +130,21 @@ GradInput prepare_step(OptimizerState& optimizer, const nopt_hyperparams* hyperp
     if (!are_checked(optimizer, hyperparams)) {
         check_step(optimizer, hyperparams);
     }
-    optimizer.clocks.follow(*optimizer.set);
+    follow_clocks(optimizer);
     if (optimizer.counter == nullptr) {
-        optimizer.clocks.require_can_step(optimizer.group_count);
+        optimizer.clocks.require_can_step();
     }
     return grads;
 }
 
+void follow_set(OptimizerState& optimizer) {
+    follow_clocks(optimizer);
+    optimizer.cohorts.follow(*optimizer.set, optimizer.clocks);
+}
+
 void begin_passes(OptimizerState& optimizer, void* stream) {
-    optimizer.clocks.follow(*optimizer.set);
-    begin_on_device(optimizer, stream);
+    follow_set(optimizer);
+    optimizer.set->backend.begin(optimizer, stream);
 }
 
 void run_step(OptimizerState& optimizer, const GradInput& grad_input, const DimerPass* dimer, void* stream) {
@@ -145,13 +152,20 @@ void run_step(OptimizerState& optimizer, const GradInput& grad_input, const Dime
     const Rule& rule = optimizer.rule_info();
     StepCounter* const counter = optimizer.counter.get();
     if (dimer == nullptr) {
-        begin_on_device(optimizer, stream);
+        optimizer.cohorts.follow(set, optimizer.clocks);
+        set.backend.begin(optimizer, stream);
     }
     if (counter == nullptr) {
-        optimizer.clocks.prepare(rule, optimizer.inputs);
+        optimizer.clocks.prepare(rule, optimizer.inputs.data());
     }
-    StepPlan plan = {optimizer.rule,       optimizer.inputs, optimizer.clocks, optimizer.cohorts,
-                     optimizer.data.get(), counter,          nullptr,          dimer};
+    StepPlan plan = {optimizer.rule,
+                     optimizer.inputs.data(),
+                     optimizer.clocks,
+                     optimizer.cohorts,
+                     optimizer.data.get(),
+                     counter,
+                     nullptr,
+                     dimer};
     bool taken = true;
     if (optimizer.grads != nullptr) {
         if (needs_sum(grad_input) && !optimizer.grads_are_summed && dimer == nullptr) {

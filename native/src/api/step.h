@@ -12,7 +12,10 @@ GradInput prepare_grads(const OptimizerState& optimizer);
 // it. Returns what it makes of the gradients.
 GradInput prepare_step(OptimizerState& optimizer, const nopt_hyperparams* hyperparams);
 
-// Brings clocks and cohorts up to date with the set, and the device with both. Comes before the passes of every call.
+// Brings clocks and cohorts up to date with the set. Throws if a tensor is in a group that the optimizer lacks.
+void follow_set(OptimizerState& optimizer);
+
+// Does that, and brings the device up to date with both. Comes before the passes of every call.
 void begin_passes(OptimizerState& optimizer, void* stream);
 
 // Takes the step that was prepared. A dimer's pass has begun the call already.

@@ -66,10 +66,10 @@ void require_tensors(const ParamSet& set, int64_t tensor_count) {
 namespace nopt {
 
 void require_group(const OptimizerState& optimizer, int32_t group) {
-    if (group < 0 || group >= optimizer.group_count) {
+    if (group < 0 || group >= optimizer.group_count()) {
         throw Error(NOPT_ERROR_INVALID_ARGUMENT,
                     "group is %d; the optimizer has %d, see nopt_optimizer_set_group_count", group,
-                    optimizer.group_count);
+                    optimizer.group_count());
     }
 }
 
@@ -109,6 +109,9 @@ nopt_status nopt_rule_advance(const char* rule, const nopt_hyperparams* hyperpar
         memcpy(input.values, h.values, sizeof input.values);
         input.flags = h.flags;
         const int64_t end = clock.step + steps;
+        if ((h.flags & NOPT_FLAG_BIAS_CORRECTION_BY_POWER) != 0 && steps > 0) {
+            clock.step = end - 1;  // powers depend on the last step alone
+        }
         while (clock.step < end) {
             const Clock before = clock;
             own.advance(input, clock);

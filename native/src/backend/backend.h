@@ -24,6 +24,8 @@ struct BackendData {
 // What a backend keeps for one optimizer: tables of its cohorts.
 struct OptimizerData {
     virtual ~OptimizerData() = default;
+    // Makes room for steps of so many groups.
+    virtual void set_group_count(int) {}
 };
 
 // The clocks of a capturable optimizer, where the device counts.
@@ -70,9 +72,9 @@ struct GradPass {
 
 // One step of all tensors. Every state of the rule's variant is bound.
 struct StepPlan {
-    int rule;  // a RuleIndex
-    const StepInputs& inputs;
-    const Clocks& clocks;  // with what they are in this step, unless the device counts
+    int rule;                 // a RuleIndex
+    const StepInput* inputs;  // of each group; variant and rounding are the same in all of them
+    const Clocks& clocks;     // with what they are in this step, unless the device counts
     const Cohorts& cohorts;
     OptimizerData* data;     // null: the backend keeps nothing
     StepCounter* counter;    // null: the host counts
@@ -104,8 +106,14 @@ public:
 
     virtual std::unique_ptr<OptimizerData> create_optimizer(const ParamSet&) { return nullptr; }
 
-    // A counter for an optimizer over the set, or null if the host counts all steps.
-    virtual std::unique_ptr<StepCounter> create_step_counter(const ParamSet&) { return nullptr; }
+    // A counter for an optimizer over the set, or null if the host counts all steps. It has the learning rates of the
+    // groups, as many as there are of them, and the loss scale.
+    virtual std::unique_ptr<StepCounter> create_step_counter(const ParamSet&, const std::vector<double>& lr,
+                                                             double loss_scale) {
+        (void)lr;
+        (void)loss_scale;
+        return nullptr;
+    }
 
     // Brings what changed in the set and the optimizer to the device. Throws where a stream that is being captured
     // cannot.

@@ -9,20 +9,14 @@
 namespace nopt {
 
 Clocks::Clocks(const ParamSet& set, const Rule& rule)
-    : initial_(initial_clock(rule.info)),
-      tensors_(set.counts.size()),
-      groups_(set.group),
-      options_version_(set.tensor_options_version) {
-    for (int32_t g = 0; g < NOPT_MAX_GROUPS; ++g) {
-        clocks_.push_back({{initial_, initial_}, g, 0, true});
-    }
+    : initial_(initial_clock(rule.info)), tensors_(set.counts.size()) {
+    clocks_.push_back({{initial_, initial_}, 0, 0, true});
 }
 
-void Clocks::count_certain_steps(int group_count) {
+void Clocks::count_certain_steps() {
     int64_t largest = 0;
     for (int c = 0; c < count(); ++c) {
-        const bool coming = c < NOPT_MAX_GROUPS ? c < group_count : advances(c);
-        if (coming && at(c).step >= kMaxStep) {
+        if (advances(c) && at(c).step >= kMaxStep) {
             throw Error(NOPT_ERROR_INVALID_STATE,
                         "the step count is 2^53, the largest there is; set it anew with nopt_optimizer_set_state");
         }
@@ -37,25 +31,18 @@ void Clocks::set(size_t clock, const Clock& value) {
     clocks_[clock].value[1] = value;
 }
 
-void Clocks::prepare(const Rule& rule, const StepInputs& inputs) {
-    for (int g = 0; g < inputs.count; ++g) {
-        Clock(&value)[2] = clocks_[static_cast<size_t>(g)].value;
-        value[1 - now_] = value[now_];
-        rule.advance(inputs.of[g], value[1 - now_]);
-    }
-    for (size_t c = NOPT_MAX_GROUPS; c < clocks_.size(); ++c) {
-        Entry& entry = clocks_[c];
+void Clocks::prepare(const Rule& rule, const StepInput* inputs) {
+    for (Entry& entry : clocks_) {
         entry.value[1 - now_] = entry.value[now_];
         if (entry.advances) {
-            rule.advance(inputs.of[entry.group], entry.value[1 - now_]);
+            rule.advance(inputs[entry.group], entry.value[1 - now_]);
         }
     }
 }
 
 void Clocks::part(const ParamSet& set) {
     if (set.tensor_options_version != options_version_) {
-        options_version_ = set.tensor_options_version;
-        follow_groups(set);
+        follow_groups(set, !is_counted_by_device_);
     }
     grad_version_ = set.versions[NOPT_ROLE_GRAD];
     if (set.bound(NOPT_ROLE_GRAD) && (set.has_frozen || !of_tensor_.empty())) {
@@ -63,15 +50,21 @@ void Clocks::part(const ParamSet& set) {
     }
 }
 
+// Makes room for all clocks that there can be with so many groups.
+void Clocks::reserve(int group_count) {
+    const size_t most = capacity(static_cast<size_t>(group_count), tensors_);
+    clocks_.reserve(most);
+    copies_.reserve(most);
+    what_.reserve(most);
+    waiting_.reserve(most);
+}
+
 // From here on every tensor has an entry of its own.
 void Clocks::open_map() {
     if (!of_tensor_.empty() || tensors_ == 0) {
         return;
     }
-    clocks_.reserve(capacity(tensors_));
-    copies_.reserve(capacity(tensors_));
-    what_.reserve(capacity(tensors_));
-    waiting_.reserve(capacity(tensors_));
+    reserve(group_count_);
     of_tensor_.reserve(tensors_);
     for (size_t t = 0; t < tensors_; ++t) {
         of_tensor_.push_back(group_of_tensor(t));
@@ -81,20 +74,26 @@ void Clocks::open_map() {
 
 // Drops those entries if all tensors have their group's clock again.
 void Clocks::close_map() {
-    for (size_t t = 0; t < of_tensor_.size(); ++t) {
-        if (of_tensor_[t] != group_of_tensor(t)) {
+    for (const int32_t clock : of_tensor_) {
+        if (!is_of_group(clock)) {
             return;
         }
     }
     of_tensor_.clear();
-    clocks_.resize(NOPT_MAX_GROUPS);
+    clocks_.resize(static_cast<size_t>(group_count_));
     for (Entry& entry : clocks_) {
         entry.tensors = 0;
     }
 }
 
-// A tensor that is in another group now keeps its clock's value, in a clock of that group.
-void Clocks::follow_groups(const ParamSet& set) {
+// A tensor that is in another group now keeps its clock's value, in a clock of that group. As long as a group is not
+// there, all tensors stay where they are.
+void Clocks::follow_groups(const ParamSet& set, bool values_are_here) {
+    has_all_groups_ = set.group.empty() || *std::max_element(set.group.begin(), set.group.end()) < group_count_;
+    if (!has_all_groups_) {
+        return;
+    }
+    options_version_ = set.tensor_options_version;
     if (groups_ == set.group) {
         return;
     }
@@ -110,7 +109,7 @@ void Clocks::follow_groups(const ParamSet& set) {
         const auto known = moved.find({from, group});
         int32_t to = known == moved.end() ? -1 : known->second;
         if (to < 0) {
-            to = !is_counted_by_device_ && same_clock(at(from), at(group)) ? group : add(from, group);
+            to = values_are_here && same_clock(at(from), at(group)) ? group : add(from, group);
             moved[{from, group}] = to;
         }
         move(t, to);
@@ -134,7 +133,7 @@ void Clocks::follow_gradients(const ParamSet& set) {
     for (size_t t = 0; t < tensors_; ++t) {
         const size_t from = static_cast<size_t>(of_tensor_[t]);
         // The clock of a group goes on in any case, another one only if some of its tensors step.
-        const bool is_parted = from < NOPT_MAX_GROUPS || what_[from] == (kSteps | kWaits);
+        const bool is_parted = is_of_group(of_tensor_[t]) || what_[from] == (kSteps | kWaits);
         if (!is_parted || steps(t)) {
             continue;
         }
@@ -144,8 +143,8 @@ void Clocks::follow_gradients(const ParamSet& set) {
         move(t, waiting_[from]);
         moves = true;
     }
-    for (size_t c = NOPT_MAX_GROUPS; c < clocks_.size(); ++c) {
-        const bool advances = c < what_.size() && (what_[c] & kSteps) != 0;
+    for (size_t c = static_cast<size_t>(group_count_); c < clocks_.size(); ++c) {
+        const bool advances = clocks_[c].group >= 0 && c < what_.size() && (what_[c] & kSteps) != 0;
         if (clocks_[c].advances != advances) {
             clocks_[c].advances = advances;
             ++advance_version_;
@@ -158,8 +157,8 @@ void Clocks::follow_gradients(const ParamSet& set) {
 int32_t Clocks::add(int32_t from, int32_t group) {
     const Entry entry = {{at(from), at(from)}, group, 0, false};
     size_t place = clocks_.size();
-    if (place == capacity(tensors_)) {
-        for (place = NOPT_MAX_GROUPS; clocks_[place].tensors != 0; ++place) {
+    if (place == capacity()) {
+        for (place = static_cast<size_t>(group_count_); clocks_[place].tensors != 0; ++place) {
         }
         clocks_[place] = entry;
     } else {
@@ -193,17 +192,16 @@ void Clocks::set_group(int group, const Clock& clock) {
 
 void Clocks::set_tensors(const std::vector<Clock>& clocks) {
     certain_steps_ = 0;
-    of_tensor_.clear();
-    clocks_.resize(NOPT_MAX_GROUPS);
+    open_map();
+    clocks_.resize(static_cast<size_t>(group_count_));
     for (Entry& entry : clocks_) {
         entry.tensors = 0;
     }
-    open_map();
     std::map<std::tuple<int32_t, int64_t, std::vector<double>>, int32_t> known;
     const auto key_of = [](int32_t group, const Clock& clock) {
         return std::make_tuple(group, clock.step, std::vector<double>(clock.running, clock.running + kMaxRunning));
     };
-    for (int32_t g = 0; g < NOPT_MAX_GROUPS; ++g) {
+    for (int32_t g = 0; g < group_count_; ++g) {
         known[key_of(g, at(g))] = g;
     }
     for (size_t t = 0; t < tensors_; ++t) {
@@ -212,7 +210,8 @@ void Clocks::set_tensors(const std::vector<Clock>& clocks) {
         if (entry.second) {
             clocks_.push_back({{clocks[t], clocks[t]}, group, 0, false});
         }
-        move(t, entry.first->second);
+        of_tensor_[t] = entry.first->second;
+        ++clocks_[static_cast<size_t>(of_tensor_[t])].tensors;
     }
     close_map();
     ++map_version_;
@@ -220,31 +219,44 @@ void Clocks::set_tensors(const std::vector<Clock>& clocks) {
     grad_version_ = kUnseen;
 }
 
-// Gives the tensors that have a group's clock one of their own, with the same value.
-void Clocks::leave_group_clock(int32_t group) {
+// Gives the tensors of all groups from `first` on clocks of no group, with the same values.
+void Clocks::leave_groups(int first) {
     open_map();
-    int32_t to = -1;
-    for (size_t t = 0; t < of_tensor_.size(); ++t) {
-        if (of_tensor_[t] == group) {
-            to = to < 0 ? add(group, group) : to;
-            move(t, to);
+    std::vector<int32_t> left(clocks_.size(), -1);  // by clock, the one that its tensors go on with
+    for (size_t t = 0; t < tensors_; ++t) {
+        const int32_t from = of_tensor_[t];
+        if (group_of_tensor(t) < first) {
+            continue;
         }
+        groups_[t] = -1;
+        int32_t& to = left[static_cast<size_t>(from)];
+        to = to < 0 ? add(from, -1) : to;
+        move(t, to);
     }
-    close_map();
-    ++map_version_;
-    grad_version_ = kUnseen;
 }
 
-void Clocks::set_group_count(int before, int now) {
-    for (int32_t g = before; g < now; ++g) {
-        if (!same_clock(at(g), initial_)) {
-            leave_group_clock(g);
-            set(static_cast<size_t>(g), initial_);
+void Clocks::set_group_count(const ParamSet& set, int now) {
+    const int before = group_count_;
+    reserve(std::max(before, now));
+    if (now < before) {
+        leave_groups(now);
+        clocks_.erase(clocks_.begin() + now, clocks_.begin() + before);
+    } else {
+        clocks_.insert(clocks_.begin() + before, static_cast<size_t>(now - before), {{initial_, initial_}, 0, 0, true});
+        for (int32_t g = before; g < now; ++g) {
+            clocks_[static_cast<size_t>(g)].group = g;
         }
     }
-    for (int g = now; g < before; ++g) {
-        set(static_cast<size_t>(g), at(g));
+    for (int32_t& clock : of_tensor_) {
+        clock += clock >= before ? now - before : 0;
     }
+    group_count_ = now;
+    certain_steps_ = 0;
+    follow_groups(set, true);
+    close_map();
+    ++map_version_;
+    ++advance_version_;
+    grad_version_ = kUnseen;
 }
 
 std::vector<Clock> Clocks::values() const {

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <memory>
+#include <vector>
 
 #include "backend/clocks.h"
 #include "backend/cohorts.h"
@@ -9,24 +10,27 @@
 
 namespace nopt {
 
+// Stands for a learning rate that has not been set.
+constexpr double kNoLr = -1.0;
+
 struct OptimizerState {
     OptimizerState(std::shared_ptr<ParamSet> set_, int rule_)
         : set(std::move(set_)), rule(rule_), clocks(*set, rule_at(rule_)), data(set->backend.create_optimizer(*set)) {}
 
     const Rule& rule_info() const { return rule_at(rule); }
 
+    int32_t group_count() const { return clocks.group_count(); }
+
     // What the steps of dimer passes are counted from; 0 where the device counts.
     int64_t steps_taken() const { return counter == nullptr ? clocks.at(0).step : 0; }
 
     std::shared_ptr<ParamSet> set;
     int rule;  // a RuleIndex
-    int32_t group_count = 1;
     Clocks clocks;
     Cohorts cohorts;
     std::unique_ptr<OptimizerData> data;
     bool capturable = false;
-    bool has_lr[NOPT_MAX_GROUPS] = {};     // whether there is a learning rate for NOPT_LR_ON_DEVICE
-    double lr[NOPT_MAX_GROUPS] = {};       // that learning rate, where the host counts
+    std::vector<double> lr = {kNoLr};      // of each group, for NOPT_LR_ON_DEVICE
     bool has_loss_scale = false;           // whether there is a loss scale for NOPT_LOSS_SCALE_ON_DEVICE
     double loss_scale = 1.0;               // that loss scale, where the host counts
     std::unique_ptr<StepCounter> counter;  // null: the host counts
@@ -37,8 +41,9 @@ struct OptimizerState {
     // What was checked last and made of it, so that steps with the same hyperparameters and buffers need not.
     static constexpr uint64_t kUnchecked = UINT64_MAX;
     uint64_t checked_version = kUnchecked;  // of the set
-    nopt_hyperparams checked[NOPT_MAX_GROUPS];
-    StepInputs inputs;
+    // Of each group:
+    std::vector<nopt_hyperparams> checked = std::vector<nopt_hyperparams>(1);
+    std::vector<StepInput> inputs = std::vector<StepInput>(1);
 };
 
 }  // namespace nopt

@@ -1,19 +1,13 @@
 #include "backend/param_set.h"
 
 #include <inttypes.h>
-#include <string.h>
-
-#include <algorithm>
-#include <iterator>
+#include <stdio.h>
 
 #include "backend/error.h"
 #include "numerics/dtypes.h"
-#include "numerics/dynamic8.h"
 
 namespace nopt {
 namespace {
-
-bool is_beside_param(nopt_role role) { return role == NOPT_ROLE_MASTER_PARAM || role == NOPT_ROLE_PARAM_REMAINDER; }
 
 // "float32 (1) or bfloat16 (2)", made of the types of a set of bits; every name fits.
 const char* dtype_names(uint32_t dtypes, char (&text)[128]) {
@@ -34,15 +28,6 @@ const char* dtype_names(uint32_t dtypes, char (&text)[128]) {
 
 // Roles whose element types the host chooses beside those of the parameters.
 bool has_own_types(nopt_role role) { return role == NOPT_ROLE_GRAD || is_state(role) || is_input(role); }
-
-uintptr_t address(const void* pointer) { return reinterpret_cast<uintptr_t>(pointer); }
-
-[[noreturn]] void throw_overlap(nopt_role role_a, int64_t tensor_a, nopt_role role_b, int64_t tensor_b) {
-    throw Error(NOPT_ERROR_OVERLAP,
-                "pointers: %s of tensor %" PRId64 " overlaps %s of tensor %" PRId64
-                "; buffers that a step writes must not share memory",
-                role_name(role_a), tensor_a, role_name(role_b), tensor_b);
-}
 
 }  // namespace
 
@@ -134,157 +119,6 @@ void ParamSet::set_dtypes(nopt_role role, const nopt_dtype* new_types) {
     }
     update_types();
     ++types_version;
-    ++version;
-}
-
-// Throws if a tensor must not have a buffer of the role.
-void ParamSet::check_dtype(nopt_role role, size_t tensor) const {
-    if (!is_beside_param(role)) {
-        return;
-    }
-    const nopt_dtype type = dtype(NOPT_ROLE_PARAM, tensor);
-    const nopt_role other = role == NOPT_ROLE_MASTER_PARAM ? NOPT_ROLE_PARAM_REMAINDER : NOPT_ROLE_MASTER_PARAM;
-    if (type == NOPT_DTYPE_FLOAT32 || (type != NOPT_DTYPE_BFLOAT16 && role == NOPT_ROLE_PARAM_REMAINDER)) {
-        throw Error(NOPT_ERROR_INVALID_ARGUMENT,
-                    "pointers[%zu] of role %s is not null, but the tensor is %s; pass null for it", tensor,
-                    role_name(role), type == NOPT_DTYPE_FLOAT32 ? "float32" : "float16");
-    }
-    if (pointer(other, tensor) != nullptr) {
-        throw Error(NOPT_ERROR_INVALID_ARGUMENT,
-                    "pointers[%zu] of role %s is not null, but the tensor has a %s; a tensor has one of them", tensor,
-                    role_name(role), role_name(other));
-    }
-}
-
-// `read`: the addresses of a role that is only read, or null.
-void ParamSet::check_reads(nopt_role role, void* const* read, const std::vector<WrittenRange>& written) const {
-    // The gap between two written ranges that the last buffer was in: most often the next one is in it too.
-    uintptr_t gap_begin = 1;
-    uintptr_t gap_end = 0;
-    for (size_t i = 0; read != nullptr && i < counts.size(); ++i) {
-        const uintptr_t begin = address(read[i]);
-        const uintptr_t end = begin + static_cast<uintptr_t>(byte_count(role, i));
-        if (counts[i] == 0 || read[i] == nullptr || (begin >= gap_begin && end <= gap_end)) {
-            continue;
-        }
-        const auto after =
-            std::upper_bound(written.begin(), written.end(), begin,
-                             [](uintptr_t value, const WrittenRange& range) { return value < range.end; });
-        gap_begin = after == written.begin() ? 0 : (after - 1)->end;
-        gap_end = after == written.end() ? UINTPTR_MAX : after->begin;
-        if (end > gap_end) {
-            throw_overlap(role, static_cast<int64_t>(i), after->role, after->tensor);
-        }
-    }
-}
-
-void ParamSet::bind(nopt_role role, void* const* new_pointers) {
-    const RoleInfo& info = role_info(role);
-    std::vector<void*>& current = pointers[role];
-    const size_t tensors = counts.size();
-    if (new_pointers != nullptr && current.size() == tensors &&
-        (tensors == 0 || memcmp(current.data(), new_pointers, tensors * sizeof(void*)) == 0)) {
-        return;
-    }
-    if (displaced_by != nullptr && info.is_held) {
-        throw Error(NOPT_ERROR_INVALID_STATE,
-                    "role %s holds what a dimer needs to end its update; call nopt_dimer_step or nopt_dimer_restore "
-                    "before it is bound anew",
-                    role_name(role));
-    }
-
-    if (new_pointers != nullptr) {
-        for (size_t i = 0; i < tensors; ++i) {
-            const int64_t tensor = static_cast<int64_t>(i);
-            const uintptr_t begin = address(new_pointers[i]);
-            if (counts[i] == 0 || (!current.empty() && current[i] == new_pointers[i])) {
-                continue;
-            }
-            if (begin == 0 && info.may_be_null) {
-                continue;
-            }
-            if (begin == 0) {
-                throw Error(NOPT_ERROR_INVALID_ARGUMENT,
-                            "pointers[%" PRId64 "] of role %s is null, but the tensor has %" PRId64 " elements", tensor,
-                            role_name(role), counts[i]);
-            }
-            check_dtype(role, i);
-            const DTypeInfo& type = dtype_info(dtype(role, i));
-            if (begin % static_cast<uintptr_t>(type.alignment) != 0) {
-                throw Error(NOPT_ERROR_INVALID_ARGUMENT,
-                            "pointers[%" PRId64 "] of role %s is not aligned to its %s (%d bytes)", tensor,
-                            role_name(role), type.block_elements > 1 ? "scales" : "element", type.alignment);
-            }
-            if (begin > UINTPTR_MAX - static_cast<uintptr_t>(byte_count(role, i))) {
-                throw Error(NOPT_ERROR_INVALID_ARGUMENT,
-                            "pointers[%" PRId64 "] of role %s plus %" PRId64
-                            " elements passes the end of the addresses",
-                            tensor, role_name(role), counts[i]);
-            }
-            backend.check_pointer(device, new_pointers[i], role_name(role), tensor);
-        }
-    }
-
-    // Written ranges are kept sorted, so that new gradients (the only thing that changes from step to step) cost one
-    // binary search each and no allocation.
-    std::vector<WrittenRange> new_written;
-    const bool written_changes = info.is_written;
-    if (written_changes) {
-        new_written.reserve(written_.size() + tensors);
-        for (const WrittenRange& range : written_) {
-            if (range.role != role) {
-                new_written.push_back(range);
-            }
-        }
-        for (size_t i = 0; new_pointers != nullptr && i < tensors; ++i) {
-            if (counts[i] != 0 && new_pointers[i] != nullptr) {
-                const uintptr_t begin = address(new_pointers[i]);
-                new_written.push_back(
-                    {begin, begin + static_cast<uintptr_t>(byte_count(role, i)), role, static_cast<int64_t>(i)});
-            }
-        }
-        std::sort(new_written.begin(), new_written.end(),
-                  [](const WrittenRange& a, const WrittenRange& b) { return a.begin < b.begin; });
-        for (size_t i = 1; i < new_written.size(); ++i) {
-            const WrittenRange& a = new_written[i - 1];
-            const WrittenRange& b = new_written[i];
-            if (b.begin < a.end) {
-                throw_overlap(a.role, a.tensor, b.role, b.tensor);
-            }
-        }
-    }
-
-    const std::vector<WrittenRange>& written = written_changes ? new_written : written_;
-    for (int slot = 0; slot < kRoleSlots; ++slot) {
-        const nopt_role reader = static_cast<nopt_role>(slot);
-        if (!is_role(slot) || role_info(reader).is_written) {
-            continue;
-        }
-        if (reader == role) {
-            check_reads(reader, new_pointers, written);
-        } else if (written_changes && !pointers[reader].empty()) {
-            check_reads(reader, pointers[reader].data(), written);
-        }
-    }
-
-    // Everything is checked: from here on nothing fails but an allocation, before anything is stored.
-    if (new_pointers == nullptr) {
-        current.clear();
-    } else if (current.size() == tensors) {
-        std::copy(new_pointers, new_pointers + tensors, current.begin());
-    } else {
-        current.assign(new_pointers, new_pointers + tensors);
-    }
-    if (written_changes) {
-        written_.swap(new_written);
-    }
-    if (role == NOPT_ROLE_GRAD) {
-        has_frozen = false;
-        for (size_t i = 0; i < current.size(); ++i) {
-            has_frozen = has_frozen || (counts[i] != 0 && current[i] == nullptr);
-        }
-    }
-    ++versions[role];
     ++version;
 }
 

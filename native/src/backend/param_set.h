@@ -18,14 +18,20 @@ struct WrittenRange {
     int64_t tensor;
 };
 
+// One role's new addresses, one for each tensor; null unbinds the role.
+struct Binding {
+    nopt_role role;
+    void* const* pointers;
+};
+
 struct ParamSet {
     // `param_dtypes`: one for each tensor, or none: all float32.
     ParamSet(Backend& backend_, nopt_backend kind_, int device_, std::vector<int64_t> counts_,
              std::vector<nopt_dtype> param_dtypes);
 
-    // Checks and stores one role's addresses, or unbinds the role if `pointers` is null. Allocates only when a role
-    // that steps write changes.
-    void bind(nopt_role role, void* const* pointers);
+    // Checks and stores the addresses of distinct roles, either all of them or none. Allocates only when a role is
+    // bound that was not, or one that steps write changes.
+    void bind(const Binding* bindings, int count);
 
     bool bound(nopt_role role) const { return !pointers[role].empty() || counts.empty(); }
 
@@ -70,11 +76,17 @@ struct ParamSet {
     const void* displaced_by = nullptr;  // the dimer in an update, if any: PARAM is not theta then
 
 private:
+    // Where the buffers of every role are after a call; null where a role is not bound.
+    using Addresses = void* const* [kRoleSlots];
+
     void update_types();
     const std::vector<nopt_dtype>& types_of(nopt_role role) const;
     int64_t byte_count(nopt_role role, size_t tensor) const;
-    void check_dtype(nopt_role role, size_t tensor) const;
-    void check_reads(nopt_role role, void* const* read, const std::vector<WrittenRange>& written) const;
+    bool has_these(const Binding& binding) const;
+    void check_beside_param(nopt_role role, size_t tensor, const Addresses& next) const;
+    void check_addresses(nopt_role role, const Addresses& next) const;
+    void check_reads(nopt_role role, const Addresses& next, const std::vector<WrittenRange>& written) const;
+    std::vector<WrittenRange> written_after(uint32_t changed, const Addresses& next) const;
 
     const std::vector<nopt_dtype>* types_of_[kRoleSlots] = {};  // where a role has its types from
     const std::vector<nopt_dtype> all_float32_;                 // empty

@@ -56,12 +56,11 @@ const RoleInfo& role_info(nopt_role role) { return kRoles.infos[role]; }
 const char* role_name(nopt_role role) { return is_role(role) ? kRoles.infos[role].text : "unknown"; }
 
 uint32_t role_dtypes(const RoleInfo& info) {
-    constexpr uint32_t k16Bits = dtype_bit(NOPT_DTYPE_BFLOAT16) | dtype_bit(NOPT_DTYPE_FLOAT16);
     switch (info.types) {
         case kParamTypes:
         case kGradTypes:
         case kInputTypes:
-            return kFloat32Only | k16Bits;
+            return kUpTo16Bits;
         case kStateTypes:
             return kUpTo8Bits;
         case kFloat32Types:

@@ -8,23 +8,14 @@
 
 #include "backend/param_set.h"
 #include "cpu/dimer.h"
+#include "cpu/gradients.h"
 #include "cpu/isa.h"
 #include "cpu/memory.h"
 #include "cpu/step.h"
-#include "cpu/sums.h"
 #include "cpu/tasks.h"
 
 namespace nopt {
 namespace {
-
-struct CpuGrads final : GradData {
-    double* sum() override { return &sums.value[0]; }
-    GradReading read() const override { return reading; }
-
-    std::vector<Sums> chunk_sums;
-    Sums sums = {};
-    GradReading reading = kNoGradReading;
-};
 
 class CpuBackend final : public Backend {
 public:
@@ -57,47 +48,11 @@ public:
     std::unique_ptr<OptimizerData> create_optimizer(const ParamSet&) override { return make_cpu_optimizer(); }
 
     bool step(ParamSet& set, const StepPlan& plan, void*) override {
-        return plan.grads == nullptr ? cpu_step(set, plan, plan.inputs) : step_with_grads(set, plan);
+        return plan.grads == nullptr ? cpu_step(set, plan, nullptr) : cpu_step_with_grads(set, plan);
     }
 
-    // Applies the options of gradients, and takes the step unless they skip it.
-    static bool step_with_grads(ParamSet& set, const StepPlan& plan) {
-        CpuGrads& grads = static_cast<CpuGrads&>(plan.grads->data);
-        double sum = grads.sums.value[0];
-        double probe = sum;
-        const bool dimer_has_sum = plan.dimer != nullptr && plan.dimer->with_norm;
-        if (dimer_has_sum) {
-            sum_scopes(*plan.dimer, sum, probe);
-        }
-        if (!decide_gradients(plan.grads->input, sum, probe, grads.reading)) {
-            if (plan.dimer != nullptr && plan.dimer->decision != kDecideProject) {
-                cpu_dimer_restore(set);
-            }
-            return false;
-        }
-        if (dimer_has_sum) {
-            cpu_dimer_decide(set, *plan.dimer);
-        }
-        StepInputs inputs;
-        inputs.count = plan.inputs.count;
-        for (int g = 0; g < inputs.count; ++g) {
-            inputs.of[g] = plan.inputs.of[g];
-            apply_gradients(plan.grads->input, grads.reading, inputs.of[g]);
-        }
-        return cpu_step(set, plan, inputs);
-    }
-
-    std::unique_ptr<GradData> create_grads(const ParamSet& set) override {
-        auto grads = std::make_unique<CpuGrads>();
-        grads->chunk_sums.resize(static_cast<size_t>(cpu_data(set).chunk_count()));
-        return grads;
-    }
-
-    void sum_grads(ParamSet& set, GradData& data, void*) override {
-        CpuGrads& grads = static_cast<CpuGrads&>(data);
-        sum_chunks(set, kSumsGradNorm, NOPT_ROLE_GRAD, NOPT_ROLE_GRAD, grads.chunk_sums);
-        grads.sums = tree_of_chunks(grads.chunk_sums.data(), static_cast<int64_t>(grads.chunk_sums.size()));
-    }
+    std::unique_ptr<GradData> create_grads(const ParamSet& set) override { return make_cpu_grads(set); }
+    void sum_grads(ParamSet& set, GradData& grads, void*) override { cpu_sum_grads(set, grads); }
 
     std::unique_ptr<DimerData> create_dimer(const ParamSet& set, nopt_dimer_scope scope) override {
         return make_dimer(set, scope);

@@ -21,24 +21,34 @@ struct CohortScalars {
 struct Step {
     const ParamSet& set;
     const StepPlan& plan;
-    const StepInputs& inputs;
+    const GradReading* const reading;  // null: gradients have no options
     const Rule& rule;
     const uint32_t states;  // that there are, by bit
     const ElementwiseKernel kernel;
 
-    Step(const ParamSet& set_, const StepPlan& plan_, const StepInputs& inputs_)
+    Step(const ParamSet& set_, const StepPlan& plan_, const GradReading* reading_)
         : set(set_),
           plan(plan_),
-          inputs(inputs_),
+          reading(reading_),
           rule(rule_at(plan_.rule)),
-          states(rule.info.variants[static_cast<int>(inputs_.of[0].variant)]),
-          kernel(selected_cpu_isa().kernels->elementwise[plan_.rule][inputs_.of[0].variant]) {}
+          states(rule.info.variants[static_cast<int>(plan_.inputs[0].variant)]),
+          kernel(selected_cpu_isa().kernels->elementwise[plan_.rule][plan_.inputs[0].variant]) {}
 
     int32_t cohort_of(size_t tensor) const { return plan.cohorts.is_one() ? 0 : plan.cohorts.of_tensor()[tensor]; }
 
     void write_scalars(int32_t cohort, void* out) const {
         const Cohort& own = plan.cohorts.all()[static_cast<size_t>(cohort)];
-        const StepInput& input = inputs.of[own.group];
+        const StepInput& input = plan.inputs[own.group];
+        if (reading == nullptr) {
+            write_scalars(own, input, out);
+        } else {
+            StepInput with_grads = input;
+            apply_gradients(plan.grads->input, *reading, with_grads);
+            write_scalars(own, with_grads, out);
+        }
+    }
+
+    void write_scalars(const Cohort& own, const StepInput& input, void* out) const {
         rule.scalars(input, plan.clocks.next(own.clock), own.lr_scale, weight_decay_of(own.weight_decay, input), out);
     }
 
@@ -208,7 +218,7 @@ struct TiledStep {
             inputs[i] = tile.read(input_role(i), rooms.inputs[i]);
         }
         update(own, count, param, theta, grad, states, inputs);
-        tile.write_back_theta(param, step.inputs.of[0], own.common().step);
+        tile.write_back_theta(param, step.plan.inputs[0], own.common().step);
         for (int i = 0; i < info.states.count; ++i) {
             if (step.has_state(i)) {
                 tile.write_back_state(state_role(i), info.states[i].sign, states[i], rooms.states[i]);
@@ -258,8 +268,8 @@ struct TiledStep {
 
 std::unique_ptr<OptimizerData> make_cpu_optimizer() { return std::make_unique<CpuOptimizer>(); }
 
-bool cpu_step(const ParamSet& set, const StepPlan& plan, const StepInputs& inputs) {
-    const Step step(set, plan, inputs);
+bool cpu_step(const ParamSet& set, const StepPlan& plan, const GradReading* reading) {
+    const Step step(set, plan, reading);
     if (plan.dimer == nullptr && !set.is_mixed) {
         plain_step(step);
     } else {

@@ -1,4 +1,4 @@
-// What the CUDA backend keeps on the device for an optimizer: its cohorts.
+// What the CUDA backend keeps on the device for an optimizer: its cohorts, and the inputs of its groups.
 #pragma once
 
 #include <stdint.h>
@@ -18,11 +18,21 @@ class CudaOptimizer final : public OptimizerData {
 public:
     // The set's device is current.
     explicit CudaOptimizer(const ParamSet& set)
-        : tensors_(set.counts.size()),
+        : device_(set.device),
+          tensors_(set.counts.size()),
           count_(device_array<int32_t>(1)),
           cohorts_(device_array<Cohort>(std::max<size_t>(tensors_, 1))),
           of_tensor_(device_array<int32_t>(tensors_)),
           scalars_(device_array<unsigned char>(std::max<size_t>(tensors_, 1) * kMaxScalars)) {}
+
+    void set_group_count(int count) override {
+        const DeviceGuard guard(device_);
+        if (count > kFewGroups && count > inputs_room_) {
+            inputs_ = device_array<StepInput>(static_cast<size_t>(count));
+            inputs_room_ = count;
+        }
+        clocks_.reset();
+    }
 
     bool is_current(const Cohorts& cohorts) const { return version_ == cohorts.version(); }
 
@@ -40,13 +50,13 @@ public:
     }
 
     // What the host computes travels with the launch.
-    CohortScalars scalars_by_host(const Rule& rule, const StepInputs& inputs, const Clocks& clocks,
+    CohortScalars scalars_by_host(const Rule& rule, const StepInput* inputs, const Clocks& clocks,
                                   const Cohorts& cohorts) const {
         CohortScalars scalars = {};
         scalars.cohort_of_tensor = cohorts.is_one() ? nullptr : of_tensor_.get();
         for (size_t c = 0; c < cohorts.all().size(); ++c) {
             const Cohort& cohort = cohorts.all()[c];
-            const StepInput& input = inputs.of[cohort.group];
+            const StepInput& input = inputs[cohort.group];
             rule.scalars(input, clocks.next(cohort.clock), cohort.lr_scale, weight_decay_of(cohort.weight_decay, input),
                          scalars.few[c]);
         }
@@ -62,17 +72,36 @@ public:
     }
     CohortTable table() const { return {count_.get(), cohorts_.get(), scalars_.get()}; }
 
+    // The inputs of all groups. Where there are many, launches write them, which can be captured: so a graph has those
+    // of its capture, and what it replays is overwritten by the next step.
+    GroupInputs inputs(const StepInput* inputs, int count, cudaStream_t stream) const {
+        GroupInputs table = {};
+        if (count <= kFewGroups) {
+            std::copy_n(inputs, count, table.few);
+            return table;
+        }
+        for (int first = 0; first < count; first += kInputsPerLaunch) {
+            SomeInputs some = {};
+            some.first = first;
+            some.count = std::min(count - first, kInputsPerLaunch);
+            std::copy_n(inputs + first, some.count, some.inputs);
+            launch("writing the groups' inputs", &write_inputs_kernel, 1, kWarpThreads, stream, some, inputs_.get());
+        }
+        table.all = inputs_.get();
+        return table;
+    }
+
     // The clocks of a step that the host counts. No stream is being captured.
     HostClocks host_clocks(const Clocks& clocks, StagingRing& staging, cudaStream_t stream) {
         HostClocks host = {};
-        if (clocks.count() <= NOPT_MAX_GROUPS) {
+        if (clocks.count() <= kFewGroups) {
             for (int c = 0; c < clocks.count(); ++c) {
-                host.groups[c] = clocks.next(c);
+                host.few[c] = clocks.next(c);
             }
             return host;
         }
         if (clocks_ == nullptr) {
-            clocks_ = device_array<Clock>(Clocks::capacity(tensors_));
+            clocks_ = device_array<Clock>(Clocks::capacity(static_cast<size_t>(clocks.group_count()), tensors_));
         }
         next_.clear();
         for (int c = 0; c < clocks.count(); ++c) {
@@ -84,13 +113,16 @@ public:
     }
 
 private:
+    const int device_;
     const size_t tensors_;
     std::vector<Clock> next_;     // room for host_clocks
     DeviceArray<int32_t> count_;  // one
     DeviceArray<Cohort> cohorts_;
     DeviceArray<int32_t> of_tensor_;
     DeviceArray<unsigned char> scalars_;
-    DeviceArray<Clock> clocks_;  // of steps that the host counts, where there are others than those of the groups
+    DeviceArray<Clock> clocks_;      // of steps that the host counts; null: not yet needed
+    DeviceArray<StepInput> inputs_;  // of each group; null: there have always been few
+    int inputs_room_ = 0;
     uint64_t version_ = 0;
 };
 

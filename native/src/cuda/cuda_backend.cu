@@ -24,9 +24,10 @@ public:
         return std::make_unique<CudaOptimizer>(set);
     }
 
-    std::unique_ptr<StepCounter> create_step_counter(const ParamSet& set) override {
+    std::unique_ptr<StepCounter> create_step_counter(const ParamSet& set, const std::vector<double>& lr,
+                                                     double loss_scale) override {
         const DeviceGuard guard(set.device);
-        return std::make_unique<CudaStepCounter>(set);
+        return std::make_unique<CudaStepCounter>(set, lr, loss_scale);
     }
 
     void upload(OptimizerState& optimizer, void* stream_pointer) override {

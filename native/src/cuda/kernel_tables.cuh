@@ -13,7 +13,7 @@ namespace nopt {
 
 using PlainKernel = void (*)(UpdateTable, CohortScalars);
 using DimerKernel = void (*)(UpdateTable, DimerTable, CohortScalars);
-using PrepareKernel = void (*)(StepInputs, GradDecision, CounterTable, HostClocks, CohortTable);
+using PrepareKernel = void (*)(GroupInputs, GradDecision, CounterTable, HostClocks, CohortTable);
 
 // float32 without a dimer is what most steps are, and has a kernel for each variant; in the others the variant is data.
 struct RuleKernels {

@@ -11,10 +11,32 @@
 
 namespace nopt {
 
+// What a step does in each group; passed by value.
+struct GroupInputs {
+    const StepInput* all;  // in device memory; null: `few` has them
+    StepInput few[kFewGroups];
+};
+
+// Some inputs on their way to device memory, passed by value.
+struct SomeInputs {
+    int32_t first;
+    int32_t count;
+    StepInput inputs[kInputsPerLaunch];
+};
+
+// One warp.
+__global__ void write_inputs_kernel(const __grid_constant__ SomeInputs some, StepInput* all) {
+    const int i = static_cast<int>(threadIdx.x);
+    if (i < some.count) {
+        all[some.first + i] = some.inputs[i];
+    }
+}
+static_assert(kInputsPerLaunch <= kWarpThreads, "a thread writes an input");
+
 // The clocks of a step that the host counts, as they are in it; passed by value.
 struct HostClocks {
-    const Clock* all;  // in device memory; null: there are those of the groups alone
-    Clock groups[NOPT_MAX_GROUPS];
+    const Clock* all;  // in device memory; null: `few` has them
+    Clock few[kFewGroups];
 };
 
 // All in device memory, passed by value.
@@ -24,27 +46,27 @@ struct CohortTable {
     unsigned char* scalars;  // kMaxScalars bytes for each cohort
 };
 
-__device__ inline StepInput input_of(const StepInputs& inputs, int group, const CounterTable& counter) {
-    StepInput input = inputs.of[group];
+__device__ inline StepInput input_of(const GroupInputs& inputs, int group, const CounterTable& counter) {
+    StepInput input = inputs.all != nullptr ? inputs.all[group] : inputs.few[group];
     if (counter.clocks != nullptr && input.values[kLr] == NOPT_LR_ON_DEVICE) {
-        input.values[kLr] = counter.settings->lr[group];
+        input.values[kLr] = counter.lr[group];
     }
     return input;
 }
 
 // Takes on every clock that advances, and publishes those of the groups.
 template <class Rule>
-__device__ inline void advance_clocks(const StepInputs& inputs, const CounterTable& counter) {
+__device__ inline void advance_clocks(const GroupInputs& inputs, const CounterTable& counter) {
     const int count = counter.settings->clock_count;
     for (int c = static_cast<int>(threadIdx.x); c < count; c += kThreadsPerBlock) {
         const int group = counter.advanced_by[c];
-        if (group < 0 || group >= inputs.count) {
+        if (group < 0) {
             continue;
         }
         Clock clock = counter.clocks[c];
         advance<Rule>(input_of(inputs, group, counter), clock);
         counter.clocks[c] = clock;
-        if (c < NOPT_MAX_GROUPS) {
+        if (c < counter.group_count) {
             publish(counter.published[c], clock, static_cast<uint64_t>(clock.step));
         }
     }
@@ -53,7 +75,7 @@ __device__ inline void advance_clocks(const StepInputs& inputs, const CounterTab
 // One block.
 template <class Rule>
 __global__ void __launch_bounds__(kThreadsPerBlock, 1)
-    prepare_kernel(const __grid_constant__ StepInputs inputs, const __grid_constant__ GradDecision grads,
+    prepare_kernel(const __grid_constant__ GroupInputs inputs, const __grid_constant__ GradDecision grads,
                    const __grid_constant__ CounterTable counter, const __grid_constant__ HostClocks host_clocks,
                    const __grid_constant__ CohortTable cohorts) {
     GradInput grad_input = grads.input;
@@ -92,7 +114,7 @@ __global__ void __launch_bounds__(kThreadsPerBlock, 1)
         }
         const Clock clock = counter.clocks != nullptr    ? counter.clocks[cohort.clock]
                             : host_clocks.all != nullptr ? host_clocks.all[cohort.clock]
-                                                         : host_clocks.groups[cohort.clock];
+                                                         : host_clocks.few[cohort.clock];
         *reinterpret_cast<typename Rule::Scalars*>(cohorts.scalars + int64_t{c} * kMaxScalars) =
             Rule::scalars(input, clock, cohort.lr_scale, weight_decay_of(cohort.weight_decay, input));
     }

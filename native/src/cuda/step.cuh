@@ -42,15 +42,16 @@ inline CohortScalars prepare_scalars(CudaSet& data, const StepPlan& plan, const 
     }
     const HostClocks host_clocks =
         plan.counter != nullptr ? HostClocks{} : optimizer.host_clocks(plan.clocks, data.staging, stream);
-    launch(rule.info.name, kernels_of(plan.rule).prepare, 1, kThreadsPerBlock, stream, plan.inputs, decision,
-           counter_table(plan.counter), host_clocks, optimizer.table());
+    launch(rule.info.name, kernels_of(plan.rule).prepare, 1, kThreadsPerBlock, stream,
+           optimizer.inputs(plan.inputs, plan.clocks.group_count(), stream), decision, counter_table(plan.counter),
+           host_clocks, optimizer.table());
     return optimizer.scalars_by_device();
 }
 
 inline UpdateTable update_table(const ParamSet& set, const StepPlan& plan, const int32_t* skip) {
     const CudaSet& data = set_data(set);
     const RuleInfo& info = rule_at(plan.rule).info;
-    const StepInput& first = plan.inputs.of[0];
+    const StepInput& first = plan.inputs[0];
     const DimerPass* const dimer = plan.dimer;
     UpdateTable table = {};
     table.set = data.piece_table();
@@ -94,7 +95,7 @@ inline void launch_step(const ParamSet& set, const StepPlan& plan, cudaStream_t 
     const char* const name = rule_at(plan.rule).info.name;
     const UpdateTable table = update_table(set, plan, decision.skip);
     if (dimer == nullptr && !set.is_mixed) {
-        data.launch_pieces(name, kernels.plain[plan.inputs.of[0].variant], stream, table, scalars);
+        data.launch_pieces(name, kernels.plain[plan.inputs[0].variant], stream, table, scalars);
         return;
     }
     const DimerKernel kernel = set.has_dynamic8 ? kernels.blockwise : set.is_mixed ? kernels.mixed : kernels.dimer;

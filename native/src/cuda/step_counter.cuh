@@ -15,8 +15,7 @@ namespace nopt {
 
 // What a capturable optimizer has in device memory beside its clocks.
 struct CounterSettings {
-    double lr[NOPT_MAX_GROUPS];  // of a group's steps with NOPT_LR_ON_DEVICE
-    double loss_scale;           // of gradients with NOPT_LOSS_SCALE_ON_DEVICE
+    double loss_scale;  // of gradients with NOPT_LOSS_SCALE_ON_DEVICE
     int32_t clock_count;
 };
 
@@ -26,7 +25,9 @@ struct CounterTable {
     Clock* clocks;
     const int32_t* advanced_by;  // of each clock, the group whose steps advance it; -1: none does
     const CounterSettings* settings;
+    const double* lr;             // of each group's steps with NOPT_LR_ON_DEVICE
     Published<Clock>* published;  // of each group
+    int32_t group_count;
 };
 
 // Some copies of one clock to another, passed by value.
@@ -45,19 +46,21 @@ __global__ void copy_clocks_kernel(const __grid_constant__ ClockCopies copies, C
 }
 
 // One thread.
-__global__ void set_lr_kernel(CounterSettings* settings, int group, double lr) { settings->lr[group] = lr; }
+__global__ void set_lr_kernel(double* lr_of_groups, int group, double lr) { lr_of_groups[group] = lr; }
 __global__ void set_loss_scale_kernel(CounterSettings* settings, double loss_scale) {
     settings->loss_scale = loss_scale;
 }
 
 class CudaStepCounter final : public StepCounter {
 public:
-    // The set's device is current.
-    explicit CudaStepCounter(const ParamSet& set)
-        : clocks_(constant_table(std::vector<Clock>(Clocks::capacity(set.counts.size()), Clock{}))),
-          advanced_by_(constant_table(std::vector<int32_t>(Clocks::capacity(set.counts.size()), -1))),
-          settings_(constant_table(std::vector<CounterSettings>(1))),
-          published_(NOPT_MAX_GROUPS, Clock{}),
+    // The set's device is current. `lr`: of each group.
+    CudaStepCounter(const ParamSet& set, const std::vector<double>& lr, double loss_scale)
+        : group_count_(lr.size()),
+          clocks_(constant_table(std::vector<Clock>(Clocks::capacity(lr.size(), set.counts.size()), Clock{}))),
+          advanced_by_(constant_table(std::vector<int32_t>(Clocks::capacity(lr.size(), set.counts.size()), -1))),
+          settings_(constant_table(std::vector<CounterSettings>{{loss_scale, 0}})),
+          lr_(constant_table(lr)),
+          published_(lr.size(), Clock{}),
           device_(set.device) {}
 
     Clock read(int group) const override { return read_published(published_.host[group]); }
@@ -76,7 +79,7 @@ public:
         check_cuda(cudaDeviceSynchronize(), "cudaDeviceSynchronize");
         check_cuda(cudaMemcpy(clocks_.get(), clocks.data(), clocks.size() * sizeof(Clock), cudaMemcpyHostToDevice),
                    "writing the step counts");
-        for (size_t g = 0; g < NOPT_MAX_GROUPS && g < clocks.size(); ++g) {
+        for (size_t g = 0; g < group_count_; ++g) {
             const uint64_t version = static_cast<uint64_t>(clocks[g].step);
             published_.host[g] = {version, clocks[g], version};
         }
@@ -84,8 +87,8 @@ public:
 
     void set_lr(int group, double lr, void* stream) override {
         const DeviceGuard guard(device_);
-        launch("setting the learning rate", &set_lr_kernel, 1, 1, static_cast<cudaStream_t>(stream), settings_.get(),
-               group, lr);
+        launch("setting the learning rate", &set_lr_kernel, 1, 1, static_cast<cudaStream_t>(stream), lr_.get(), group,
+               lr);
     }
 
     void set_loss_scale(double loss_scale, void* stream) override {
@@ -120,12 +123,17 @@ public:
         }
     }
 
-    CounterTable table() const { return {clocks_.get(), advanced_by_.get(), settings_.get(), published_.device}; }
+    CounterTable table() const {
+        return {clocks_.get(), advanced_by_.get(), settings_.get(),
+                lr_.get(),     published_.device,  static_cast<int32_t>(group_count_)};
+    }
 
 private:
+    const size_t group_count_;
     DeviceArray<Clock> clocks_;
     DeviceArray<int32_t> advanced_by_;
     DeviceArray<CounterSettings> settings_;  // one
+    DeviceArray<double> lr_;
     PublishedArray<Clock> published_;
     uint64_t advance_version_ = 0;
     const int device_;

@@ -47,6 +47,11 @@ constexpr const Tuning& tuning_for(int compute_capability) {
 // carry); those of more cohorts are computed on the device by a launch before.
 constexpr int kFewCohorts = 16;
 
+// The inputs and the clocks of so many groups travel with the launch that computes those scalars; more of them are
+// written to device memory by launches before, which carry so many inputs each.
+constexpr int kFewGroups = 16;
+constexpr int kInputsPerLaunch = 30;
+
 // Tables on their way to the device at one time, and the least bytes that one of them has; see StagingRing.
 constexpr int kStagingSlots = 8;
 constexpr size_t kMinStagingBytes = 4096;

@@ -43,6 +43,7 @@ struct Adan : RuleDefaults {
         {"beta2", 0.92, kDecayRate, "Decay rate of the running average of the gradient's differences."},
         {"beta3", 0.99, kDecayRate, "Decay rate of the second moment."},
         {"eps", 1e-8, kNotNegative, "Added to the root of the second moment."}};
+    static constexpr uint32_t common_flags = NOPT_FLAG_BIAS_CORRECTION_BY_POWER;
     static constexpr FlagInfo flags[] = {
         {"no_prox",
          "Weight decay shrinks the parameter before the update, instead of dividing it by 1 + lr * weight_decay "
@@ -73,10 +74,10 @@ struct Adan : RuleDefaults {
         int32_t has_no_past;  // whether this is the tensor's first step
     };
 
-    NOPT_HD static void advance(const double (&values)[kMaxHyperparams], Clock& clock) {
-        clock.running[kBeta1Product] *= values[kBeta1];
-        clock.running[kBeta2Product] *= values[kBeta2];
-        clock.running[kBeta3Product] *= values[kBeta3];
+    NOPT_HD static void advance(const StepInput& step, Clock& clock) {
+        advance_decay_product(clock.running[kBeta1Product], step.values[kBeta1], step, clock);
+        advance_decay_product(clock.running[kBeta2Product], step.values[kBeta2], step, clock);
+        advance_decay_product(clock.running[kBeta3Product], step.values[kBeta3], step, clock);
     }
 
     NOPT_HD static Scalars scalars(const StepInput& step, const Clock& clock, double lr_scale, double weight_decay) {

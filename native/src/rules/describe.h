@@ -59,14 +59,17 @@ constexpr CommonFlagInfo kCommonFlags[] = {
      "Weight decay shrinks the parameter before the update (Loshchilov & Hutter 2019), instead of being added to the "
      "gradient."},
     {NOPT_FLAG_STOCHASTIC_ROUNDING, "stochastic_rounding",
-     "Rounds bfloat16 parameters up or down at random, right on average (Croci et al. 2022)."}};
+     "Rounds bfloat16 parameters up or down at random, right on average (Croci et al. 2022)."},
+    {NOPT_FLAG_BIAS_CORRECTION_BY_POWER, "bias_correction_by_power",
+     "Corrects the bias by beta^t with this step's beta, as torch does, and not by the product of the betas of all "
+     "steps."}};
 
 constexpr uint32_t own_flag(int i) { return uint32_t{NOPT_FLAG_RULE} << i; }
 
-// Element types that a state may have.
+// Element types that a buffer may have.
 constexpr uint32_t dtype_bit(nopt_dtype dtype) { return 1u << dtype; }
 constexpr uint32_t kFloat32Only = dtype_bit(NOPT_DTYPE_FLOAT32);
-constexpr uint32_t kUpTo16Bits = kFloat32Only | dtype_bit(NOPT_DTYPE_BFLOAT16);
+constexpr uint32_t kUpTo16Bits = kFloat32Only | dtype_bit(NOPT_DTYPE_BFLOAT16) | dtype_bit(NOPT_DTYPE_FLOAT16);
 constexpr uint32_t kUpTo8Bits = kUpTo16Bits | dtype_bit(NOPT_DTYPE_DYNAMIC8);
 
 enum Sign : bool {

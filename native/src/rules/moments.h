@@ -40,7 +40,8 @@ struct MomentRule : RuleDefaults {
     static constexpr HyperparamInfo beta2_info = {"beta2", 0.999, kDecayRate, "Decay rate of the second moment."};
     static constexpr HyperparamInfo eps_info = {"eps", 1e-8, kNotNegative, "Added to the root of the second moment."};
 
-    static constexpr uint32_t common_flags = NOPT_FLAG_MAXIMIZE | NOPT_FLAG_DECOUPLED_WEIGHT_DECAY;
+    static constexpr uint32_t common_flags =
+        NOPT_FLAG_MAXIMIZE | NOPT_FLAG_DECOUPLED_WEIGHT_DECAY | NOPT_FLAG_BIAS_CORRECTION_BY_POWER;
     // With their lengths, as nvcc 11.8 does not count the elements of a class template's array.
     static constexpr StateInfo states[3] = {
         {"exp_avg", kSigned, kUpTo8Bits, "First moment m: a running average of the gradient."},
@@ -51,9 +52,9 @@ struct MomentRule : RuleDefaults {
         decay_product_info("beta2_product", "The product of beta2 over all steps, for the bias correction of v.")};
     static constexpr uint32_t variants[2] = {0b011, 0b111};
 
-    NOPT_HD static void advance(const double (&values)[kMaxHyperparams], Clock& clock) {
-        clock.running[kBeta1Product] *= values[kBeta1];
-        clock.running[kBeta2Product] *= values[kBeta2];
+    NOPT_HD static void advance(const StepInput& step, Clock& clock) {
+        advance_decay_product(clock.running[kBeta1Product], step.values[kBeta1], step, clock);
+        advance_decay_product(clock.running[kBeta2Product], step.values[kBeta2], step, clock);
     }
 
     NOPT_HD static void set_moments(MomentScalars& s, const StepInput& step, const Clock& clock, double lr_scale,

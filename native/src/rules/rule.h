@@ -58,16 +58,26 @@ struct StepInput {
     double max_grad;         // what their elements are clipped to after that; infinite: they are not
 };
 
-// A step of every group of hyperparameters. Variant and rounding are the same in all of them.
-struct StepInputs {
-    int32_t count;
-    StepInput of[NOPT_MAX_GROUPS];
-};
-
 template <class Rule>
 NOPT_HD void advance(const StepInput& step, Clock& clock) {
     clock.step += 1;
-    Rule::advance(step.values, clock);
+    Rule::advance(step, clock);
+}
+
+// base^exponent, by squaring: the order of the multiplications, and with it the bits, are the same everywhere, which
+// pow() does not promise. `exponent` is 0 or more.
+NOPT_HD double power(double base, int64_t exponent) {
+    double result = 1.0;
+    for (double square = base; exponent > 0; exponent >>= 1, square *= square) {
+        result = (exponent & 1) != 0 ? result * square : result;
+    }
+    return result;
+}
+
+// Takes on a running product of decay rates, `rate` being that of this step.
+NOPT_HD void advance_decay_product(double& product, double rate, const StepInput& step, const Clock& clock) {
+    const bool by_power = (step.flags & NOPT_FLAG_BIAS_CORRECTION_BY_POWER) != 0;
+    product = by_power ? power(rate, clock.step) : product * rate;
 }
 
 // One element on its way through a step. Only the states and inputs that are present hold anything.

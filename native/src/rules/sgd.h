@@ -38,7 +38,7 @@ struct Sgd : RuleDefaults {
         int32_t nesterov;
     };
 
-    NOPT_HD static void advance(const double (&)[kMaxHyperparams], Clock&) {}
+    NOPT_HD static void advance(const StepInput&, Clock&) {}
 
     NOPT_HD static Scalars scalars(const StepInput& step, const Clock& clock, double lr_scale, double weight_decay) {
         Scalars s;

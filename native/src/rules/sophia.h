@@ -56,7 +56,7 @@ struct Sophia : RuleDefaults {
         float eps;
     };
 
-    NOPT_HD static void advance(const double (&)[kMaxHyperparams], Clock&) {}
+    NOPT_HD static void advance(const StepInput&, Clock&) {}
 
     NOPT_HD static Scalars scalars(const StepInput& step, const Clock& clock, double lr_scale, double weight_decay) {
         Scalars s;

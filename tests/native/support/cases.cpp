@@ -50,13 +50,15 @@ std::vector<Setting> with_all_states(const std::string& rule, const Setting& bas
     return settings;
 }
 
-// Every combination of the flags that fits the hyperparameters.
+// Every combination of the flags that fits the hyperparameters, but for those that change no element's arithmetic and
+// have tests of their own.
 std::vector<Setting> with_all_flags(const std::string& rule, const Setting& base) {
     std::vector<Setting> settings = {base};
     for (const nopt_flag_info& info : describe(rule).flags) {
         const bool needs_decay = info.flag == NOPT_FLAG_DECOUPLED_WEIGHT_DECAY;
         const bool lacks = info.needed_hyperparam >= 0 && !(base.hyperparams.values[info.needed_hyperparam] > 0.0);
-        if (lacks || needs_decay || info.flag == NOPT_FLAG_STOCHASTIC_ROUNDING) {
+        constexpr uint32_t kElsewhere = NOPT_FLAG_STOCHASTIC_ROUNDING | NOPT_FLAG_BIAS_CORRECTION_BY_POWER;
+        if (lacks || needs_decay || (info.flag & kElsewhere) != 0) {
             continue;
         }
         for (size_t i = 0, count = settings.size(); i < count; ++i) {

@@ -211,9 +211,9 @@ inline std::vector<Mix> all_mixes() {
                 const bool fits = extra == Extra::kNone || param == NOPT_DTYPE_BFLOAT16 ||
                                   (param == NOPT_DTYPE_FLOAT16 && extra == Extra::kMaster);
                 if (fits) {
-                    const size_t i = mixes.size();
-                    mixes.push_back({sizes[i % std::size(sizes)], param, grad,
-                                     i % 2 == 0 ? NOPT_DTYPE_FLOAT32 : NOPT_DTYPE_BFLOAT16, extra});
+                    const int one_by_one = static_cast<int>(param) + static_cast<int>(grad) + static_cast<int>(extra);
+                    mixes.push_back(
+                        {sizes[mixes.size() % std::size(sizes)], param, grad, kTypes[one_by_one % 3], extra});
                 }
             }
         }
