@@ -40,7 +40,7 @@ internal sealed class BarChart(string title, IReadOnlyList<string> caption, stri
         double top = 50 + (caption.Count * LineHeight) + LegendHeight;
         double bottom = top + _groups.Sum(Height);
         IEnumerable<double> ends = _groups.SelectMany(static group => group.Bars).Select(static bar => bar?.High ?? 0);
-        var axis = new LineChart.Axis(ends.Append(0), Left, Width - Right, 8);
+        var axis = new Axis(ends.Append(0), Left, Width - Right, 8);
         var svg = new StringBuilder();
         Svg.Begin(svg, Width, bottom + AxisHeight, title);
         Svg.Heading(svg, 16, 30, title);
@@ -80,7 +80,7 @@ internal sealed class BarChart(string title, IReadOnlyList<string> caption, stri
     private static double Height((string Name, IReadOnlyList<Bar?> Bars) group) =>
         (Math.Max(1, group.Bars.Count(static bar => bar is not null)) * BarHeight) + GroupGap;
 
-    private void Draw(StringBuilder svg, string name, IReadOnlyList<Bar?> bars, double top, LineChart.Axis axis)
+    private void Draw(StringBuilder svg, string name, IReadOnlyList<Bar?> bars, double top, Axis axis)
     {
         Svg.Text(svg, Left - 12, top + BarHeight - 2, name, "end", Svg.Ink);
         double y = top;

@@ -12,10 +12,12 @@ internal sealed unsafe record SelftestRule(Rule Rule, string Name, string Group,
 {
     private const uint Decoupled = (uint)nopt_flag.NOPT_FLAG_DECOUPLED_WEIGHT_DECAY;
     private const uint StochasticRounding = (uint)nopt_flag.NOPT_FLAG_STOCHASTIC_ROUNDING;
+    private const uint BiasCorrectionByPower = (uint)nopt_flag.NOPT_FLAG_BIAS_CORRECTION_BY_POWER;
     private const double LearningRate = 0.01;
     private const double WeightDecay = 0.05;
 
-    // One of so many combinations has hyperparameters far from their defaults.
+    // One of so many combinations has hyperparameters far from their defaults, and bias corrections by powers: these change
+    // the scalars of a step, and nothing of what its elements do.
     private const int FarInterval = 3;
 
     // How much is added to a default that has no upper bound: a parameter of a few steps is changed by it altogether.
@@ -23,14 +25,15 @@ internal sealed unsafe record SelftestRule(Rule Rule, string Name, string Group,
 
     /// <summary>
     /// Every rule of the library with every combination of the options that it knows: of each rule the plain one first, and
-    /// all together last. What rounds at random depends on element types, which is why it is not among them.
+    /// all together last. What rounds at random depends on element types, which is why it is not among them; bias correction
+    /// by powers is in every third combination.
     /// </summary>
     public static IReadOnlyList<SelftestRule> All() => [.. Rule.All.SelectMany(Of)];
 
     private static IEnumerable<SelftestRule> Of(Rule rule)
     {
         StateSelector[] selectors = [.. StateSelector.Of(rule).Where(static own => own.Hyperparameter is not null)];
-        uint known = rule.Flags.Aggregate(0u, static (mask, flag) => mask | flag.Bit) & ~StochasticRounding;
+        uint known = BitsOf(rule) & ~(StochasticRounding | BiasCorrectionByPower);
         int number = 0;
         return
             from weightDecay in (double[])[0, WeightDecay]
@@ -38,7 +41,8 @@ internal sealed unsafe record SelftestRule(Rule Rule, string Name, string Group,
             let values = ValuesOf(rule, weightDecay, selected)
             let excluded = Excluded(rule, weightDecay, values)
             from flags in SubsetsOf(known & ~excluded)
-            select Create(rule, flags, weightDecay, selected, isFar: number++ % FarInterval == 1);
+            let isFar = number++ % FarInterval == 1
+            select Create(rule, flags | (isFar ? BitsOf(rule) & BiasCorrectionByPower : 0), weightDecay, selected, isFar);
     }
 
     /// <summary>Every choice of one of the values of each.</summary>
@@ -47,6 +51,8 @@ internal sealed unsafe record SelftestRule(Rule Rule, string Name, string Group,
             (IEnumerable<(StateSelector, double)[]>)[[]],
             static (chosen, selector) => chosen.SelectMany(
                 one => selector.Values.Select(value => ((StateSelector, double)[])[.. one, (selector, value)])));
+
+    private static uint BitsOf(Rule rule) => rule.Flags.Aggregate(0u, static (mask, flag) => mask | flag.Bit);
 
     private static IEnumerable<uint> SubsetsOf(uint flags)
     {

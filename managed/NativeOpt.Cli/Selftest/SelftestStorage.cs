@@ -47,13 +47,14 @@ internal sealed record SelftestStorage(string Name, string Group, TensorStorage[
             [new(B, B, F, MasterWeights.Remainder), new(B, F, B, MasterWeights.Remainder), new(F, B)]),
         new("stochastic rounding", Parameters16, [new(B, F), new(B, B, B)], IsStochastic: true),
         new("bfloat16 states", "16-bit states", [new(F, F, B)]),
+        new("float16 states", "16-bit states", [new(F, F, H)]),
         new("dynamic8 states", "8-bit states", [new(F, F, D)]),
         new(
             "everything",
             "mixed types",
             [
                 new(B, B, D, MasterWeights.Remainder), new(F, F, D), new(B, F, D), new(H, H, B),
-                new(H, B, D, MasterWeights.Float32), new(F, H), new(B, H, B, MasterWeights.Float32),
+                new(H, B, D, MasterWeights.Float32), new(F, H, H), new(B, H, B, MasterWeights.Float32),
             ],
             IsStochastic: true),
     ];

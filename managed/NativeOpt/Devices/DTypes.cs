@@ -21,6 +21,28 @@ public static unsafe class DTypes
         return checked((elementCount * info.element_bytes) + (blocks * info.block_extra_bytes));
     }
 
+    /// <summary>The element type of tensors whose elements .NET holds as a type.</summary>
+    /// <typeparam name="T"><see cref="float"/> or <see cref="Half"/>.</typeparam>
+    /// <returns><see cref="DType.Float32"/> or <see cref="DType.Float16"/>.</returns>
+    /// <exception cref="NotSupportedException">
+    /// Tensors have no elements of this type, or the type alone does not say what its bits are: <see cref="ushort"/> holds
+    /// <see cref="DType.BFloat16"/>, for one.
+    /// </exception>
+    public static DType Of<T>()
+        where T : unmanaged
+    {
+        if (typeof(T) == typeof(float))
+        {
+            return DType.Float32;
+        }
+
+        return typeof(T) == typeof(Half)
+            ? DType.Float16
+            : throw new NotSupportedException(
+                $"No element type follows from {typeof(T)}; use {typeof(float)} or {typeof(Half)}, or name the element type of "
+                + $"elements of 16 bits, such as {nameof(DType)}.{DType.BFloat16}.");
+    }
+
     /// <summary>The bytes of an element, without those that a block has beside its elements.</summary>
     internal static int ElementByteCount(this DType type) => type.Info().element_bytes;
 

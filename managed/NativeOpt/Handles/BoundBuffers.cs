@@ -1,3 +1,4 @@
+using System.Runtime.CompilerServices;
 using NativeOpt.Interop;
 
 namespace NativeOpt;
@@ -11,6 +12,9 @@ internal sealed unsafe class BoundBuffers(ParameterSetHandle set)
     private readonly Dictionary<nopt_role, Entry> _entries = [];
 
     public bool IsBound(nopt_role role) => _entries.ContainsKey(role);
+
+    /// <summary>Whether a role's buffers are the host's.</summary>
+    public bool IsOfHost(nopt_role role) => _entries.TryGetValue(role, out Entry? entry) && entry.Owned is null;
 
     /// <summary>The bytes of everything that was allocated and is bound.</summary>
     public long AllocatedBytes => _entries.Values.Sum(static entry => entry.Owned?.ByteCount ?? 0);
@@ -34,6 +38,45 @@ internal sealed unsafe class BoundBuffers(ParameterSetHandle set)
         _entries.Remove(role, out Entry? replaced);
         _entries.Add(role, entry);
         replaced?.Owned?.Dispose();
+    }
+
+    /// <summary>
+    /// Binds the host's buffers of several roles, in place of earlier ones, and changes what they are made of: all of it, or
+    /// nothing if that fails. A role's new addresses may be another one's old ones.
+    /// </summary>
+    public void BindAll(IReadOnlyList<HostBuffers> all)
+    {
+        HostBuffers[] retyped = [.. all.Where(static own => own.NewLayout is not null)];
+
+        // The types of a role can change only while it is not bound.
+        nopt_role[] unbound = [.. retyped.Select(static own => own.Role).Where(IsBound)];
+        NativeError.ThrowIfFailed(BindNative(unbound, _ => null));
+        try
+        {
+            foreach (HostBuffers own in retyped)
+            {
+                NativeError.ThrowIfFailed(set.TrySetTypes(own.Role, own.NewLayout!));
+            }
+
+            NativeError.ThrowIfFailed(BindNative([.. all.Select(static own => own.Role)], i => all[i].Pointers));
+        }
+        catch
+        {
+            foreach (HostBuffers own in retyped)
+            {
+                _ = OnceFree(() => set.TrySetTypes(own.Role, own.Layout));
+            }
+
+            _ = OnceFree(() => BindNative(unbound, i => _entries[unbound[i]].Pointers));
+            throw;
+        }
+
+        foreach (HostBuffers own in all)
+        {
+            _entries.Remove(own.Role, out Entry? replaced);
+            _entries.Add(own.Role, new Entry(own.Pointers, null));
+            replaced?.Owned?.Dispose();
+        }
     }
 
     /// <summary>
@@ -74,17 +117,24 @@ internal sealed unsafe class BoundBuffers(ParameterSetHandle set)
         }
     }
 
+    /// <summary>Unbinds those of some roles that the host bound: all of them, or none.</summary>
+    public void ReleaseHosts(IEnumerable<nopt_role> roles)
+    {
+        nopt_role[] released = [.. roles.Where(IsOfHost)];
+        NativeError.ThrowIfFailed(BindNative(released, static _ => null));
+        foreach (nopt_role role in released)
+        {
+            _entries.Remove(role);
+        }
+    }
+
     /// <summary>Unbinds and frees everything.</summary>
     public void ReleaseAll()
     {
         // Addresses of freed memory must not stay in the set: memory allocated there later would seem to overlap.
         foreach (nopt_role role in _entries.Keys)
         {
-            SpinWait wait = default;
-            while (BindNative(role, default) == nopt_status.NOPT_ERROR_BUSY)
-            {
-                wait.SpinOnce();
-            }
+            _ = OnceFree(() => BindNative(role, default));
         }
 
         foreach (Entry entry in _entries.Values)
@@ -93,6 +143,40 @@ internal sealed unsafe class BoundBuffers(ParameterSetHandle set)
         }
 
         _entries.Clear();
+    }
+
+    /// <summary>Makes a native call as soon as no other thread uses the set.</summary>
+    private static nopt_status OnceFree(Func<nopt_status> call)
+    {
+        SpinWait wait = default;
+        nopt_status status;
+        while ((status = call()) == nopt_status.NOPT_ERROR_BUSY)
+        {
+            wait.SpinOnce();
+        }
+
+        return status;
+    }
+
+    /// <summary>Binds several roles, or unbinds those whose addresses are null: all of them, or none.</summary>
+    private nopt_status BindNative(nopt_role[] roles, Func<int, nint[]?> pointersOf)
+    {
+        // The tables of addresses lie behind a table of where each one begins.
+        nint[] tables = GC.AllocateArray<nint>(roles.Length * (1 + set.TensorCount) + 1, pinned: true);
+        nint first = (nint)Unsafe.AsPointer(ref tables[0]);
+        for (int i = 0; i < roles.Length; i++)
+        {
+            if (pointersOf(i) is { } pointers)
+            {
+                int begin = roles.Length + (i * set.TensorCount);
+                pointers.AsSpan().CopyTo(tables.AsSpan(begin));
+                tables[i] = first + (begin * sizeof(nint));
+            }
+        }
+
+        nopt_status status = set.Bind(roles, (void***)first);
+        GC.KeepAlive(tables);
+        return status;
     }
 
     private nopt_status BindNative(nopt_role role, ReadOnlySpan<nint> pointers)
@@ -106,3 +190,10 @@ internal sealed unsafe class BoundBuffers(ParameterSetHandle set)
 
     private sealed record Entry(nint[] Pointers, MemoryHandle? Owned);
 }
+
+/// <summary>Buffers of the host for a role.</summary>
+/// <param name="Role">The role.</param>
+/// <param name="Pointers">The address of each tensor's buffer.</param>
+/// <param name="Layout">What the role's buffers have been made of up to now.</param>
+/// <param name="NewLayout">What these are made of; null: of the same.</param>
+internal readonly record struct HostBuffers(nopt_role Role, nint[] Pointers, BufferLayout Layout, BufferLayout? NewLayout);

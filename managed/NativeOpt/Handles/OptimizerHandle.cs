@@ -19,9 +19,10 @@ internal sealed unsafe class OptimizerHandle : NativeHandle
     /// <param name="rule">The rule.</param>
     /// <param name="states">What the rule's states are made of.</param>
     /// <param name="groupCount">The number of groups of hyperparameters.</param>
-    public OptimizerHandle(ParameterSet parameters, Rule rule, BufferLayout states, int groupCount)
+    public OptimizerHandle(ParameterSet parameters, Rule rule, StateLayouts states, int groupCount)
     {
         _set = parameters.Handle;
+        GroupCount = groupCount;
         Buffers = new BoundBuffers(_set);
         using HandleLease lease = new(_set, parameters);
         if (!_set.TryClaim(this))
@@ -37,7 +38,7 @@ internal sealed unsafe class OptimizerHandle : NativeHandle
             // Also for float32: an optimizer before this one may have had other states and inputs.
             foreach (RuleState state in rule.States)
             {
-                _set.SetTypes(StateLayouts.NativeRole(state), states);
+                _set.SetTypes(StateLayouts.NativeRole(state), states[state.Role]);
             }
 
             foreach (RuleInput input in rule.Inputs)
@@ -68,6 +69,9 @@ internal sealed unsafe class OptimizerHandle : NativeHandle
 
     /// <summary>The state buffers.</summary>
     public BoundBuffers Buffers { get; }
+
+    /// <summary>The number of groups of hyperparameters.</summary>
+    public int GroupCount { get; }
 
     /// <summary>Begins a step, if no other one is on its way and the optimizer is not disposed of.</summary>
     public bool TryBeginStep() => Interlocked.CompareExchange(ref _steps, Stepping, Free) == Free;

@@ -67,7 +67,8 @@ public sealed class OptimizerMemory
             parameters, static tensor => tensor.ToString(CultureInfo.InvariantCulture), nameof(options));
         dimer?.Validate(nameof(dimer));
 
-        StateLayouts states = new(parameters, options);
+        DType?[] stateTypes = [.. tensors.ToArray().Select(static tensor => tensor.StateType)];
+        StateLayouts states = new(parameters, options, stateTypes);
         nopt_hyperparams hyperparameters = options.Values("", nameof(options)).Native;
         states.RequireTypes(hyperparameters, nameof(options));
         List<BufferMemory> buffers =
@@ -103,6 +104,11 @@ public sealed class OptimizerMemory
             if (!types[i].IsNumber() || !gradientTypes[i].IsNumber())
             {
                 throw BufferLayout.NotANumber(types[i].IsNumber() ? gradientTypes[i] : types[i], $"tensors[{i}]");
+            }
+
+            if (tensors[i].StateType is { } stateType)
+            {
+                Check.StateType(stateType, $"tensors[{i}].StateType", nameof(tensors));
             }
 
             left -= elementCounts[i];

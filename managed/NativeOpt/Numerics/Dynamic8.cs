@@ -3,8 +3,8 @@ using System.Runtime.InteropServices;
 namespace NativeOpt;
 
 /// <summary>
-/// States of 8 bits as float32: the definition is that of NOPT_DTYPE_DYNAMIC8 in the C header. Encoding is left to the native
-/// steps.
+/// States of 8 bits as float32, and back if they were such: the definition is that of NOPT_DTYPE_DYNAMIC8 in the C header.
+/// Rounding is left to the native steps.
 /// </summary>
 internal static class Dynamic8
 {
@@ -13,6 +13,9 @@ internal static class Dynamic8
 
     private const int BlockBytes = sizeof(float) + BlockLength;
     private const int Decades = 7;
+
+    // The byte of the largest number below 1 of a state that has negative values.
+    private const int LargestNegated = 127;
 
     private static readonly float[] Signed = Numbers(isSigned: true);
     private static readonly float[] Unsigned = Numbers(isSigned: false);
@@ -37,6 +40,92 @@ internal static class Dynamic8
             destination = destination[length..];
             source = source[Math.Min(BlockBytes, source.Length)..];
         }
+    }
+
+    /// <summary>
+    /// Encodes numbers that blocks stand for, so that they are decoded to the same numbers again. Of numbers that no block
+    /// stands for, some are decoded to others.
+    /// </summary>
+    /// <param name="isSigned">Whether the state has negative values.</param>
+    /// <param name="source">The numbers, from the first one of a block on.</param>
+    /// <param name="destination">Room for their blocks.</param>
+    public static void FromSingle(bool isSigned, ReadOnlySpan<float> source, Span<byte> destination)
+    {
+        while (!source.IsEmpty)
+        {
+            int length = Math.Min(BlockLength, source.Length);
+            EncodeBlock(isSigned, source[..length], destination[..(sizeof(float) + length)]);
+            source = source[length..];
+            destination = destination[(sizeof(float) + length)..];
+        }
+    }
+
+    /// <summary>Encodes a block with the first of the scales that it may have had that fits all of its numbers.</summary>
+    private static void EncodeBlock(bool isSigned, ReadOnlySpan<float> source, Span<byte> block)
+    {
+        float largest = LargestMagnitude(source);
+        if (float.IsNaN(largest))
+        {
+            // The scale alone makes all numbers NaN.
+            block.Clear();
+            MemoryMarshal.Write(block, largest);
+            return;
+        }
+
+        // The scale was the largest magnitude before the state was rounded. That one became 1 times the scale; or, if it was
+        // negative, the largest number below 1 times the scale, since there is no -1. The quotient finds the scale back up to
+        // the rounding of that product.
+        float divided = largest / Signed[LargestNegated];
+        ReadOnlySpan<float> scales = isSigned
+            ? [largest, divided, MathF.BitDecrement(divided), MathF.BitIncrement(divided)]
+            : [largest];
+        foreach (float scale in scales)
+        {
+            if (TryEncode(isSigned, source, scale, block))
+            {
+                return;
+            }
+        }
+    }
+
+    /// <summary>Encodes a block with a scale, and tells whether its numbers come back.</summary>
+    private static bool TryEncode(bool isSigned, ReadOnlySpan<float> source, float scale, Span<byte> block)
+    {
+        float[] numbers = isSigned ? Signed : Unsigned;
+
+        // In the order of the numbers, those of the negative ones' bytes come first.
+        int first = isSigned ? LargestNegated + 2 : 0;
+        Span<float> products = stackalloc float[numbers.Length];
+        for (int i = 0; i < numbers.Length; i++)
+        {
+            products[i] = numbers[(byte)(first + i)] * scale;
+        }
+
+        for (int i = 0; i < source.Length; i++)
+        {
+            int found = products.BinarySearch(source[i]);
+            if (found < 0)
+            {
+                return false;
+            }
+
+            block[sizeof(float) + i] = (byte)(first + found);
+        }
+
+        MemoryMarshal.Write(block, scale);
+        return true;
+    }
+
+    /// <summary>The largest magnitude; NaN if a number is NaN.</summary>
+    private static float LargestMagnitude(ReadOnlySpan<float> source)
+    {
+        float largest = 0;
+        foreach (float value in source)
+        {
+            largest = MathF.Max(largest, MathF.Abs(value));
+        }
+
+        return largest;
     }
 
     /// <summary>

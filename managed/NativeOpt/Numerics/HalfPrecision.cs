@@ -16,4 +16,25 @@ internal static class HalfPrecision
                 : (float)BitConverter.UInt16BitsToHalf(source[i]);
         }
     }
+
+    /// <summary>Rounds elements to nearest, ties to even.</summary>
+    /// <param name="type">The type to round to: bfloat16 or float16.</param>
+    /// <param name="source">The elements.</param>
+    /// <param name="destination">Room for the bits of as many.</param>
+    public static void FromSingle(DType type, ReadOnlySpan<float> source, Span<ushort> destination)
+    {
+        for (int i = 0; i < source.Length; i++)
+        {
+            destination[i] = type == DType.BFloat16 ? ToBFloat16(source[i]) : BitConverter.HalfToUInt16Bits((Half)source[i]);
+        }
+    }
+
+    private static ushort ToBFloat16(float value)
+    {
+        const uint QuietNaN = 0x0040;
+        uint bits = BitConverter.SingleToUInt32Bits(value);
+        return float.IsNaN(value)
+            ? (ushort)((bits >> 16) | QuietNaN)
+            : (ushort)((bits + 0x7FFF + ((bits >> 16) & 1)) >> 16);
+    }
 }

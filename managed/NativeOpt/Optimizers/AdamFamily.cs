@@ -22,6 +22,12 @@ public abstract record AdamFamilyOptions : OptimizerOptions
     /// </summary>
     public bool Amsgrad { get; init; }
 
+    /// <summary>
+    /// Whether the bias of the moments at step t is corrected by β^t with the β of this step, as torch does, and not by the
+    /// product of the βs of all steps. Both are the same unless a decay rate changes between steps.
+    /// </summary>
+    public bool BiasCorrectionByPower { get; init; }
+
     internal override OptimizerGroup MakeGroup(Optimizer optimizer, int index, HyperparameterValues values) =>
         new AdamFamilyGroup(optimizer, index, values);
 
@@ -32,6 +38,7 @@ public abstract record AdamFamilyOptions : OptimizerOptions
         values.Set("beta2", Beta2);
         values.Set("eps", Epsilon);
         values.SetFlag("amsgrad", Amsgrad);
+        values.SetFlag("bias_correction_by_power", BiasCorrectionByPower);
     }
 }
 
@@ -74,7 +81,7 @@ public abstract class AdamFamilyOptimizer : Optimizer
     }
 }
 
-/// <summary>A group of <see cref="Adam"/>, <see cref="AdamW"/> or <see cref="InvAdam"/>.</summary>
+/// <summary>A group of <see cref="Adam"/>, <see cref="AdamW"/>, <see cref="InvAdam"/> or <see cref="DualAdam"/>.</summary>
 public class AdamFamilyGroup : OptimizerGroup
 {
     internal AdamFamilyGroup(Optimizer optimizer, int index, HyperparameterValues values)
@@ -107,5 +114,22 @@ public class AdamFamilyGroup : OptimizerGroup
     {
         get => this["eps"];
         set => Set("eps", value);
+    }
+
+    /// <summary>
+    /// Whether the running maximum of the second moment is used. It may change between steps, in all groups at once
+    /// (<see cref="Optimizer.SetFlag"/> where there are several): the maximum begins with the second moments of the steps from
+    /// then on, or goes on where it was before.
+    /// </summary>
+    /// <exception cref="ArgumentException">The optimizer has several groups, or may not have such a state.</exception>
+    /// <exception cref="InvalidOperationException">
+    /// The state <see cref="StateRole.MaxExpAvgSq"/> is not bound, while other states are the host's; or a
+    /// <see cref="DimerOptimizer"/> has displaced the parameters.
+    /// </exception>
+    /// <exception cref="ObjectDisposedException">The optimizer or its set is disposed of.</exception>
+    public bool Amsgrad
+    {
+        get => HasFlag("amsgrad");
+        set => SetFlagOf("amsgrad", value);
     }
 }

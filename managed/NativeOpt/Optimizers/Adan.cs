@@ -24,6 +24,12 @@ public sealed record AdanOptions : OptimizerOptions
     /// </summary>
     public bool NoProx { get; init; }
 
+    /// <summary>
+    /// Whether the bias of the moments at step t is corrected by β^t with the β of this step, as torch does, and not by the
+    /// product of the βs of all steps. Both are the same unless a decay rate changes between steps.
+    /// </summary>
+    public bool BiasCorrectionByPower { get; init; }
+
     internal override string RuleName => "adan";
 
     internal override OptimizerGroup MakeGroup(Optimizer optimizer, int index, HyperparameterValues values) =>
@@ -37,6 +43,7 @@ public sealed record AdanOptions : OptimizerOptions
         values.Set("beta3", Beta3);
         values.Set("eps", Epsilon);
         values.SetFlag("no_prox", NoProx);
+        values.SetFlag("bias_correction_by_power", BiasCorrectionByPower);
     }
 }
 
@@ -143,5 +150,17 @@ public sealed class AdanGroup : OptimizerGroup
     {
         get => this["eps"];
         set => Set("eps", value);
+    }
+
+    /// <summary>
+    /// Whether weight decay shrinks the parameter before the update, rather than dividing it by 1 + ηλ after the update. It may
+    /// change between steps.
+    /// </summary>
+    /// <exception cref="InvalidOperationException">A <see cref="DimerOptimizer"/> has displaced the parameters.</exception>
+    /// <exception cref="ObjectDisposedException">The optimizer or its set is disposed of.</exception>
+    public bool NoProx
+    {
+        get => HasFlag("no_prox");
+        set => SetFlagOf("no_prox", value);
     }
 }

@@ -99,4 +99,16 @@ public sealed class DualAdamGroup : AdamFamilyGroup
         get => this["switching_rate"];
         set => Set("switching_rate", value);
     }
+
+    /// <summary>
+    /// Whether the inverse part multiplies by (√v̂ + ε), as the authors' published code does, and not by √v̂. It may change
+    /// between steps.
+    /// </summary>
+    /// <exception cref="InvalidOperationException">A <see cref="DimerOptimizer"/> has displaced the parameters.</exception>
+    /// <exception cref="ObjectDisposedException">The optimizer or its set is disposed of.</exception>
+    public bool InverseEpsilon
+    {
+        get => HasFlag("inverse_epsilon");
+        set => SetFlagOf("inverse_epsilon", value);
+    }
 }

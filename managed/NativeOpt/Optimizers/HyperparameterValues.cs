@@ -91,8 +91,10 @@ internal sealed unsafe class HyperparameterValues
     /// <param name="paramName">The argument that they come from.</param>
     public void RequireWhatFlagsNeed(in nopt_hyperparams hyperparameters, string where, string paramName)
     {
-        foreach (RuleFlag flag in Rule.Flags)
+        // Without an enumerator: what a host does between steps allocates nothing.
+        for (int i = 0; i < Rule.Flags.Count; i++)
         {
+            RuleFlag flag = Rule.Flags[i];
             if (flag.NeededHyperparameter is { } name && (hyperparameters.flags & flag.Bit) != 0)
             {
                 Hyperparameter needed = Rule.GetHyperparameter(name);

@@ -13,6 +13,9 @@ public sealed record InvAdamOptions : AdamFamilyOptions
 
     internal override string RuleName => "invadam";
 
+    internal override OptimizerGroup MakeGroup(Optimizer optimizer, int index, HyperparameterValues values) =>
+        new InvAdamGroup(optimizer, index, values);
+
     internal override void Write(HyperparameterValues values)
     {
         base.Write(values);
@@ -38,5 +41,29 @@ public sealed class InvAdam : AdamFamilyOptimizer
     public InvAdam(ParameterSet parameters, IReadOnlyList<InvAdamOptions> options)
         : base(parameters, options)
     {
+        Groups = GroupsOf<InvAdamGroup>();
+    }
+
+    /// <inheritdoc/>
+    public override IReadOnlyList<InvAdamGroup> Groups { get; }
+}
+
+/// <summary>A group of <see cref="InvAdam"/>.</summary>
+public sealed class InvAdamGroup : AdamFamilyGroup
+{
+    internal InvAdamGroup(Optimizer optimizer, int index, HyperparameterValues values)
+        : base(optimizer, index, values)
+    {
+    }
+
+    /// <summary>
+    /// Whether to multiply by (√v̂ + ε), as the authors' published code does, and not by √v̂. It may change between steps.
+    /// </summary>
+    /// <exception cref="InvalidOperationException">A <see cref="DimerOptimizer"/> has displaced the parameters.</exception>
+    /// <exception cref="ObjectDisposedException">The optimizer or its set is disposed of.</exception>
+    public bool InverseEpsilon
+    {
+        get => HasFlag("inverse_epsilon");
+        set => SetFlagOf("inverse_epsilon", value);
     }
 }

@@ -1,3 +1,4 @@
+using System.Buffers;
 using NativeOpt.Interop;
 
 namespace NativeOpt;
@@ -51,19 +52,66 @@ public abstract unsafe partial class Optimizer
         return TensorStates()[tensor].step;
     }
 
+    /// <summary>
+    /// Tells the steps that each tensor has taken, as <see cref="GetStepCount"/> does, all at once. It allocates nothing once the
+    /// thread has a buffer of that size in the shared pool. Where the optimizer is capturable, this waits for the device.
+    /// </summary>
+    /// <param name="counts">Receives each tensor's t, in the order of registration.</param>
+    /// <exception cref="ArgumentException">There is room for fewer or more than there are tensors.</exception>
+    /// <exception cref="ConcurrentUseException">The set is in use by another thread.</exception>
+    /// <exception cref="ObjectDisposedException">The optimizer or its set is disposed of.</exception>
+    /// <exception cref="NativeOptException">The device reported a fault.</exception>
+    public void GetStepCounts(Span<long> counts)
+    {
+        ParameterSet.RequireCount(counts.Length, nameof(counts));
+        nopt_step_state[] states = ArrayPool<nopt_step_state>.Shared.Rent(counts.Length);
+        try
+        {
+            ReadTensorStates(states.AsSpan(0, counts.Length));
+            for (int tensor = 0; tensor < counts.Length; tensor++)
+            {
+                counts[tensor] = states[tensor].step;
+            }
+        }
+        finally
+        {
+            ArrayPool<nopt_step_state>.Shared.Return(states);
+        }
+    }
+
+    /// <summary>
+    /// Sets the steps that each tensor has taken, to resume. The running scalars of a tensor become those of so many steps with
+    /// the present hyperparameters of its group, and each group is then where its farthest tensor is. The call takes time that
+    /// is proportional to the steps. Where the optimizer is capturable, it waits for the device.
+    /// </summary>
+    /// <param name="counts">Each tensor's t, in the order of registration; 0 to 2^53.</param>
+    /// <exception cref="ArgumentException">There are fewer or more counts than tensors.</exception>
+    /// <exception cref="ArgumentOutOfRangeException">A count is negative or above 2^53. None has changed.</exception>
+    /// <exception cref="ConcurrentUseException">The set is in use by another thread.</exception>
+    /// <exception cref="ObjectDisposedException">The optimizer or its set is disposed of.</exception>
+    /// <exception cref="NativeOptException">The device reported a fault.</exception>
+    public void SetStepCounts(ReadOnlySpan<long> counts)
+    {
+        ThrowIfDisposed();
+        ParameterSet.RequireCount(counts.Length, nameof(counts));
+        for (int tensor = 0; tensor < counts.Length; tensor++)
+        {
+            if (counts[tensor] is < 0 or > OptimizerGroup.MaxStepCount)
+            {
+                throw new ArgumentOutOfRangeException(
+                    nameof(counts), counts[tensor], $"counts[{tensor}] is {counts[tensor]}; it must be 0 to 2^53.");
+            }
+        }
+
+        nopt_hyperparams[] hyperparameters = [.. _groups.Select(static group => group.Hyperparameters)];
+        StateTransfer.Counted(this, counts.ToArray(), hyperparameters, CancellationToken.None)();
+    }
+
     /// <summary>The step count and the running scalars of each tensor.</summary>
     internal nopt_step_state[] TensorStates()
     {
-        ThrowIfDisposed();
         nopt_step_state[] states = new nopt_step_state[ParameterSet.Count];
-        Array.Fill(states, new nopt_step_state { struct_size = (uint)sizeof(nopt_step_state) });
-        using HandleLease lease = new(_handle, this);
-        fixed (nopt_step_state* all = states)
-        {
-            NativeError.ThrowIfFailed(
-                NativeMethods.nopt_optimizer_get_tensor_states((nopt_optimizer*)lease.Pointer, states.Length, all));
-        }
-
+        ReadTensorStates(states);
         return states;
     }
 
@@ -84,6 +132,18 @@ public abstract unsafe partial class Optimizer
         {
             NativeError.ThrowIfFailed(
                 NativeMethods.nopt_optimizer_set_tensor_states((nopt_optimizer*)lease.Pointer, ofTensors.Length, all));
+        }
+    }
+
+    private void ReadTensorStates(Span<nopt_step_state> states)
+    {
+        ThrowIfDisposed();
+        states.Fill(new nopt_step_state { struct_size = (uint)sizeof(nopt_step_state) });
+        using HandleLease lease = new(_handle, this);
+        fixed (nopt_step_state* all = states)
+        {
+            NativeError.ThrowIfFailed(
+                NativeMethods.nopt_optimizer_get_tensor_states((nopt_optimizer*)lease.Pointer, states.Length, all));
         }
     }
 }

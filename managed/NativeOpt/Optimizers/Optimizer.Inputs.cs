@@ -63,7 +63,7 @@ public abstract unsafe partial class Optimizer
             }
             else
             {
-                SetInput(described, new BufferLayout(parameters.Device, parameters.ElementCounts.ToArray(), types), addresses);
+                SetInput(described, parameters.With(types), addresses);
             }
         }
         finally
@@ -119,32 +119,14 @@ public abstract unsafe partial class Optimizer
     private BufferLayout InputLayout(RuleInput input) =>
         _inputLayouts.GetValueOrDefault(input.Name, ParameterSet.Float32Layout);
 
-    /// <summary>Binds buffers of other types than before. If that fails, what was bound is bound again.</summary>
+    /// <summary>Binds buffers of other types than before.</summary>
     private void SetInput(RuleInput input, BufferLayout layout, ReadOnlySpan<nint> addresses)
     {
-        nopt_role native = StateLayouts.NativeRole(input);
+        HostBuffers buffers = new(StateLayouts.NativeRole(input), addresses.ToArray(), InputLayout(input), layout);
         lock (_stateLock)
         {
             using HandleLease lease = new(_handle, this);
-            BoundBuffers bound = _handle.Buffers;
-            nint[]? before = bound.IsBound(native) ? bound.Pointers(native).ToArray() : null;
-            bound.Release(native);
-            try
-            {
-                ParameterSet.Handle.SetTypes(native, layout);
-                bound.Bind(native, addresses, owned: null);
-            }
-            catch
-            {
-                ParameterSet.Handle.SetTypes(native, InputLayout(input));
-                if (before is not null)
-                {
-                    bound.Bind(native, before, owned: null);
-                }
-
-                throw;
-            }
-
+            _handle.Buffers.BindAll([buffers]);
             _inputLayouts[input.Name] = layout;
         }
     }

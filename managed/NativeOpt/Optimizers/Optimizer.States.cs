@@ -1,4 +1,3 @@
-using System.Buffers;
 using NativeOpt.Interop;
 
 namespace NativeOpt;
@@ -31,77 +30,6 @@ public abstract unsafe partial class Optimizer
             {
                 return _handle.Buffers.AllocatedBytes;
             }
-        }
-    }
-
-    /// <summary>Uses the host's buffers for a state, after checking that they fit. See the overload with addresses.</summary>
-    /// <param name="role">Which state.</param>
-    /// <param name="buffers">
-    /// The buffer of each parameter, in the same order; they hold the state, at first what the rule says. A tensor that has none (see
-    /// <see cref="StateRole.MasterParam"/>) has one of no elements.
-    /// </param>
-    /// <exception cref="ArgumentException">
-    /// The rule with its options has no such state, there are fewer or more buffers than parameters, a length, element type,
-    /// device or alignment does not fit, a pointer is null, or a buffer overlaps another one.
-    /// </exception>
-    /// <exception cref="NotSupportedException">An element type is not implemented.</exception>
-    /// <exception cref="ConcurrentUseException">The set is in use by another thread.</exception>
-    /// <exception cref="ObjectDisposedException">The optimizer or its set is disposed of.</exception>
-    public void BindState(StateRole role, ReadOnlySpan<TensorRef> buffers)
-    {
-        ThrowIfDisposed();
-        _ = NativeRole(role);
-        nint[] pointers = _states[role].RentPointers(buffers, nameof(buffers));
-        try
-        {
-            BindState(role, pointers.AsSpan(0, buffers.Length));
-        }
-        finally
-        {
-            ArrayPool<nint>.Shared.Return(pointers);
-        }
-    }
-
-    /// <summary>
-    /// Uses the host's buffers for a state, by address, in place of those that the optimizer allocated (and now frees) or
-    /// was given before. The host keeps them until the optimizer is disposed of and its last step has finished.
-    /// </summary>
-    /// <param name="role">Which state.</param>
-    /// <param name="buffers">
-    /// The address of each parameter's buffer on the set's device: as many elements as the parameter has, of
-    /// <see cref="OptimizerOptions.StateType"/>; of <see cref="DType.Dynamic8"/> as many bytes as
-    /// <see cref="DTypes.ByteCount(DType, long)"/> says, aligned to 4, and float32 for tensors of fewer than
-    /// <see cref="OptimizerOptions.MinDynamic8ElementCount"/> elements. They hold the state, at first what
-    /// <see cref="RuleState.InitialValue"/> says (zeros of any type are bytes of 0). <see cref="StateRole.MasterParam"/>
-    /// (float32) holds what the parameters are, which <see cref="ResetMasterWeights"/> writes there. The address is 0 for a
-    /// tensor that has none.
-    /// </param>
-    /// <exception cref="ArgumentException">
-    /// The rule with its options has no such state, there are fewer or more buffers than parameters, a pointer is null or
-    /// misaligned, or a buffer overlaps another one.
-    /// </exception>
-    /// <exception cref="ConcurrentUseException">The set is in use by another thread.</exception>
-    /// <exception cref="ObjectDisposedException">The optimizer or its set is disposed of.</exception>
-    public void BindState(StateRole role, ReadOnlySpan<nint> buffers)
-    {
-        ThrowIfDisposed();
-        nopt_role native = NativeRole(role);
-        BufferLayout layout = _states[role];
-        layout.RequireCount(buffers.Length, nameof(buffers));
-        for (int i = 0; i < buffers.Length; i++)
-        {
-            // The native library takes null for a tensor that is to do without.
-            if (buffers[i] == 0 && layout.ElementCounts[i] > 0)
-            {
-                throw new ArgumentException(
-                    $"buffers[{i}] is null, but {role} of the tensor has {layout.ElementCounts[i]} elements.", nameof(buffers));
-            }
-        }
-
-        lock (_stateLock)
-        {
-            using HandleLease lease = new(_handle, this);
-            _handle.Buffers.Bind(native, buffers, owned: null);
         }
     }
 
@@ -183,9 +111,30 @@ public abstract unsafe partial class Optimizer
     /// <summary>Whether a state has negative values; master weights do.</summary>
     internal bool IsSigned(StateRole role) => Rule.FindState(role) is not { IsSigned: false };
 
-    /// <summary>Throws unless states that these hyperparameters need may have the types of the options.</summary>
-    internal void RequireStateTypes(in nopt_hyperparams hyperparameters, string paramName) =>
-        _states.RequireTypes(hyperparameters, paramName);
+    /// <summary>Throws unless the optimizer can have a state that it did not need up to now.</summary>
+    /// <param name="state">The state.</param>
+    /// <param name="what">What leads to it, for the message.</param>
+    /// <param name="paramName">The argument that leads to it.</param>
+    internal void RequireNewState(RuleState state, string what, string paramName)
+    {
+        lock (_stateLock)
+        {
+            BoundBuffers buffers = _handle.Buffers;
+            if (buffers.IsBound(StateLayouts.NativeRole(state)))
+            {
+                return;
+            }
+
+            if (Rule.States.Any(own => buffers.IsOfHost(StateLayouts.NativeRole(own))))
+            {
+                throw new InvalidOperationException(
+                    $"{what} needs the state {state.Name}, which is not bound, but other states of the optimizer are the host's. "
+                    + $"Bind it first, with {nameof(BindState)} or {nameof(BindStates)}.");
+            }
+        }
+
+        _states.RequireTypes(state, paramName);
+    }
 
     /// <summary>Has the next step look which state buffers it needs.</summary>
     internal void ForgetThatStateIsReady() => _stateIsReady = false;

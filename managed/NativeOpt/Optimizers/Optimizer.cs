@@ -42,7 +42,7 @@ public abstract unsafe partial class Optimizer : IDisposable
 
     private readonly OptimizerHandle _handle;
     private readonly object _stateLock = new();
-    private readonly OptimizerOptions _common;
+    private readonly MasterWeights _masterWeights;
     private readonly StateLayouts _states;
     private readonly OptimizerGroup[] _groups;
     private readonly nopt_hyperparams[] _stepHyperparameters;
@@ -55,11 +55,11 @@ public abstract unsafe partial class Optimizer : IDisposable
         ArgumentNullException.ThrowIfNull(options);
         _groups = MakeGroups(options);
         options[0].ValidateTypes(parameters.ParameterLayout, tensor => parameters.Names[tensor], nameof(options));
-        StateLayouts states = new(parameters.ParameterLayout, options[0]);
+        StateLayouts states = new(parameters.ParameterLayout, options[0], parameters.StateTypes);
         states.RequireTypes(_groups[0].Hyperparameters, nameof(options));
         parameters.RequireGroups(options.Count, nameof(options));
         ParameterSet = parameters;
-        _common = options[0]; // what is the same in all groups
+        _masterWeights = options[0].MasterWeights; // the same in all groups
         _states = states;
         _stepsAreShort = parameters.Device.Backend == Backend.Cpu
             && parameters.TotalElementCount <= MaxElementsOfShortSteps && parameters.Count <= MaxTensorsOfShortSteps;
@@ -70,7 +70,7 @@ public abstract unsafe partial class Optimizer : IDisposable
             WriteStepHyperparameters(group.Index, group.Hyperparameters);
         }
 
-        _handle = new OptimizerHandle(parameters, Rule, _states.RuleStates, options.Count);
+        _handle = new OptimizerHandle(parameters, Rule, _states, options.Count);
     }
 
     /// <summary>The tensors.</summary>
@@ -173,11 +173,9 @@ public abstract unsafe partial class Optimizer : IDisposable
     /// <summary>A group for each of the options, checked.</summary>
     private OptimizerGroup[] MakeGroups(IReadOnlyList<OptimizerOptions> options)
     {
-        if (options.Count is < 1 or > NativeMethods.NOPT_MAX_GROUPS)
+        if (options.Count < 1)
         {
-            throw new ArgumentException(
-                $"options has {options.Count} entries; it must have 1 to {NativeMethods.NOPT_MAX_GROUPS}, one for each group.",
-                nameof(options));
+            throw new ArgumentException("options has no entries; it must have one for each group.", nameof(options));
         }
 
         OptimizerGroup[] groups = new OptimizerGroup[options.Count];

@@ -55,6 +55,38 @@ public unsafe class OptimizerGroup
         set => Set("weight_decay", value);
     }
 
+    /// <summary>Whether to ascend: the gradient's sign is flipped before anything else. It may change between steps.</summary>
+    /// <exception cref="ArgumentException">The rule does not know it, and it is set all the same.</exception>
+    /// <exception cref="InvalidOperationException">A <see cref="DimerOptimizer"/> has displaced the parameters.</exception>
+    /// <exception cref="ObjectDisposedException">The optimizer or its set is disposed of.</exception>
+    public bool Maximize
+    {
+        get => HasFlag("maximize");
+        set => SetFlagOf("maximize", value);
+    }
+
+    /// <summary>
+    /// Whether weight decay shrinks the parameter, as AdamW does, rather than being added to the gradient. It may change between
+    /// steps.
+    /// </summary>
+    /// <inheritdoc cref="Maximize" path="/exception"/>
+    public bool DecoupledWeightDecay
+    {
+        get => HasFlag("decoupled_weight_decay");
+        set => SetFlagOf("decoupled_weight_decay", value);
+    }
+
+    /// <summary>
+    /// Whether the bias of moments at step t is corrected by β^t with the β of this step, as torch does, and not by the product of
+    /// the βs of all steps. It may change between steps, from the next one on.
+    /// </summary>
+    /// <inheritdoc cref="Maximize" path="/exception"/>
+    public bool BiasCorrectionByPower
+    {
+        get => HasFlag("bias_correction_by_power");
+        set => SetFlagOf("bias_correction_by_power", value);
+    }
+
     /// <summary>A hyperparameter by the name that the rule describes, for example "beta1". It may change between steps.</summary>
     /// <param name="hyperparameter">The name; see <see cref="Rule.Hyperparameters"/>, which has the ranges, too.</param>
     /// <exception cref="ArgumentException">
@@ -140,15 +172,37 @@ public unsafe class OptimizerGroup
         }
     }
 
-    /// <summary>Says whether a flag of the rule is set; flags are the options' and do not change.</summary>
+    /// <summary>Says whether a flag of the rule is set.</summary>
     /// <param name="flag">The name; see <see cref="Rule.Flags"/>.</param>
     /// <returns>True if it is set; false if it is not, or the rule has no such flag.</returns>
     /// <exception cref="ArgumentNullException"><paramref name="flag"/> is null.</exception>
     public bool HasFlag(string flag)
     {
         ArgumentNullException.ThrowIfNull(flag);
-        return _values.Rule.Flags.Any(known => known.Name == flag && (_hyperparameters.flags & known.Bit) != 0);
+        return _values.Rule.FindFlag(flag) is { } known && (_hyperparameters.flags & known.Bit) != 0;
     }
+
+    /// <summary>Sets or clears a flag of the rule, from the next step on.</summary>
+    /// <param name="flag">The name, for example "maximize"; see <see cref="Rule.Flags"/>.</param>
+    /// <param name="isSet">Whether it is on.</param>
+    /// <remarks>
+    /// A flag may lead to a state that was not there before, as "amsgrad" does. The optimizer allocates it at the next step, with
+    /// its <see cref="RuleState.InitialValue"/>, or the host has bound it before
+    /// (<see cref="Optimizer.BindState(StateRole, ReadOnlySpan{nint})"/>). A state that a cleared flag no longer needs stays
+    /// as it is, and is gone on with if the flag is set again.
+    /// </remarks>
+    /// <exception cref="ArgumentNullException"><paramref name="flag"/> is null.</exception>
+    /// <exception cref="ArgumentException">
+    /// The rule has no such flag, the flag needs a hyperparameter above 0, it is "stochastic_rounding", which is chosen when the
+    /// optimizer is made, or it leads to another set of states, and the optimizer has several groups
+    /// (<see cref="Optimizer.SetFlag"/> changes all of them) or may not have such a state.
+    /// </exception>
+    /// <exception cref="InvalidOperationException">
+    /// The flag leads to a state that is not bound, while other states are the host's; or a <see cref="DimerOptimizer"/> has
+    /// displaced the parameters.
+    /// </exception>
+    /// <exception cref="ObjectDisposedException">The optimizer or its set is disposed of.</exception>
+    public void SetFlag(string flag, bool isSet) => ChangeFlag(flag, isSet, nameof(flag), flag);
 
     /// <summary>Tells a running scalar of the group by the name that the rule describes.</summary>
     /// <param name="name">The name, for example "beta1_product"; see <see cref="Rule.RunningScalars"/>.</param>
@@ -196,7 +250,9 @@ public unsafe class OptimizerGroup
             SendLearningRate(learningRate, stream);
         }
 
-        Write(rate, learningRate);
+        nopt_hyperparams changed = _hyperparameters;
+        changed.values[rate.Index] = learningRate;
+        Write(changed);
     }
 
     /// <summary>Tells the device the learning rate of a capturable optimizer.</summary>
@@ -218,56 +274,118 @@ public unsafe class OptimizerGroup
     /// <param name="property">What messages call it.</param>
     private protected void Set(string name, double value, [CallerMemberName] string property = "")
     {
-        _optimizer.ThrowIfDisposed();
         Hyperparameter own = _values.Rule.GetHyperparameter(name);
+        RequireValue(own, value, property, nameof(value));
+        nopt_hyperparams changed = _hyperparameters;
+        changed.values[own.Index] = value;
+        if (own.SelectsStates && RequireChange(changed, _optimizer.GroupCount == 1, property, nameof(value)))
+        {
+            _optimizer.ForgetThatStateIsReady();
+        }
+
+        Write(changed);
+    }
+
+    /// <summary>Sets or clears a flag that a property stands for.</summary>
+    /// <param name="name">The rule's name of it.</param>
+    /// <param name="value">Whether it is on.</param>
+    /// <param name="property">What messages call it.</param>
+    /// <remarks>A flag that the rule does not know is off, and may be cleared.</remarks>
+    private protected void SetFlagOf(string name, bool value, [CallerMemberName] string property = "")
+    {
+        if (value || _values.Rule.FindFlag(name) is not null)
+        {
+            ChangeFlag(name, value, nameof(value), property);
+        }
+    }
+
+    /// <summary>Throws unless the optimizer can take a value of a hyperparameter from the host.</summary>
+    internal void RequireValue(Hyperparameter own, double value, string what, string paramName)
+    {
+        _optimizer.ThrowIfDisposed();
         if (own.Index == (int)nopt_hyperparam.NOPT_HYPERPARAM_LR && _optimizer.IsCapturable)
         {
             throw new InvalidOperationException(
                 "The optimizer is capturable, its learning rate on the device; call SetLearningRate(value, stream).");
         }
 
-        own.Require(value, property, nameof(value));
-        if (own.SelectsStates)
-        {
-            RequireStates(own, value, property);
-        }
-
-        Write(own, value);
+        own.Require(value, what, paramName);
     }
 
-    /// <summary>Throws if a value would change which states there are, and they cannot change.</summary>
-    private void RequireStates(Hyperparameter own, double value, string property)
+    /// <summary>The group's flags with one of them set or cleared, after checking that it may change.</summary>
+    internal nopt_hyperparams WithFlag(RuleFlag flag, bool isSet, string what, string paramName)
     {
-        double before = _hyperparameters.values[own.Index];
+        _optimizer.ThrowIfDisposed();
+        _optimizer.RequireNotDisplaced();
         nopt_hyperparams changed = _hyperparameters;
-        changed.values[own.Index] = value;
-        bool changesStates = false;
-        foreach (RuleState state in _values.Rule.States)
-        {
-            changesStates |= state.NeededHyperparameter == own.Name && value > state.NeededAbove != before > state.NeededAbove;
-        }
-
-        if (changesStates && _optimizer.GroupCount > 1)
+        changed.flags = isSet ? changed.flags | flag.Bit : changed.flags & ~flag.Bit;
+        if (flag.Bit == (uint)nopt_flag.NOPT_FLAG_STOCHASTIC_ROUNDING && changed.flags != _hyperparameters.flags)
         {
             throw new ArgumentException(
-                FormattableString.Invariant(
-                    $"{property} of group {Index} cannot go from {before} to {value}: that would change the states, which all ")
-                + "groups have or none has. Make an optimizer of its own for the group's tensors.",
-                nameof(value));
+                $"{what} is chosen when the optimizer is made, together with its seed: "
+                + $"{nameof(OptimizerOptions)}.{nameof(OptimizerOptions.StochasticRounding)}.",
+                paramName);
         }
 
-        _values.RequireWhatFlagsNeed(changed, "", nameof(value));
-        if (changesStates)
-        {
-            _optimizer.RequireStateTypes(changed, nameof(value));
-            _optimizer.ForgetThatStateIsReady();
-        }
+        return changed;
     }
 
-    private void Write(Hyperparameter own, double value)
+    /// <summary>Throws unless the group may change to other hyperparameters and flags.</summary>
+    /// <param name="changed">What it changes to.</param>
+    /// <param name="changesStates">Whether other states may be needed, since all groups change together.</param>
+    /// <param name="what">What changes, for messages.</param>
+    /// <param name="paramName">The argument that it comes from.</param>
+    /// <returns>Whether other states are needed.</returns>
+    internal bool RequireChange(in nopt_hyperparams changed, bool changesStates, string what, string paramName)
     {
-        _hyperparameters.values[own.Index] = value;
+        _values.RequireWhatFlagsNeed(changed, "", paramName);
+        Rule rule = _values.Rule;
+        bool isOther = false;
+        for (int i = 0; i < rule.States.Count; i++)
+        {
+            RuleState state = rule.States[i];
+            bool isNeeded = rule.HasState(state, changed);
+            if (isNeeded == rule.HasState(state, _hyperparameters))
+            {
+                continue;
+            }
+
+            isOther = true;
+            if (!changesStates)
+            {
+                throw new ArgumentException(
+                    $"{what} of group {Index} alone cannot change so: the state {state.Name} depends on it, which all groups have "
+                    + $"or none has. Change all groups at once, with {nameof(Optimizer)}.{nameof(Optimizer.SetFlag)} or "
+                    + $"{nameof(Optimizer.SetHyperparameter)}, or make an optimizer of its own for the group's tensors.",
+                    paramName);
+            }
+
+            if (isNeeded)
+            {
+                _optimizer.RequireNewState(state, what, paramName);
+            }
+        }
+
+        return isOther;
+    }
+
+    /// <summary>Takes over what was checked before.</summary>
+    internal void Write(in nopt_hyperparams changed)
+    {
+        _hyperparameters = changed;
         _optimizer.WriteStepHyperparameters(Index, _hyperparameters);
+    }
+
+    private void ChangeFlag(string name, bool isSet, string paramName, string property)
+    {
+        RuleFlag flag = _values.Rule.GetFlag(name, paramName);
+        nopt_hyperparams changed = WithFlag(flag, isSet, property, paramName);
+        if (RequireChange(changed, _optimizer.GroupCount == 1, property, paramName))
+        {
+            _optimizer.ForgetThatStateIsReady();
+        }
+
+        Write(changed);
     }
 
     private double GetProduct(string name)

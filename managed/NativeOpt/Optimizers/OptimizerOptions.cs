@@ -1,3 +1,4 @@
+using System.Collections.ObjectModel;
 using NativeOpt.Interop;
 
 namespace NativeOpt;
@@ -7,6 +8,8 @@ namespace NativeOpt;
 public abstract record OptimizerOptions
 {
     private const long DefaultMinDynamic8ElementCount = 4096;
+
+    private readonly ReadOnlyDictionary<StateRole, DType> _stateTypes = ReadOnlyDictionary<StateRole, DType>.Empty;
 
     private protected OptimizerOptions()
     {
@@ -22,15 +25,41 @@ public abstract record OptimizerOptions
     public bool Maximize { get; init; }
 
     /// <summary>
-    /// The element type of the states (moments, momentum buffer): float32, the default; bfloat16, which takes half of the
-    /// memory; or <see cref="DType.Dynamic8"/>, which takes a quarter of it, but for small tensors
-    /// (<see cref="MinDynamic8ElementCount"/>). docs/precision.md tells what they cost in accuracy.
+    /// The element type of the states (moments, momentum buffer): float32, the default; bfloat16 or float16, which take half of
+    /// the memory; or <see cref="DType.Dynamic8"/>, which takes a quarter of it, but for small tensors
+    /// (<see cref="MinDynamic8ElementCount"/>). docs/precision.md tells what they cost in accuracy, and
+    /// <see cref="RuleState.DTypes"/> which ones a state may have. <see cref="StateTypes"/> makes exceptions for states,
+    /// <see cref="TensorOptions.StateType"/> for tensors.
     /// </summary>
     public DType StateType { get; init; } = DType.Float32;
 
     /// <summary>
-    /// With a <see cref="StateType"/> of <see cref="DType.Dynamic8"/>, tensors of fewer elements keep states of float32: biases
-    /// and gains are delicate, and take little memory. 0 or more; 4096 by default, as with bitsandbytes. 0: all have 8 bits.
+    /// The element types of the states that have another one than <see cref="StateType"/>; none by default. The type of a
+    /// tensor (<see cref="TensorOptions.StateType"/>) counts before that of a state.
+    /// </summary>
+    /// <exception cref="ArgumentNullException">The value is null.</exception>
+    /// <example>
+    /// <code>
+    /// AdamWOptions options = new()
+    /// {
+    ///     StateTypes = new Dictionary&lt;StateRole, DType&gt; { [StateRole.ExpAvg] = DType.BFloat16 },
+    /// };
+    /// </code>
+    /// </example>
+    public IReadOnlyDictionary<StateRole, DType> StateTypes
+    {
+        get => _stateTypes;
+        init
+        {
+            ArgumentNullException.ThrowIfNull(value);
+            _stateTypes = new Dictionary<StateRole, DType>(value).AsReadOnly();
+        }
+    }
+
+    /// <summary>
+    /// With a type of states of <see cref="DType.Dynamic8"/> (<see cref="StateType"/>, <see cref="StateTypes"/>), tensors of
+    /// fewer elements keep states of float32: biases and gains are delicate, and take little memory. 0 or more; 4096 by
+    /// default, as with bitsandbytes. 0: all have 8 bits. A tensor's own <see cref="TensorOptions.StateType"/> is taken as it is.
     /// </summary>
     public long MinDynamic8ElementCount { get; init; } = DefaultMinDynamic8ElementCount;
 
@@ -101,6 +130,7 @@ public abstract record OptimizerOptions
     {
         RequireSame(nameof(Rule), RuleName, first.RuleName, group, paramName);
         RequireSame(nameof(StateType), StateType, first.StateType, group, paramName);
+        RequireSame(nameof(StateTypes), TextOf(StateTypes), TextOf(first.StateTypes), group, paramName);
         RequireSame(
             nameof(MinDynamic8ElementCount), MinDynamic8ElementCount, first.MinDynamic8ElementCount, group, paramName);
         RequireSame(nameof(MasterWeights), MasterWeights, first.MasterWeights, group, paramName);
@@ -125,7 +155,7 @@ public abstract record OptimizerOptions
     /// </summary>
     internal void ValidateTypes(BufferLayout parameters, Func<int, string> nameOf, string paramName)
     {
-        RequireStateType(paramName);
+        RequireStateTypes(paramName);
         if (MinDynamic8ElementCount < 0)
         {
             throw new ArgumentOutOfRangeException(
@@ -134,7 +164,8 @@ public abstract record OptimizerOptions
                 $"MinDynamic8ElementCount is {MinDynamic8ElementCount}; it must be 0 or more.");
         }
 
-        if (MinDynamic8ElementCount != DefaultMinDynamic8ElementCount && StateType != DType.Dynamic8)
+        bool hasDynamic8 = StateType == DType.Dynamic8 || StateTypes.Values.Contains(DType.Dynamic8);
+        if (MinDynamic8ElementCount != DefaultMinDynamic8ElementCount && !hasDynamic8)
         {
             throw new ArgumentException(
                 $"MinDynamic8ElementCount is {MinDynamic8ElementCount}, but StateType is {StateType}; it is for "
@@ -181,22 +212,48 @@ public abstract record OptimizerOptions
         }
     }
 
-    /// <summary>The element type of the states of a tensor of so many elements.</summary>
-    internal DType StateTypeFor(long elementCount) =>
-        StateType == DType.Dynamic8 && elementCount < MinDynamic8ElementCount ? DType.Float32 : StateType;
+    /// <summary>The element type of a state of a tensor.</summary>
+    /// <param name="state">The state.</param>
+    /// <param name="elementCount">The tensor's elements.</param>
+    /// <param name="ofTensor">The type that the tensor's states have, if it has one of its own.</param>
+    internal DType StateTypeOf(RuleState state, long elementCount, DType? ofTensor)
+    {
+        DType ofState = StateTypes.GetValueOrDefault(state.Role, StateType);
+        return ofTensor ?? (ofState == DType.Dynamic8 && elementCount < MinDynamic8ElementCount ? DType.Float32 : ofState);
+    }
 
-    /// <summary>Throws unless some state of the rule may have the <see cref="StateType"/>.</summary>
-    private void RequireStateType(string paramName)
+    /// <summary>What messages call the option that a state of a tensor has its type from.</summary>
+    internal string SourceOfStateType(RuleState state, int tensor, DType? ofTensor) =>
+        ofTensor is not null ? $"{nameof(TensorOptions)}.{nameof(TensorOptions.StateType)} of tensor {tensor}"
+        : StateTypes.ContainsKey(state.Role) ? $"{nameof(StateTypes)}[\"{state.Name}\"]"
+        : nameof(StateType);
+
+    private static string TextOf(IReadOnlyDictionary<StateRole, DType> types) =>
+        types.Count == 0
+            ? "empty"
+            : string.Join(", ", types.Select(static own => $"{own.Key} {own.Value}").Order(StringComparer.Ordinal));
+
+    /// <summary>Throws unless states of the rule may have the types that they are to have.</summary>
+    private void RequireStateTypes(string paramName)
     {
         DType[] allowed = [.. Rule.States.SelectMany(static state => state.DTypes).Append(DType.Float32).Distinct().Order()];
-        if (!allowed.Contains(StateType))
+        Require(nameof(StateType), StateType, allowed);
+        foreach ((StateRole role, DType type) in StateTypes)
         {
-            throw new ArgumentOutOfRangeException(
-                paramName,
-                StateType,
-                $"StateType is {StateType}; it must be "
-                + (allowed.Length == 1 ? $"{allowed[0]}" : $"{string.Join(", ", allowed[..^1])} or {allowed[^1]}")
-                + $" with the rule \"{RuleName}\".");
+            RuleState state = Rule.FindState(role) ?? throw new ArgumentException(
+                $"{nameof(StateTypes)} has \"{role}\", but the rule \"{RuleName}\" has no such state; it has "
+                + $"{Rule.Names(Rule.States.Select(static own => own.Name))}.",
+                paramName);
+            Require($"{nameof(StateTypes)}[\"{role}\"]", type, state.DTypes);
+        }
+
+        void Require(string name, DType type, IReadOnlyList<DType> allowed)
+        {
+            if (!allowed.Contains(type))
+            {
+                throw new ArgumentOutOfRangeException(
+                    paramName, type, $"{name} is {type}; it must be {Check.OneOf(allowed)} with the rule \"{RuleName}\".");
+            }
         }
     }
 }

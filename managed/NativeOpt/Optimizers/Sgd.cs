@@ -87,4 +87,14 @@ public sealed class SgdGroup : OptimizerGroup
         get => this["momentum"];
         set => Set("momentum", value);
     }
+
+    /// <summary>Whether momentum is Nesterov's, which needs <see cref="Momentum"/> above 0. It may change between steps.</summary>
+    /// <exception cref="ArgumentException"><see cref="Momentum"/> is 0.</exception>
+    /// <exception cref="InvalidOperationException">A <see cref="DimerOptimizer"/> has displaced the parameters.</exception>
+    /// <exception cref="ObjectDisposedException">The optimizer or its set is disposed of.</exception>
+    public bool Nesterov
+    {
+        get => HasFlag("nesterov");
+        set => SetFlagOf("nesterov", value);
+    }
 }

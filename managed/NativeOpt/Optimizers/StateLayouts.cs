@@ -8,15 +8,30 @@ namespace NativeOpt;
 /// </summary>
 internal sealed class StateLayouts
 {
-    private readonly BufferLayout _masters;
+    private readonly OptimizerOptions _options;
+    private readonly DType?[] _ofTensors;
+    private readonly Dictionary<StateRole, BufferLayout> _layouts = [];
     private readonly nopt_role _nativeMasterRole;
 
     /// <param name="parameters">What the parameters are made of.</param>
     /// <param name="options">The optimizer's.</param>
-    public StateLayouts(BufferLayout parameters, OptimizerOptions options)
+    /// <param name="ofTensors">The types of each tensor's states; null for those of the options.</param>
+    public StateLayouts(BufferLayout parameters, OptimizerOptions options, DType?[] ofTensors)
     {
+        _options = options;
+        _ofTensors = ofTensors;
         Rule = options.Rule;
-        RuleStates = parameters.With(options.StateTypeFor);
+        foreach (RuleState state in Rule.States)
+        {
+            DType[] types = new DType[ofTensors.Length];
+            for (int tensor = 0; tensor < types.Length; tensor++)
+            {
+                types[tensor] = options.StateTypeOf(state, parameters.ElementCounts[tensor], ofTensors[tensor]);
+            }
+
+            _layouts.Add(state.Role, parameters.With(types));
+        }
+
         (StateRole? Role, nopt_role Native, DType Type) master = options.MasterWeights switch
         {
             MasterWeights.Float32 => (StateRole.MasterParam, nopt_role.NOPT_ROLE_MASTER_PARAM, DType.Float32),
@@ -25,25 +40,39 @@ internal sealed class StateLayouts
         };
         MasterRole = master.Role;
         _nativeMasterRole = master.Native;
-        _masters = parameters.With(master.Role is null ? DType.Float32 : master.Type, static type => type != DType.Float32);
+        if (master.Role is { } role)
+        {
+            _layouts.Add(role, parameters.With(master.Type, static type => type != DType.Float32));
+        }
     }
 
     public Rule Rule { get; }
 
-    /// <summary>What every state of the rule is made of.</summary>
-    public BufferLayout RuleStates { get; }
-
     /// <summary>The master weights, if there are any.</summary>
     public StateRole? MasterRole { get; }
 
-    /// <summary>What a role's buffers are made of.</summary>
-    public BufferLayout this[StateRole role] => role == MasterRole ? _masters : RuleStates;
+    /// <summary>All states that the optimizer has with some options.</summary>
+    public IEnumerable<StateRole> All => _layouts.Keys;
+
+    /// <summary>The native roles of <see cref="All"/>.</summary>
+    public IEnumerable<nopt_role> AllNative => All.Select(role => Native(role)!.Value);
+
+    /// <summary>What a role's buffers are made of; a state of the rule's may become of other types.</summary>
+    public BufferLayout this[StateRole role]
+    {
+        get => _layouts[role];
+        set => _layouts[role] = value;
+    }
+
+    /// <summary>The native role of a state, whether or not the present hyperparameters lead to it; null if there is none.</summary>
+    public nopt_role? Native(StateRole role) =>
+        role == MasterRole ? _nativeMasterRole
+        : Rule.FindState(role) is { } state ? NativeRole(state)
+        : null;
 
     /// <summary>The native role of a state; null if steps with these hyperparameters have no such state.</summary>
     public nopt_role? Native(StateRole role, in nopt_hyperparams hyperparameters) =>
-        role == MasterRole ? _nativeMasterRole
-        : Rule.FindState(role) is { } state && Rule.HasState(state, hyperparameters) ? NativeRole(state)
-        : null;
+        Rule.FindState(role) is { } state && !Rule.HasState(state, hyperparameters) ? null : Native(role);
 
     /// <summary>All states: those of the rule with these hyperparameters, and the master weights.</summary>
     public IEnumerable<StateRole> Roles(nopt_hyperparams hyperparameters)
@@ -54,27 +83,29 @@ internal sealed class StateLayouts
     }
 
     /// <summary>Throws unless every state that these hyperparameters need may have the types that the options want.</summary>
-    public void RequireTypes(in nopt_hyperparams hyperparameters, string paramName)
+    public void RequireTypes(nopt_hyperparams hyperparameters, string paramName)
     {
-        foreach (RuleState state in Rule.States)
+        foreach (RuleState state in Rule.States.Where(state => Rule.HasState(state, hyperparameters)))
         {
-            if (!Rule.HasState(state, hyperparameters))
-            {
-                continue;
-            }
+            RequireTypes(state, paramName);
+        }
+    }
 
-            // Blocks of 8 bits can be filled with 0 alone.
-            bool beginsAtZero = state.InitialValue == 0 && state.InitialHyperparameter is null;
-            DType[] allowed = [.. state.DTypes.Where(type => beginsAtZero || type != DType.Dynamic8)];
-            foreach (DType type in RuleStates.Types)
+    /// <summary>Throws unless a state that the optimizer allocates may have the types that the options want.</summary>
+    public void RequireTypes(RuleState state, string paramName)
+    {
+        // Blocks of 8 bits can be filled with 0 alone.
+        bool beginsAtZero = state.InitialValue == 0 && state.InitialHyperparameter is null;
+        DType[] allowed = [.. state.DTypes.Where(type => beginsAtZero || type != DType.Dynamic8)];
+        ReadOnlySpan<DType> types = this[state.Role].Types;
+        for (int tensor = 0; tensor < types.Length; tensor++)
+        {
+            if (!allowed.Contains(types[tensor]))
             {
-                if (!allowed.Contains(type))
-                {
-                    throw new ArgumentException(
-                        $"StateType is {type}, but the state {state.Name} of the rule \"{Rule.Name}\" can only be "
-                        + $"{string.Join(" or ", allowed)}.",
-                        paramName);
-                }
+                throw new ArgumentException(
+                    $"{_options.SourceOfStateType(state, tensor, _ofTensors[tensor])} is {types[tensor]}, but the state "
+                    + $"{state.Name} of the rule \"{Rule.Name}\" can only be {string.Join(" or ", allowed)}.",
+                    paramName);
             }
         }
     }

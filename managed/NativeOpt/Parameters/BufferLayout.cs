@@ -39,8 +39,8 @@ internal sealed class BufferLayout
     /// <summary>As many elements, all of one type.</summary>
     public BufferLayout With(DType type) => new(_device, _elementCounts, [.. _types.Select(_ => type)]);
 
-    /// <summary>As many elements, of types that depend on the tensor's size.</summary>
-    public BufferLayout With(Func<long, DType> typeOf) => new(_device, _elementCounts, [.. _elementCounts.Select(typeOf)]);
+    /// <summary>As many elements, of a type for each tensor.</summary>
+    public BufferLayout With(DType[] types) => new(_device, _elementCounts, types);
 
     /// <summary>Elements of one type for the tensors that are of certain types here, none for the others.</summary>
     public BufferLayout With(DType type, Func<DType, bool> isFor) =>
@@ -69,48 +69,72 @@ internal sealed class BufferLayout
         return pointers;
     }
 
-    public void RequireCount(int count, string paramName)
+    /// <summary>Throws unless there are as many entries as tensors.</summary>
+    /// <param name="count">The number of entries.</param>
+    /// <param name="paramName">The argument.</param>
+    /// <param name="what">What the message calls it; null: by its name.</param>
+    public void RequireCount(int count, string paramName, string? what = null)
     {
         if (count != _types.Length)
         {
             throw new ArgumentException(
-                $"{paramName} has {count} entries, but the set has {_types.Length} tensors.", paramName);
+                $"{what ?? paramName} has {count} entries, but the set has {_types.Length} tensors.", paramName);
+        }
+    }
+
+    /// <summary>Throws unless a tensor that has elements here has an address.</summary>
+    public void RequireAddress(nint pointer, int index, string paramName, StateRole role, string? what = null)
+    {
+        // The native library takes null for a tensor that is to do without.
+        if (pointer == 0 && _elementCounts[index] > 0)
+        {
+            throw new ArgumentException(
+                $"{what ?? paramName}[{index}] is null, but {role} of the tensor has {_elementCounts[index]} elements.", paramName);
         }
     }
 
     /// <summary>Throws unless a tensor is where the layout's are, and has as many elements.</summary>
-    public void RequireElements(TensorRef tensor, int index, string paramName)
+    /// <param name="tensor">The tensor.</param>
+    /// <param name="index">Its index.</param>
+    /// <param name="paramName">The argument.</param>
+    /// <param name="what">What the message calls it; null: by its name.</param>
+    public void RequireElements(TensorRef tensor, int index, string paramName, string? what = null)
     {
-        RequireDevice(tensor, _device, index, paramName);
+        RequireDevice(tensor, _device, index, paramName, what);
         if (tensor.ElementCount != _elementCounts[index])
         {
             throw new ArgumentException(
-                $"{paramName}[{index}] has {tensor.ElementCount} elements, but the "
+                $"{what ?? paramName}[{index}] has {tensor.ElementCount} elements, but the "
                 + (_elementCounts[index] == 0 ? "tensor needs none." : $"parameter has {_elementCounts[index]}."),
                 paramName);
         }
     }
 
-    private void RequireFit(TensorRef tensor, int index, string paramName)
+    /// <summary>Throws unless a tensor is what the layout says.</summary>
+    /// <param name="tensor">The tensor.</param>
+    /// <param name="index">Its index.</param>
+    /// <param name="paramName">The argument.</param>
+    /// <param name="what">What the message calls it; null: by its name.</param>
+    public void RequireFit(TensorRef tensor, int index, string paramName, string? what = null)
     {
-        RequireElements(tensor, index, paramName);
+        RequireElements(tensor, index, paramName, what);
         if (tensor.DType != _types[index])
         {
             throw Enum.IsDefined(tensor.DType)
                 ? new ArgumentException(
-                    $"{paramName}[{index}] is {tensor.DType}; it must be {_types[index]}.", paramName)
-                : NotANumber(tensor.DType, $"{paramName}[{index}]");
+                    $"{what ?? paramName}[{index}] is {tensor.DType}; it must be {_types[index]}.", paramName)
+                : NotANumber(tensor.DType, $"{what ?? paramName}[{index}]");
         }
     }
 
     private long ByteCount(int tensor) => _types[tensor].ByteCount(_elementCounts[tensor]);
 
-    public static void RequireDevice(TensorRef tensor, Device device, int index, string paramName)
+    public static void RequireDevice(TensorRef tensor, Device device, int index, string paramName, string? what = null)
     {
         if (tensor.Device != device)
         {
             throw new ArgumentException(
-                $"{paramName}[{index}] is on {tensor.Device}, but the set is on {device}.", paramName);
+                $"{what ?? paramName}[{index}] is on {tensor.Device}, but the set is on {device}.", paramName);
         }
     }
 

@@ -8,10 +8,13 @@ internal static class Check
     /// <summary>The least positive float of full precision.</summary>
     public const double SmallestNormal = 1.17549435082228751e-38;
 
+    /// <summary>Whether a value is finite as a float and not negative; NaN is not.</summary>
+    public static bool IsAtLeastZero(double value) => value >= 0 && value <= float.MaxValue;
+
     /// <summary>Finite as a float and not negative; NaN fails.</summary>
     public static void AtLeastZero(double value, string name, string paramName)
     {
-        if (!(value >= 0 && value <= float.MaxValue))
+        if (!IsAtLeastZero(value))
         {
             Throw(value, name, "at least 0 and finite as a float", paramName);
         }
@@ -72,6 +75,21 @@ internal static class Check
             Throw(value, name, "in [0, 1]", paramName);
         }
     }
+
+    /// <summary>A type that some state of some rule may have.</summary>
+    public static void StateType(DType type, string name, string paramName)
+    {
+        DType[] allowed =
+            [.. Rule.All.SelectMany(static rule => rule.States).SelectMany(static state => state.DTypes).Distinct().Order()];
+        if (!allowed.Contains(type))
+        {
+            throw new ArgumentOutOfRangeException(paramName, type, $"{name} is {type}; it must be {OneOf(allowed)}.");
+        }
+    }
+
+    /// <summary>What there is to choose from, in words.</summary>
+    public static string OneOf(IReadOnlyList<DType> types) =>
+        types.Count == 1 ? $"{types[0]}" : $"{string.Join(", ", types.SkipLast(1))} or {types[^1]}";
 
     private static void Throw(double value, string name, string range, string paramName) =>
         throw new ArgumentOutOfRangeException(

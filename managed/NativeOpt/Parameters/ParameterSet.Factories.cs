@@ -5,8 +5,6 @@ namespace NativeOpt;
 // Sets over memory that .NET or this library allocated.
 public sealed unsafe partial class ParameterSet
 {
-    private object? _keptAlive;
-
     /// <summary>Registers plain arrays on the CPU. They are pinned until the set and its optimizer are disposed of.</summary>
     /// <param name="parameters">The parameters; a step updates them in place.</param>
     /// <param name="gradients">The gradient of each parameter; write new values into the same arrays before each step.</param>
@@ -41,12 +39,10 @@ public sealed unsafe partial class ParameterSet
         ArgumentNullException.ThrowIfNull(gradients);
         RequireNoNull(parameters, nameof(parameters));
         RequireNoNull(gradients, nameof(gradients));
-        GCHandle[] pins = [.. parameters.Concat(gradients).Select(static a => GCHandle.Alloc(a, GCHandleType.Pinned))];
-        TensorRef[] tensors = [.. pins.Select(
-            static pin => TensorRef.FromPointer(pin.AddrOfPinnedObject(), ((float[])pin.Target!).Length))];
+        PinnedArrays pinned = new([.. parameters, .. gradients]);
+        TensorRef[] tensors = pinned.Tensors;
         return WithGradients(
-            new ParameterSet(Device.Cpu, tensors.AsSpan(0, parameters.Count), options, pins),
-            tensors.AsSpan(parameters.Count));
+            new ParameterSet(Device.Cpu, tensors.AsSpan(0, parameters.Count), options, pinned), tensors.AsSpan(parameters.Count));
     }
 
     /// <summary>Registers buffers, and refers to them, so that they are not freed for want of other references.</summary>
@@ -66,10 +62,41 @@ public sealed unsafe partial class ParameterSet
         ArgumentNullException.ThrowIfNull(gradients);
         DeviceBuffer<float>[] kept = [.. parameters, .. gradients];
         TensorRef[] tensors = [.. kept.Select(TensorRef.FromDeviceBuffer)];
-        ParameterSet set = WithGradients(
-            new ParameterSet(tensors.AsSpan(0, parameters.Count), options), tensors.AsSpan(parameters.Count));
-        set._keptAlive = kept;
-        return set;
+        return FromTensors(tensors.AsSpan(0, parameters.Count), tensors.AsSpan(parameters.Count), options, kept);
+    }
+
+    /// <summary>Registers tensors of the host's with their gradients, and perhaps what owns their memory.</summary>
+    /// <param name="parameters">The parameters, at least one, all of one device.</param>
+    /// <param name="gradients">The gradient of each parameter; see <see cref="SetGradients(ReadOnlySpan{TensorRef})"/>.</param>
+    /// <param name="options">Options of each tensor, in the same order; empty: defaults for all.</param>
+    /// <param name="owner">
+    /// The object that keeps the memory where it is, or null. The set refers to it until the set and its optimizer are disposed
+    /// of (or this call throws), and then disposes of it if it is <see cref="IDisposable"/>: pins belong here. Arrays and lists
+    /// of buffers are not disposable, and are only kept from the garbage collector.
+    /// </param>
+    /// <returns>The set, ready to step.</returns>
+    /// <exception cref="ArgumentException">A gradient does not fit its parameter, or as for the constructors.</exception>
+    /// <exception cref="ArgumentOutOfRangeException">An option is out of its range.</exception>
+    /// <exception cref="NotSupportedException">An element type is not implemented.</exception>
+    /// <exception cref="NativeOptException">The device's backend cannot be used; the message says why.</exception>
+    public static ParameterSet FromTensors(
+        ReadOnlySpan<TensorRef> parameters,
+        ReadOnlySpan<TensorRef> gradients,
+        ReadOnlySpan<TensorOptions> options = default,
+        object? owner = null)
+    {
+        Device device;
+        try
+        {
+            device = DeviceOf(parameters);
+        }
+        catch
+        {
+            (owner as IDisposable)?.Dispose();
+            throw;
+        }
+
+        return WithGradients(new ParameterSet(device, parameters, options, owner), gradients);
     }
 
     private static void RequireNoNull(IReadOnlyList<float[]> arrays, string paramName)
@@ -94,6 +121,23 @@ public sealed unsafe partial class ParameterSet
         {
             set.Dispose();
             throw;
+        }
+    }
+
+    /// <summary>Arrays that the garbage collector leaves in place until they are disposed of.</summary>
+    private sealed class PinnedArrays(float[][] arrays) : IDisposable
+    {
+        private readonly GCHandle[] _pins = [.. arrays.Select(static array => GCHandle.Alloc(array, GCHandleType.Pinned))];
+
+        public TensorRef[] Tensors =>
+            [.. _pins.Zip(arrays, static (pin, array) => TensorRef.FromPointer(pin.AddrOfPinnedObject(), array.Length))];
+
+        public void Dispose()
+        {
+            foreach (GCHandle pin in _pins)
+            {
+                pin.Free();
+            }
         }
     }
 }

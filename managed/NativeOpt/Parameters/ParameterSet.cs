@@ -1,5 +1,4 @@
 using System.Buffers;
-using System.Runtime.InteropServices;
 using NativeOpt.Interop;
 
 namespace NativeOpt;
@@ -21,6 +20,8 @@ namespace NativeOpt;
 /// </remarks>
 public sealed unsafe partial class ParameterSet : IDisposable
 {
+    private static readonly nopt_role[] ReboundRoles = [nopt_role.NOPT_ROLE_PARAM, nopt_role.NOPT_ROLE_GRAD];
+
     private readonly nint[] _parameters;
     private readonly PerTensorOptions _options;
 
@@ -49,13 +50,13 @@ public sealed unsafe partial class ParameterSet : IDisposable
     /// <exception cref="NativeOptException">The device's backend cannot be used; the message says why.</exception>
     public ParameterSet(
         Device device, ReadOnlySpan<TensorRef> parameters, ReadOnlySpan<TensorOptions> options = default)
-        : this(device, parameters, options, [])
+        : this(device, parameters, options, owner: null)
     {
     }
 
-    // The pins are the set's, and then its handle's, from this call on.
+    // The owner is the set's, and then its handle's, from this call on.
     private ParameterSet(
-        Device device, ReadOnlySpan<TensorRef> parameters, ReadOnlySpan<TensorOptions> options, GCHandle[] pins)
+        Device device, ReadOnlySpan<TensorRef> parameters, ReadOnlySpan<TensorOptions> options, object? owner)
     {
         Device = device;
         try
@@ -78,20 +79,18 @@ public sealed unsafe partial class ParameterSet : IDisposable
         }
         catch
         {
-            ParameterSetHandle.Free(pins);
+            (owner as IDisposable)?.Dispose();
             throw;
         }
 
-        Handle = new ParameterSetHandle(ParameterLayout, pins);
+        Handle = new ParameterSetHandle(ParameterLayout, owner);
         try
         {
             Handle.SetTypes(nopt_role.NOPT_ROLE_GRAD, GradientLayout);
             Bind(nopt_role.NOPT_ROLE_PARAM, _parameters);
             if (options.Length != 0)
             {
-                SendLearningRateScales();
-                SendWeightDecays();
-                SendGroups();
+                SendOptions();
             }
         }
         catch
@@ -123,6 +122,9 @@ public sealed unsafe partial class ParameterSet : IDisposable
 
     /// <summary>What the buffers of roles are made of that are float32 whatever the parameters are.</summary>
     internal BufferLayout Float32Layout { get; }
+
+    /// <summary>The types of each tensor's states; null for those of the optimizer's options.</summary>
+    internal DType?[] StateTypes => _options.StateTypes;
 
     internal ParameterSetHandle Handle { get; }
 
@@ -207,6 +209,77 @@ public sealed unsafe partial class ParameterSet : IDisposable
         RequireCount(parameters.Length, nameof(parameters));
         Bind(nopt_role.NOPT_ROLE_PARAM, parameters);
         parameters.CopyTo(_parameters);
+    }
+
+    /// <summary>
+    /// Sets where the parameters and the gradients are, both at once, after checking that they fit; see the overload with
+    /// addresses.
+    /// </summary>
+    /// <param name="parameters">The parameters, in the order of registration.</param>
+    /// <param name="gradients">The gradient of each parameter; one at address 0 freezes its parameter.</param>
+    /// <exception cref="ArgumentException">
+    /// There are fewer or more of one of them than tensors, a length, element type, device or alignment does not fit, a
+    /// parameter is null, or a parameter overlaps another buffer. Both are where they were.
+    /// </exception>
+    /// <exception cref="NotSupportedException">An element type is not implemented.</exception>
+    /// <exception cref="ConcurrentUseException">The set is in use by another thread.</exception>
+    /// <exception cref="ObjectDisposedException">The set is disposed of.</exception>
+    public void Rebind(ReadOnlySpan<TensorRef> parameters, ReadOnlySpan<TensorRef> gradients)
+    {
+        nint[] pointers = ParameterLayout.RentPointers(parameters, nameof(parameters));
+        try
+        {
+            nint[] ofGradients = GradientLayout.RentPointers(gradients, nameof(gradients));
+            try
+            {
+                Rebind(pointers.AsSpan(0, parameters.Length), ofGradients.AsSpan(0, gradients.Length));
+            }
+            finally
+            {
+                ArrayPool<nint>.Shared.Return(ofGradients);
+            }
+        }
+        finally
+        {
+            ArrayPool<nint>.Shared.Return(pointers);
+        }
+    }
+
+    /// <summary>
+    /// Sets where the parameters and the gradients are, both at once, by address: for hosts that move both, where the new
+    /// parameters may lie where the old gradients were. It allocates nothing, and addresses that are what they were cost a
+    /// comparison. States that moved, too, are let go before with <see cref="Optimizer.UnbindStates"/> and bound after.
+    /// </summary>
+    /// <param name="parameters">The address of each parameter on the set's device, in the order of registration.</param>
+    /// <param name="gradients">
+    /// The address of each parameter's gradient; an address of 0 freezes the parameter. See
+    /// <see cref="SetGradients(ReadOnlySpan{nint})"/>.
+    /// </param>
+    /// <exception cref="ArgumentException">
+    /// There are fewer or more of one of them than tensors, a pointer is misaligned, a parameter is null, or a parameter
+    /// overlaps another buffer. Both are where they were.
+    /// </exception>
+    /// <exception cref="ConcurrentUseException">The set is in use by another thread.</exception>
+    /// <exception cref="ObjectDisposedException">The set is disposed of.</exception>
+    public void Rebind(ReadOnlySpan<nint> parameters, ReadOnlySpan<nint> gradients)
+    {
+        RequireCount(parameters.Length, nameof(parameters));
+        RequireCount(gradients.Length, nameof(gradients));
+        using HandleLease lease = new(Handle, this);
+        nint none = 0;
+        fixed (nint* firstParameter = parameters, firstGradient = gradients)
+        {
+            // Null would unbind: a set without tensors has arrays of no elements.
+            void*** pointers = stackalloc void**[]
+            {
+                Count == 0 ? (void**)&none : (void**)firstParameter,
+                Count == 0 ? (void**)&none : (void**)firstGradient,
+            };
+            NativeError.ThrowIfFailed(Handle.Bind(ReboundRoles, pointers));
+        }
+
+        parameters.CopyTo(_parameters);
+        HasGradients = true;
     }
 
     /// <summary>A registered parameter, where it is now.</summary>

@@ -23,6 +23,7 @@ internal sealed class PerTensorOptions
         WeightDecays = new double[count];
         Groups = new int[count];
         GradientTypes = [.. types];
+        StateTypes = new DType?[count];
         HashSet<string> taken = [];
         TensorOptions defaults = new();
         for (int i = 0; i < count; i++)
@@ -37,11 +38,11 @@ internal sealed class PerTensorOptions
             WeightDecays[i] = own.WeightDecay ?? NativeMethods.NOPT_INHERIT;
             Groups[i] = own.Group;
             GradientTypes[i] = own.GradientType ?? types[i];
-            if (own.Group is < 0 or >= NativeMethods.NOPT_MAX_GROUPS)
+            StateTypes[i] = own.StateType;
+            if (own.Group < 0)
             {
                 throw new ArgumentOutOfRangeException(
-                    paramName, own.Group,
-                    $"{paramName}[{i}].Group is {own.Group}; it must be 0 to {NativeMethods.NOPT_MAX_GROUPS - 1}.");
+                    paramName, own.Group, $"{paramName}[{i}].Group is {own.Group}; it must be 0 or more.");
             }
 
             if (names[i].Length == 0)
@@ -60,6 +61,11 @@ internal sealed class PerTensorOptions
             {
                 throw BufferLayout.NotANumber(GradientTypes[i], $"{paramName}[{i}].GradientType");
             }
+
+            if (own.StateType is { } stateType)
+            {
+                Check.StateType(stateType, $"{paramName}[{i}].StateType", paramName);
+            }
         }
 
         Names = Array.AsReadOnly(names);
@@ -75,4 +81,7 @@ internal sealed class PerTensorOptions
     public int[] Groups { get; }
 
     public DType[] GradientTypes { get; }
+
+    /// <summary>The types of the states; null for tensors that take the optimizer's.</summary>
+    public DType?[] StateTypes { get; }
 }

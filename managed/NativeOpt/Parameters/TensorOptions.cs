@@ -13,8 +13,8 @@ public sealed record TensorOptions
     public double? WeightDecay { get; init; }
 
     /// <summary>
-    /// The group of hyperparameters that the tensor belongs to, 0 (the default) to 15: those of the optimizer's options at this
-    /// index. Tensors that differ in learning rate and weight decay alone need no groups.
+    /// The group of hyperparameters that the tensor belongs to, 0 (the default) or more: those of the optimizer's options at
+    /// this index. Tensors that differ in learning rate and weight decay alone need no groups.
     /// </summary>
     public int Group { get; init; }
 
@@ -23,4 +23,11 @@ public sealed record TensorOptions
     /// parameter's.
     /// </summary>
     public DType? GradientType { get; init; }
+
+    /// <summary>
+    /// The element type of this tensor's states, all of them; null, the default, takes what the optimizer's options say
+    /// (<see cref="OptimizerOptions.StateType"/>, <see cref="OptimizerOptions.StateTypes"/>). Each state must be able to have
+    /// it (<see cref="RuleState.DTypes"/>).
+    /// </summary>
+    public DType? StateType { get; init; }
 }

@@ -32,6 +32,32 @@ public readonly record struct TensorRef(nint Pointer, long ElementCount, DType D
     public static TensorRef FromPointer(nint pointer, long elementCount, DType dtype, Device device = default) =>
         new(pointer, elementCount, dtype, device);
 
+    /// <summary>A tensor of float32 or float16 at an address, by the type that .NET holds an element as.</summary>
+    /// <typeparam name="T"><see cref="float"/> or <see cref="Half"/>.</typeparam>
+    /// <param name="pointer">The address of the first element.</param>
+    /// <param name="elementCount">The number of elements.</param>
+    /// <param name="device">Where the memory is; the CPU if left out.</param>
+    /// <returns>The tensor.</returns>
+    /// <exception cref="NotSupportedException">No element type follows from T; see <see cref="DTypes.Of{T}"/>.</exception>
+    public static TensorRef FromPointer<T>(nint pointer, long elementCount, Device device = default)
+        where T : unmanaged => new(pointer, elementCount, DTypes.Of<T>(), device);
+
+    /// <summary>A tensor at an address whose elements .NET holds as a type that does not say what their bits are.</summary>
+    /// <typeparam name="T">Any type of as many bytes as an element has, such as <see cref="ushort"/>.</typeparam>
+    /// <param name="pointer">The address of the first element.</param>
+    /// <param name="elementCount">The number of elements.</param>
+    /// <param name="dtype">What the bits are: <see cref="DType.BFloat16"/>, for one.</param>
+    /// <param name="device">Where the memory is; the CPU if left out.</param>
+    /// <returns>The tensor.</returns>
+    /// <exception cref="ArgumentOutOfRangeException"><paramref name="dtype"/> has elements of another size.</exception>
+    public static unsafe TensorRef FromPointer<T>(nint pointer, long elementCount, DType dtype, Device device = default)
+        where T : unmanaged =>
+        dtype.ByteCount(1) == sizeof(T)
+            ? new(pointer, elementCount, dtype, device)
+            : throw new ArgumentOutOfRangeException(
+                nameof(dtype), dtype,
+                $"dtype is {dtype}; it must be a type whose elements have {sizeof(T)} bytes, as those of {typeof(T)} have.");
+
     /// <summary>A buffer as a tensor. Keep the buffer as long as the tensor is used.</summary>
     /// <param name="buffer">The buffer.</param>
     /// <returns>The tensor.</returns>
@@ -61,13 +87,7 @@ public readonly record struct TensorRef(nint Pointer, long ElementCount, DType D
     public static TensorRef FromDeviceBuffer(DeviceBuffer<ushort> buffer, DType dtype)
     {
         ArgumentNullException.ThrowIfNull(buffer);
-        if (dtype is not (DType.BFloat16 or DType.Float16 or DType.UInt16))
-        {
-            throw new ArgumentOutOfRangeException(
-                nameof(dtype), dtype, $"dtype is {dtype}; elements of 16 bits are {DType.BFloat16} or {DType.Float16}.");
-        }
-
-        return FromPointer(buffer.Pointer, buffer.Length, dtype, buffer.Device);
+        return FromPointer<ushort>(buffer.Pointer, buffer.Length, dtype, buffer.Device);
     }
 
     /// <summary>A buffer as a tensor; see <see cref="FromDeviceBuffer(DeviceBuffer{float})"/>.</summary>

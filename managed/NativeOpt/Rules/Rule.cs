@@ -118,10 +118,12 @@ public sealed class Rule
     /// <returns>The flag.</returns>
     /// <exception cref="ArgumentNullException"><paramref name="name"/> is null.</exception>
     /// <exception cref="ArgumentException">The rule has no such flag; the message lists those that it has.</exception>
-    public RuleFlag GetFlag(string name)
+    public RuleFlag GetFlag(string name) => GetFlag(name, nameof(name));
+
+    internal RuleFlag GetFlag(string name, string paramName)
     {
-        ArgumentNullException.ThrowIfNull(name);
-        return FindFlag(name) ?? throw Missing("flag", name, Flags.Select(static own => own.Name), nameof(name));
+        ArgumentNullException.ThrowIfNull(name, paramName);
+        return FindFlag(name) ?? throw Missing("flag", name, Flags.Select(static own => own.Name), paramName);
     }
 
     /// <summary>Finds an input by its name.</summary>

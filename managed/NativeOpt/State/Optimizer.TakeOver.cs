@@ -90,10 +90,7 @@ public abstract unsafe partial class Optimizer
             previous == this ? "it is this one"
             : Difference("rule", previous.RuleName, RuleName)
                 ?? Difference("device", previous.ParameterSet.Device, ParameterSet.Device)
-                ?? Difference("StateType", previous._common.StateType, _common.StateType)
-                ?? Difference(
-                    "MinDynamic8ElementCount", previous._common.MinDynamic8ElementCount, _common.MinDynamic8ElementCount)
-                ?? Difference("MasterWeights", previous._common.MasterWeights, _common.MasterWeights)
+                ?? Difference("MasterWeights", previous._masterWeights, _masterWeights)
                 ?? Difference("set of states", string.Join(", ", previous.StateRoles), string.Join(", ", StateRoles));
         if (difference is not null)
         {
@@ -189,8 +186,8 @@ public abstract unsafe partial class Optimizer
                 {
                     throw new ArgumentException(
                         $"Here, {StateTransfer.Describe(ParameterSet, tensor)} has {to.ElementCount} elements of {to.DType} as {role}, "
-                        + $"but that of the previous optimizer has {from.ElementCount} of {from.DType}: the parameter's type is "
-                        + "another. Give it another name, to begin anew.",
+                        + $"but that of the previous optimizer has {from.ElementCount} of {from.DType}. Give the tensor the same "
+                        + $"types of parameter and states ({nameof(OptimizerOptions.StateType)}) in both, or another name, to begin anew.",
                         nameof(previous));
                 }
 

@@ -136,43 +136,6 @@ internal static unsafe class StateTransfer
         return true;
     }
 
-    /// <summary>Throws unless elements of one type can be held by another exactly.</summary>
-    /// <param name="what">The tensor, for the message.</param>
-    /// <param name="type">The type in the file.</param>
-    /// <param name="stateType">The type of the state, float32, bfloat16 or Dynamic8.</param>
-    public static void RequireExact(string what, DType type, DType stateType)
-    {
-        if (type != stateType && stateType != DType.Float32)
-        {
-            throw new InvalidDataException(
-                $"{what} is {type} in the file; the optimizer's StateType is {stateType}, to which it would have to be rounded. "
-                + $"Make the optimizer with StateType {DType.Float32}"
-                + (stateType == DType.Dynamic8 ? "." : ", or convert the file."));
-        }
-    }
-
-    /// <summary>Copies elements in host memory to a state, of whose type they are or become exactly.</summary>
-    public static void Copy(byte* source, DType type, TensorRef destination, DeviceStream order)
-    {
-        if (type == destination.DType)
-        {
-            DeviceMemory.CopyAndWait(destination.Device, (void*)destination.Pointer, source, destination.ByteCount, order);
-            return;
-        }
-
-        int pieceLength = (int)Math.Min(TensorRef.MaxPieceLength, destination.ElementCount);
-        float[] piece = new float[pieceLength];
-        for (long done = 0; done < destination.ElementCount; done += pieceLength)
-        {
-            TensorRef part = destination.Slice(done, Math.Min(pieceLength, destination.ElementCount - done));
-            HalfPrecision.ToSingle(type, new ReadOnlySpan<ushort>((ushort*)source + done, (int)part.ElementCount), piece);
-            fixed (float* host = piece)
-            {
-                DeviceMemory.CopyAndWait(part.Device, (void*)part.Pointer, host, part.ByteCount, order);
-            }
-        }
-    }
-
     /// <summary>Whether a shape is one, and has so many elements.</summary>
     public static bool HasElements(ReadOnlySpan<long> shape, long count)
     {

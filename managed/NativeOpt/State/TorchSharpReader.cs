@@ -5,7 +5,7 @@ using NativeOpt.Interop;
 namespace NativeOpt;
 
 /// <summary>Reads and checks all of what TorchSharp's <c>save_state_dict</c> wrote, before any of it is used.</summary>
-internal sealed unsafe class TorchSharpReader : IDisposable
+internal sealed class TorchSharpReader : IDisposable
 {
     // Of more than this no name is; another file's first bytes may say anything.
     private const int MaxNameBytes = 64;
@@ -71,7 +71,7 @@ internal sealed unsafe class TorchSharpReader : IDisposable
     {
         foreach (Source read in _sources)
         {
-            StateTransfer.Copy((byte*)read.Data.Pointer, read.Type, read.Destination, _order);
+            read.Copy.Run(_order);
         }
     }
 
@@ -151,7 +151,8 @@ internal sealed unsafe class TorchSharpReader : IDisposable
     private void ReadState(BinaryReader reader, StateRole role, int tensor, CancellationToken cancellation)
     {
         _where = $"{role} of {StateTransfer.Describe(_set, tensor)}";
-        _sources.Add(ReadTensor(reader, _where, _optimizer.GetState(role, tensor, _order), cancellation));
+        TensorRef destination = _optimizer.GetState(role, tensor, _order);
+        _sources.Add(ReadTensor(reader, _where, destination, _optimizer.IsSigned(role), cancellation));
     }
 
     private void ReadIfAny(BinaryReader reader, StateRole role, int tensor, CancellationToken cancellation)
@@ -168,7 +169,8 @@ internal sealed unsafe class TorchSharpReader : IDisposable
         {
             // TorchSharp makes it at the first step, from the gradient, as a buffer of zeros becomes then.
             TensorRef buffer = _optimizer.GetState(role, tensor, _order);
-            _sources.Add(new Source(new DeviceBuffer<byte>(Device.Cpu, buffer.ByteCount), buffer.DType, buffer));
+            DeviceBuffer<byte> zeros = new(Device.Cpu, buffer.ByteCount);
+            _sources.Add(new Source(zeros, new ExactCopy(state, zeros.Pointer, buffer.DType, buffer, IsSigned: true)));
         }
         else if (isThere || isHere)
         {
@@ -256,7 +258,8 @@ internal sealed unsafe class TorchSharpReader : IDisposable
         }
     }
 
-    private static Source ReadTensor(BinaryReader reader, string what, TensorRef destination, CancellationToken cancellation)
+    private static Source ReadTensor(
+        BinaryReader reader, string what, TensorRef destination, bool isSigned, CancellationToken cancellation)
     {
         long code = reader.Read7BitEncodedInt64();
         DType type = code switch
@@ -287,13 +290,17 @@ internal sealed unsafe class TorchSharpReader : IDisposable
                 + "elements.");
         }
 
-        StateTransfer.RequireExact(what, type, destination.DType);
         DeviceBuffer<byte> data = new(Device.Cpu, type.ByteCount(destination.ElementCount));
         try
         {
-            return StateTransfer.TryRead(reader.BaseStream, data, cancellation)
-                ? new Source(data, type, destination)
-                : throw new EndOfStreamException();
+            if (!StateTransfer.TryRead(reader.BaseStream, data, cancellation))
+            {
+                throw new EndOfStreamException();
+            }
+
+            ExactCopy copy = new(what, data.Pointer, type, destination, isSigned);
+            copy.Require();
+            return new Source(data, copy);
         }
         catch
         {
@@ -302,5 +309,5 @@ internal sealed unsafe class TorchSharpReader : IDisposable
         }
     }
 
-    private sealed record Source(DeviceBuffer<byte> Data, DType Type, TensorRef Destination);
+    private sealed record Source(DeviceBuffer<byte> Data, ExactCopy Copy);
 }

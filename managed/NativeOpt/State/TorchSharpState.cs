@@ -44,8 +44,8 @@ public static class TorchSharpState
     /// </para>
     /// <para>
     /// TorchSharp keeps states in the parameters' own type, and so they are written: a float32 parameter's as float32 (those
-    /// of <see cref="DType.Dynamic8"/> as the numbers that they stand for, exactly), a bfloat16 one's as bfloat16, which needs a
-    /// <see cref="OptimizerOptions.StateType"/> of bfloat16, as nothing is rounded.
+    /// of other types as the numbers that they stand for, exactly), a bfloat16 one's as bfloat16 and a float16 one's as float16,
+    /// which needs an <see cref="OptimizerOptions.StateType"/> of the same, as nothing is rounded.
     /// </para>
     /// </remarks>
     /// <exception cref="ArgumentNullException">An argument is null.</exception>
@@ -117,9 +117,9 @@ public static class TorchSharpState
     /// without a momentum buffer gets one of zeros.
     /// </para>
     /// <para>
-    /// States may be float32, bfloat16 or float16, of any shape with as many elements as the parameter has. Float32 or float16
-    /// into states of bfloat16 is refused, since it would have to be rounded, and so is any into those of
-    /// <see cref="DType.Dynamic8"/>. Refused, too, are files of another class, with other numbers of parameters, with or
+    /// States may be float32, bfloat16 or float16, of any shape with as many elements as the parameter has. Elements that a state
+    /// of fewer bits cannot hold without being rounded are refused; what <c>Save</c> wrote of such a state, as float32, needs no
+    /// rounding. Refused, too, are files of another class, with other numbers of parameters, with or
     /// without amsgrad unlike the optimizer, and those whose betas differ within one group here
     /// (<see cref="TensorOptions.Group"/>), which has one pair. Of SGD, dampening and maximize are refused.
     /// </para>

@@ -102,14 +102,17 @@ internal sealed class TorchSharpWriter
     private DType[] WrittenTypes()
     {
         DType[] types = _set.ParameterLayout.Types.ToArray();
-        for (int tensor = 0; tensor < types.Length && _states.Length > 0; tensor++)
+        for (int tensor = 0; tensor < types.Length; tensor++)
         {
-            DType state = _optimizer.GetState(_states[0].Role, tensor, _order).DType;
-            if (types[tensor] != state && types[tensor] != DType.Float32)
+            foreach (RuleState described in _states)
             {
-                throw new NotSupportedException(
-                    $"TorchSharp keeps states in the parameter's type, and {StateTransfer.Describe(_set, tensor)} is "
-                    + $"{types[tensor]}, but its states are {state} and would have to be rounded.");
+                DType state = _optimizer.GetState(described.Role, tensor, _order).DType;
+                if (types[tensor] != state && types[tensor] != DType.Float32)
+                {
+                    throw new NotSupportedException(
+                        $"TorchSharp keeps states in the parameter's type, and {StateTransfer.Describe(_set, tensor)} is "
+                        + $"{types[tensor]}, but its states are {state} and would have to be rounded.");
+                }
             }
         }
 

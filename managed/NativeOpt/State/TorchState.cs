@@ -20,7 +20,7 @@ namespace NativeOpt;
 /// under its name, and the step.
 /// </para>
 /// </remarks>
-public static unsafe class TorchState
+public static class TorchState
 {
     private const string StepName = "step";
     private const int StepBytes = sizeof(float);
@@ -153,8 +153,8 @@ public static unsafe class TorchState
     /// <remarks>
     /// <para>
     /// States may be F32, BF16 or F16, of any shape with as many elements as the parameter has, in the order that these have
-    /// in memory. F32 or F16 into states of bfloat16 is refused, since it would have to be rounded, and so is everything into
-    /// those of <see cref="DType.Dynamic8"/>. Steps may be F32, F64 or I64. SGD has none, and
+    /// in memory. Elements that a state of fewer bits cannot hold without being rounded are refused; what <c>Save</c> wrote of such
+    /// a state needs no rounding. Steps may be F32, F64 or I64. SGD has none, and
     /// <see cref="Optimizer.StepCount"/> stays what it is.
     /// </para>
     /// <para>
@@ -222,7 +222,7 @@ public static unsafe class TorchState
                 TensorRef state = optimizer.GetState(described.Role, tensor, stream);
                 if (hasStepped[tensor])
                 {
-                    sources.Add(Fit(entries[$"{names[tensor]}.{described.Name}"], state));
+                    sources.Add(Fit(entries[$"{names[tensor]}.{described.Name}"], state, described.IsSigned));
                 }
                 else
                 {
@@ -239,6 +239,9 @@ public static unsafe class TorchState
         // All of the data is read before any of it is used: the file may end early.
         long total = StateTransfer.RequireTiling(header.Entries);
         using DeviceBuffer<byte> data = StateTransfer.ReadData(source, total, cancellationToken);
+        ExactCopy[] copies = [.. sources.Select(source => source.At(data.Pointer))];
+        Array.ForEach(copies, static copy => copy.Require());
+
         Action count = static () => { };
         if (hasStep)
         {
@@ -252,10 +255,7 @@ public static unsafe class TorchState
         }
 
         count();
-        foreach (Source state in sources)
-        {
-            StateTransfer.Copy((byte*)data.Pointer + state.Entry.Begin, state.Type, state.Destination, stream);
-        }
+        Array.ForEach(copies, copy => copy.Run(stream));
 
         foreach ((RuleState described, int tensor, TensorRef state) in fresh)
         {
@@ -343,7 +343,7 @@ public static unsafe class TorchState
     }
 
     /// <summary>The source of a state, after checking that it fits.</summary>
-    private static Source Fit(SafetensorsEntry entry, TensorRef destination)
+    private static Source Fit(SafetensorsEntry entry, TensorRef destination, bool isSigned)
     {
         DType type = entry.DType switch
         {
@@ -360,9 +360,8 @@ public static unsafe class TorchState
                 + $"{destination.ElementCount} elements.");
         }
 
-        StateTransfer.RequireExact($"\"{entry.Name}\"", type, destination.DType);
         RequireBytes(entry, type.ByteCount(destination.ElementCount));
-        return new Source(entry, type, destination);
+        return new Source(entry, type, destination, isSigned);
     }
 
     private static void RequireStep(SafetensorsEntry entry)
@@ -412,5 +411,9 @@ public static unsafe class TorchState
                     $"\"{entry.Name}\" is {step} in the file; a step must be a whole number from 0 to 2^53."));
     }
 
-    private sealed record Source(SafetensorsEntry Entry, DType Type, TensorRef Destination);
+    private sealed record Source(SafetensorsEntry Entry, DType Type, TensorRef Destination, bool IsSigned)
+    {
+        public ExactCopy At(nint data) =>
+            new($"\"{Entry.Name}\"", data + (nint)Entry.Begin, Type, Destination, IsSigned);
+    }
 }

@@ -89,7 +89,7 @@ public class LoaderTests
         Assert.Equal(Enumerable.Range(1, tried.Length).Select(i => $"{i}."), tried.Select(line => line.Trim().Split(' ')[0]));
         Assert.Contains(Path.Combine(folder.Path, "runtimes"), tried[0], StringComparison.Ordinal);
         Assert.True(tried.Length >= 3, output);
-        Assert.Contains("Build the solution", output, StringComparison.Ordinal);
+        Assert.Contains("Add the package NativeOpt.Native.", output, StringComparison.Ordinal);
         Assert.Contains(Variable, output, StringComparison.Ordinal);
     }
 }

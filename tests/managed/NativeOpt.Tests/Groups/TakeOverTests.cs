@@ -160,7 +160,9 @@ public class TakeOverTests
         using Adam previous = new(set, options);
         previous.Step();
         using Adam next = new(same, options with { MinDynamic8ElementCount = 0 });
-        RefusesArgument("its MinDynamic8ElementCount is 4096, this one's is 0", next, previous);
+        RefusesArgument(
+            "tensor 0 (\"a\") has 300 elements of Dynamic8 as exp_avg, but that of the previous optimizer has 300 of Float32", next,
+            previous);
     }
 
     /// <summary>A host that keeps the states itself may give the same buffers to both.</summary>
@@ -248,7 +250,9 @@ public class TakeOverTests
         using Adam previous = new(set);
         previous.Step();
         Refuses("its rule is adam, this one's is dualadam", static set => new DualAdam(set));
-        Refuses("its StateType is Float32, this one's is BFloat16", static set => new Adam(set, new AdamOptions { StateType = DType.BFloat16 }));
+        Refuses(
+            "tensor 0 (\"a\") has 300 elements of BFloat16 as exp_avg, but that of the previous optimizer has 300 of Float32",
+            static set => new Adam(set, new AdamOptions { StateType = DType.BFloat16 }));
         Refuses(
             "its set of states is exp_avg, exp_avg_sq, this one's is exp_avg, exp_avg_sq, max_exp_avg_sq",
             static set => new Adam(set, new AdamOptions { Amsgrad = true }));

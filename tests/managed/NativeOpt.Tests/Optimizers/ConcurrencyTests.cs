@@ -40,6 +40,61 @@ public class ConcurrencyTests
         Assert.Equal(steps, optimizer.StepCount);
     }
 
+    /// <summary>Changes during another thread's steps are made between two of them, or are refused as a whole.</summary>
+    [Fact]
+    public async Task Changes_meet_no_step_in_the_middle()
+    {
+        const int Size = 20_000;
+        using DeviceBuffer<float> memory = new(Device.Cpu, 4 * Size);
+        nint[] at = [.. Enumerable.Range(0, 4).Select(i => memory.Pointer + (sizeof(float) * Size * i))];
+        using Model model = new(Size);
+        using Adam optimizer = new(model.Set);
+        bool isOver = false;
+        long steps = 0;
+        Task stepping = Task.Factory.StartNew(
+            () =>
+            {
+                while (!Volatile.Read(ref isOver))
+                {
+                    steps += Succeeds(optimizer.Step) ? 1 : 0;
+                }
+            },
+            CancellationToken.None, TaskCreationOptions.LongRunning, TaskScheduler.Default);
+        int changes = 0;
+        long[] counts = new long[1];
+        DateTime end = DateTime.UtcNow + Patience;
+        for (int round = 0; round < 300 || (changes == 0 && DateTime.UtcNow < end); round++)
+        {
+            DType type = round % 2 == 0 ? DType.BFloat16 : DType.Float32;
+            Change(() => optimizer.BindStates(
+                new Dictionary<StateRole, TensorRef[]>
+                {
+                    [StateRole.ExpAvg] = [TensorRef.FromPointer(at[round % 2], Size, type)],
+                    [StateRole.ExpAvgSq] = [TensorRef.FromPointer(at[1 - (round % 2)], Size, type)],
+                }));
+            Change(() => optimizer.BindStates(
+                new Dictionary<StateRole, nint[]> { [StateRole.ExpAvg] = [at[2]], [StateRole.ExpAvgSq] = [at[3]] }));
+            Change(optimizer.UnbindStates);
+            Change(() => model.Set.SetLearningRateScales([round]));
+            Change(() => model.Set.SetWeightDecays([round]));
+            Change(() => optimizer.GetStepCounts(counts));
+        }
+
+        Volatile.Write(ref isOver, true);
+        await stepping;
+        Assert.NotEqual(0, changes);
+        Assert.Equal(steps, optimizer.StepCount);
+        optimizer.Step();
+        Assert.Equal(steps + 1, optimizer.StepCount);
+
+        void Change(Action change) => changes += Succeeds(change) ? 1 : 0;
+
+        // A step between the two parts of a change of types finds states missing.
+        static bool Succeeds(Action action) =>
+            Record.Exception(action) is not { } exception
+            || (exception is InvalidOperationException ? false : throw new InvalidOperationException("Another error", exception));
+    }
+
     [Fact]
     public async Task Distinct_sets_on_distinct_threads_do_not_disturb_each_other()
     {

@@ -187,7 +187,7 @@ public class MasterWeightsTests
 
     public static TheoryData<string, MixedTensorKind, OptimizerOptions> OptionsThatDoNotFit => new()
     {
-        { "StateType is Float16; it must be Float32, BFloat16 or Dynamic8", MixedTensorKind.All, new AdamOptions { StateType = DType.Float16 } },
+        { "StateType is 7; it must be Float32, BFloat16, Float16 or Dynamic8", MixedTensorKind.All, new AdamOptions { StateType = (DType)7 } },
         { "StateType is UInt16", MixedTensorKind.All, new SgdOptions { StateType = DType.UInt16 } },
         { "MasterWeights is 7; it must be None or Float32 or Remainder", MixedTensorKind.All, new AdamOptions { MasterWeights = (MasterWeights)7 } },
         {

@@ -261,7 +261,7 @@ public class ValidationTests
         nint a = memory.Pointer;
         nint parameter = model.Set.GetParameter(0).Pointer;
         nint state = optimizer.GetState(StateRole.ExpAvgSq, 1).Pointer;
-        Refuses<ArgumentException>(() => optimizer.BindState(StateRole.MaxExpAvgSq, [a, a + 64]));
+        Refuses<ArgumentException>(() => optimizer.BindState(StateRole.MaxExpAvgSq, [a, state]));
         Refuses<ArgumentException>(() => optimizer.BindState(StateRole.MomentumBuffer, [a, a + 64]));
         Refuses<ArgumentException>(() => optimizer.BindState("grad", [a, a + 64]));
         Refuses<ArgumentException>(() => optimizer.BindState("no_such_state", [a, a + 64]));

@@ -106,9 +106,9 @@ public class Dynamic8StateFileTests
             StringComparison.Ordinal);
     }
 
-    /// <summary>What torch gets are the numbers that a step here would read; there is no way back but rounding.</summary>
+    /// <summary>What torch gets are the numbers that a step here would read, and these go back.</summary>
     [Fact]
-    public void Torch_gets_the_decoded_numbers_and_gives_none_back()
+    public void Torch_gets_the_decoded_numbers_and_gives_them_back()
     {
         using Model model = new(300, 99, 0);
         using Adam optimizer = new(model.Set, Options);
@@ -122,16 +122,24 @@ public class Dynamic8StateFileTests
         using Adam longStates = new(other.Set);
         TorchState.Load(longStates, new MemoryStream(file.ToArray()));
         RequireDecoded(optimizer, longStates);
+        model.Step(optimizer, 4, 9);
+        TorchState.Load(optimizer, new MemoryStream(file.ToArray()));
+        RequireDecoded(optimizer, longStates);
+
+        // Numbers that were never 8 bits stay out.
+        model.Step(longStates, 4, 4);
+        using MemoryStream longFile = new();
+        TorchState.Save(longStates, longFile);
         Assert.Contains(
-            "\"0.exp_avg\" is Float32 in the file; the optimizer's StateType is Dynamic8, to which it would have to be rounded. "
-            + "Make the optimizer with StateType Float32.",
+            "\"0.exp_avg\" is Float32 in the file; the optimizer's StateType is Dynamic8, to which it would have to be rounded "
+            + "(element ",
             Snapshot.Unchanged<InvalidDataException>(
-                optimizer, () => TorchState.Load(optimizer, new MemoryStream(file.ToArray()))).Message,
+                optimizer, () => TorchState.Load(optimizer, new MemoryStream(longFile.ToArray()))).Message,
             StringComparison.Ordinal);
     }
 
     [Fact]
-    public void TorchSharp_gets_the_decoded_numbers_and_gives_none_back()
+    public void TorchSharp_gets_the_decoded_numbers_and_gives_them_back()
     {
         long[][] shapes = [[300], [99], [0]];
         using Model model = new(300, 99, 0);
@@ -143,10 +151,16 @@ public class Dynamic8StateFileTests
         using Adam longStates = new(other.Set);
         TorchSharpState.Load(longStates, new MemoryStream(file.ToArray()));
         RequireDecoded(optimizer, longStates);
+        model.Step(optimizer, 4, 9);
+        TorchSharpState.Load(optimizer, new MemoryStream(file.ToArray()));
+        RequireDecoded(optimizer, longStates);
+        model.Step(longStates, 4, 4);
+        using MemoryStream longFile = new();
+        TorchSharpState.Save(longStates, longFile, shapes);
         Assert.Contains(
             "exp_avg of tensor 0 (\"0\") is Float32 in the file; the optimizer's StateType is Dynamic8",
             Snapshot.Unchanged<InvalidDataException>(
-                optimizer, () => TorchSharpState.Load(optimizer, new MemoryStream(file.ToArray()))).Message,
+                optimizer, () => TorchSharpState.Load(optimizer, new MemoryStream(longFile.ToArray()))).Message,
             StringComparison.Ordinal);
 
         using MixedModel halves = new(new MixedTensor(300, DType.BFloat16, DType.BFloat16));
@@ -155,6 +169,53 @@ public class Dynamic8StateFileTests
             "is BFloat16, but its states are Dynamic8 and would have to be rounded",
             Assert.Throws<NotSupportedException>(() => TorchSharpState.Save(ofHalves, new MemoryStream(), [[300]])).Message,
             StringComparison.Ordinal);
+    }
+
+    /// <summary>Whatever a step leaves in a block comes back, and the steps after are the same.</summary>
+    [Theory]
+    [InlineData(1.0)]
+    [InlineData(1e-30)]
+    [InlineData(1e-44)]
+    [InlineData(1e37)]
+    public void Blocks_of_all_kinds_come_back(double scale)
+    {
+        const int Size = (40 * 256) + 7;
+        SgdOptions options = new() { Momentum = 0.5, StateType = DType.Dynamic8, MinDynamic8ElementCount = 0 };
+        using Model model = new(Size);
+        using Model other = new(Size);
+        using Sgd saved = new(model.Set, options);
+        using Sgd loaded = new(other.Set, options);
+        float[] gradient = Model.Values(Size, 3, scale);
+        for (int i = 0; i < Size; i++)
+        {
+            // From one block to the next: the extremes are positive, negative, both, or zero, or one element is not finite.
+            int block = i / 256;
+            int place = i % 256;
+            float largest = (float)scale;
+            gradient[i] = (block % 6) switch
+            {
+                0 => place == 5 ? largest : gradient[i] * 0.9f,
+                1 => place == 5 ? -largest : gradient[i] * MathF.Pow(0.9f, place),
+                2 => place switch { 5 => largest, 6 => -largest, 7 => largest * 0.997f, _ => gradient[i] * 1e-4f },
+                3 => 0,
+                4 => place == 9 ? (block % 4 == 0 ? float.NaN : float.NegativeInfinity) : gradient[i],
+                _ => -Math.Abs(gradient[i]),
+            };
+        }
+
+        gradient.CopyTo(model.Gradients[0], 0);
+        saved.Step();
+        using MemoryStream file = new();
+        TorchSharpState.Save(saved, file, [[Size]]);
+        file.Position = 0;
+        TorchSharpState.Load(loaded, file);
+        Assert.Equal(
+            Snapshot.Values(saved, StateRole.MomentumBuffer, 0), Snapshot.Values(loaded, StateRole.MomentumBuffer, 0));
+        model.Parameters[0].CopyTo(other.Parameters[0], 0);
+        gradient.CopyTo(other.Gradients[0], 0);
+        saved.Step();
+        loaded.Step();
+        Assert.Equal(Snapshot.Values(model.Set.GetParameter(0)), Snapshot.Values(other.Set.GetParameter(0)));
     }
 
     /// <summary>TorchSharp's SGD before its first step: buffers of zeros, which every type holds.</summary>

