@@ -1,4 +1,4 @@
-"""NativeOpt's C ABI through ctypes, for tensors of torch: as much of it as the scripts here need.
+"""NativeOpt's C ABI through ctypes, for tensors of torch and arrays of numpy: as much of it as the scripts here need.
 
     library = Library("artifacts/cmake/cuda/native/libnativeopt.so")  # or what NATIVEOPT_LIBRARY names
     with ParamSet(library, params) as parameters, Optimizer(parameters, "adam", lr=1e-4) as optimizer:
@@ -11,7 +11,8 @@
 The library describes its rules, roles and element types, and they are named here as it names them: Library.rules has
 the hyperparameters, flags, states and inputs of each rule.
 
-This module does not import torch: whatever has data_ptr(), numel(), dtype, device and is_contiguous() is a tensor.
+This module imports neither torch nor numpy: whatever has data_ptr(), numel(), dtype, device and is_contiguous() is a
+tensor, and so is whatever has __array_interface__.
 native/include/nativeopt/nativeopt.h says what each function does.
 """
 
@@ -603,6 +604,37 @@ class Handle:
         self.close()
 
 
+class HostDevice(NamedTuple):
+    """Where arrays of numpy are."""
+
+    type: str = "cpu"
+    index: int | None = None
+
+
+class ArrayTensor:
+    """An array of numpy as a tensor, which keeps it alive."""
+
+    device = HostDevice()
+
+    def __init__(self, array: Any) -> None:
+        self._array = array
+        self.dtype = f"torch.{array.dtype}"
+
+    def data_ptr(self) -> int:
+        return self._array.__array_interface__["data"][0]
+
+    def numel(self) -> int:
+        return self._array.size
+
+    def is_contiguous(self) -> bool:
+        return self._array.flags.c_contiguous
+
+
+def as_tensor(value: Any) -> Any:
+    """An array of numpy as a tensor; anything else as it is."""
+    return ArrayTensor(value) if hasattr(value, "__array_interface__") else value
+
+
 # Roles whose element types are always those of another one.
 SAME_TYPES = {"param_backup": "param", "grad_displaced": "grad", "grad_backup": "grad"}
 
@@ -627,7 +659,7 @@ class ParamSet(Handle):
 
     def __init__(self, library: Library, params: Iterable[Tensor]) -> None:
         super().__init__(library, "nopt_param_set_destroy")
-        params = list(params)
+        params = [as_tensor(param) for param in params]
         self._bound: dict[int, Sequence[Tensor | None]] = {}
         param_dtypes = [library.dtype_of(param) for param in params]
         self._param, self._grad = library.role("param").number, library.role("grad").number
@@ -696,6 +728,7 @@ class ParamSet(Handle):
             return
         if len(tensors) != len(self.counts):
             raise ValueError(f"{name}: there are {len(tensors)} tensors for {len(self.counts)} parameters")
+        tensors = [as_tensor(tensor) for tensor in tensors]
         for i, (tensor, count) in enumerate(zip(tensors, self.counts)):
             if tensor is None:
                 if not may_be_none:
@@ -703,7 +736,7 @@ class ParamSet(Handle):
                 continue
             self._check(f"{name}[{i}]", tensor, count, self._dtype(role, i), is_remainder=name == REMAINDER)
         self.bind_addresses(role, addresses(tensors))
-        self._bound[number] = None if tensors is None else list(tensors)
+        self._bound[number] = tensors
 
     def _check(self, what: str, tensor: Tensor, count: int, dtype: str, is_remainder: bool) -> None:
         info = self.library.dtypes[dtype]
@@ -722,7 +755,7 @@ class ParamSet(Handle):
         elif tensor.numel() != count:
             raise ValueError(f"{what} has {tensor.numel()} elements, its parameter {count}")
         if not tensor.is_contiguous():
-            raise ValueError(f"{what} is not contiguous; pass tensor.contiguous()")
+            raise ValueError(f"{what} is not contiguous; pass a contiguous copy")
         if tensor.device != self.device:
             raise ValueError(f"{what} is on {tensor.device}, the parameters are on {self.device}")
 

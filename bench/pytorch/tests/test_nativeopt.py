@@ -267,7 +267,7 @@ class LibraryTests(unittest.TestCase):
             with self.assertRaisesRegex(ValueError, "grad: there are 1 types for 2 parameters"):
                 parameters.set_dtypes("grad", ["float32"])
             with self.assertRaises(NativeOptError):
-                optimizer.set_dtypes("exp_avg", ["float16"] * 2)
+                parameters.set_dtypes("grad", ["dynamic8"] * 2)
         with self.assertRaisesRegex(ValueError, "torch.int16 is no type of NativeOpt"):
             ParamSet(self.library, [FakeTensor([0], "int16")])
         with self.assertRaises(NativeOptError):
