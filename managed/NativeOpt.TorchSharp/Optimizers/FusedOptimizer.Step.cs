@@ -1,0 +1,276 @@
+using global::TorchSharp;
+
+namespace NativeOpt.TorchSharp.Modules;
+
+// What a step needs: state tensors, step counts, and the library's optimizer over them.
+public abstract partial class FusedOptimizer
+{
+    // Walking a module's parameters allocates, so that it is not done in every step.
+    private const int StepsBetweenWalks = 64;
+
+    private FusedCore? _core;
+    private torch.Tensor?[] _bound = [];
+    private long[] _stepCounts = [];
+    private long _skippedSteps;
+    private int _stepsUntilWalk;
+
+    private int TensorCount => Rule.States.Count + (_stepOptions.MasterWeights ? 1 : 0);
+
+    private int MasterIndex => Rule.States.Count;
+
+    /// <summary>What a step calls first: sees to the library's optimizer and gives it the gradients.</summary>
+    internal FusedCore PrepareStep()
+    {
+        FusedCore core = PrepareCore();
+        CollectGradients();
+        return core;
+    }
+
+    /// <summary>Sees to it that the library's optimizer is as TorchSharp's objects say.</summary>
+    internal FusedCore PrepareCore()
+    {
+        ObjectDisposedException.ThrowIf(_isDisposed, this);
+        if (_stepsUntilWalk-- <= 0)
+        {
+            RequireSameParameters();
+            _stepsUntilWalk = StepsBetweenWalks - 1;
+        }
+
+        bool needsRebuild = false;
+        foreach (OptionGroup group in _groups)
+        {
+            needsRebuild |= group.Read();
+        }
+
+        if (_core is null || needsRebuild || !IsAsBound())
+        {
+            Rebuild();
+        }
+        else
+        {
+            foreach (OptionGroup group in _groups)
+            {
+                group.Take(_core.Optimizer.Groups[group.Index]);
+            }
+        }
+
+        return _core!;
+    }
+
+    /// <summary>Gives the library's optimizer the gradients that the parameters have now.</summary>
+    internal void CollectGradients()
+    {
+        GiveInputs();
+        _core!.CollectGradients(_fused);
+    }
+
+    /// <summary>Counts a step that was taken.</summary>
+    internal void FinishStep(FusedCore core)
+    {
+        ForgetInputs();
+        if (core.Optimizer.GradientOptions is { SkipNonFinite: true })
+        {
+            if (core.Optimizer.IsCapturable)
+            {
+                return; // The device decides, and counts.
+            }
+
+            long skipped = core.Optimizer.GetGradientStatus().SkippedSteps;
+            if (skipped != _skippedSteps)
+            {
+                _skippedSteps = skipped;
+                return;
+            }
+        }
+
+        ReadOnlySpan<bool> stepped = core.HasGradient;
+        for (int i = 0; i < stepped.Length; i++)
+        {
+            if (stepped[i])
+            {
+                _access.SetStepCount(_states[i], ++_stepCounts[i]);
+            }
+        }
+    }
+
+    /// <summary>Whether the library's optimizer still has the parameters and states that TorchSharp's objects have.</summary>
+    private bool IsAsBound()
+    {
+        int next = 0;
+        for (int i = 0; i < _states.Length; i++)
+        {
+            for (int state = 0; state < TensorCount; state++, next++)
+            {
+                if (!ReferenceEquals(_access.Get(_states[i], state), _bound[next]))
+                {
+                    return false;
+                }
+            }
+
+            if (_access.HasStepCount && _access.GetStepCount(_states[i]) != _stepCounts[i])
+            {
+                return false;
+            }
+        }
+
+        return _core!.HasParametersOf(_fused);
+    }
+
+    /// <summary>Makes the library's optimizer anew, over the tensors as they are.</summary>
+    private void Rebuild()
+    {
+        FetchStepCounts();
+        IReadOnlyList<RuleState>[] needed = [.. _groups.Select(static group => group.NeededStates())];
+        long[] counts = new long[_fused.Length];
+        torch.Tensor?[] bound = new torch.Tensor?[_fused.Length * TensorCount];
+        for (int i = 0; i < _fused.Length; i++)
+        {
+            _fused[i].RequireValid();
+            CompleteState(i, needed[_fused[i].Group]);
+            counts[i] = _access.HasStepCount ? _access.GetStepCount(_states[i]) : _stepCounts[i];
+            for (int state = 0; state < TensorCount; state++)
+            {
+                bound[(i * TensorCount) + state] = _access.Get(_states[i], state);
+            }
+        }
+
+        bool hasMasters = _stepOptions.MasterWeights && Array.Exists(_fused, static own => own.DType != DType.Float32);
+        RuleOptions[] options =
+            [.. _groups.Select(group => group.ToRuleOptions(hasMasters ? MasterWeights.Float32 : MasterWeights.None))];
+        Dictionary<StateRole, torch.Tensor?[]> roles = options[0].GetStates().ToDictionary(
+            static state => state.Role, state => TensorsOf(bound, state.Index));
+        if (hasMasters)
+        {
+            roles.Add(StateRole.MasterParam, TensorsOf(bound, MasterIndex));
+        }
+
+        FusedCore core = new(_fused, options, roles, counts);
+        GradientOptions? gradientOptions = _core?.Optimizer.GradientOptions ?? _stepOptions.ToGradientOptions();
+        if (gradientOptions is { SkipNonFinite: true } && core.Optimizer.ParameterSet.Device.Backend == Backend.Cuda)
+        {
+            core.Optimizer.SetCapturable(true); // The device decides whether a step is skipped, and counts it.
+        }
+
+        core.Optimizer.GradientOptions = gradientOptions;
+        DropCore();
+        _core = core;
+        _bound = bound;
+        _stepCounts = counts;
+        _skippedSteps = 0;
+        foreach (OptionGroup group in _groups)
+        {
+            group.Take();
+        }
+    }
+
+    private torch.Tensor?[] TensorsOf(torch.Tensor?[] bound, int state) =>
+        [.. Enumerable.Range(0, _fused.Length).Select(i => bound[(i * TensorCount) + state])];
+
+    /// <summary>Sees to it that a parameter has the state tensors that its group's options need, in the parameter's layout.</summary>
+    private void CompleteState(int index, IReadOnlyList<RuleState> needed)
+    {
+        FusedParameter own = _fused[index];
+        ParameterState state = _states[index];
+        foreach (RuleState role in needed)
+        {
+            torch.Tensor? tensor = _access.Get(state, role.Index);
+            if (tensor is null)
+            {
+                double value = role.InitialHyperparameter is { } name ? _groups[own.Group][name] : role.InitialValue;
+                _access.Set(state, role.Index, own.NewState(StateType(own), value));
+            }
+            else
+            {
+                KeepInParameterOrder(own, role.Index, tensor, state, role.Name);
+            }
+        }
+
+        if (_stepOptions.MasterWeights && own.DType != DType.Float32)
+        {
+            if (_access.Get(state, MasterIndex) is { } master)
+            {
+                KeepInParameterOrder(own, MasterIndex, master, state, StateRole.MasterParam.Name);
+            }
+            else
+            {
+                _access.Set(state, MasterIndex, own.InParameterOrder(own.Tensor, torch.ScalarType.Float32));
+            }
+        }
+    }
+
+    /// <summary>Puts a copy in place of a state tensor that lies otherwise than its parameter, as loaded ones may.</summary>
+    private void KeepInParameterOrder(FusedParameter own, int index, torch.Tensor tensor, ParameterState state, string name)
+    {
+        if (tensor.IsInvalid)
+        {
+            throw new InvalidOperationException(
+                $"The state {name} of the parameter {own.Name} was disposed of, perhaps by the end of a DisposeScope in which it "
+                + "was loaded. Load the optimizer's state outside of it.");
+        }
+
+        if (own.HasLayoutOf(tensor))
+        {
+            return;
+        }
+
+        if (!own.HasShapeOf(tensor) || tensor.device_type != own.Tensor.device_type)
+        {
+            throw new InvalidOperationException(
+                $"The state {name} of the parameter {own.Name} is [{string.Join(", ", tensor.shape)}] on {tensor.device}, but the "
+                + $"parameter is [{string.Join(", ", own.Tensor.shape)}] on {own.Tensor.device}. Use the optimizer's to(device) "
+                + "for the device that the parameters are on.");
+        }
+
+        _access.Set(state, index, own.InParameterOrder(tensor, tensor.dtype));
+        tensor.Dispose();
+    }
+
+    /// <summary>
+    /// The type of new states: that of the parameter, as TorchSharp has it, but float32 for float16, which the squares of
+    /// gradients leave, and with master weights.
+    /// </summary>
+    private torch.ScalarType StateType(FusedParameter own) =>
+        _stepOptions.MasterWeights || own.DType == DType.Float16 ? torch.ScalarType.Float32 : own.Tensor.dtype;
+
+    private void CopyState(ParameterState source, int index)
+    {
+        if (ReferenceEquals(source, _states[index]))
+        {
+            return;
+        }
+
+        FusedParameter own = _fused[index];
+        ParameterState state = _states[index];
+        for (int i = 0; i < TensorCount; i++)
+        {
+            torch.Tensor? copy = _access.Get(source, i) is { } tensor ? own.InParameterOrder(tensor, tensor.dtype) : null;
+            _access.Get(state, i)?.Dispose();
+            _access.Set(state, i, copy);
+        }
+
+        _access.SetStepCount(state, _access.GetStepCount(source));
+    }
+
+    /// <summary>Writes the step counts that the device keeps, if it does, to where TorchSharp's users read them.</summary>
+    private void FetchStepCounts()
+    {
+        if (_core is { Optimizer.IsCapturable: true } && IsUpToDate())
+        {
+            _core.Optimizer.GetStepCounts(_stepCounts);
+            for (int i = 0; i < _states.Length; i++)
+            {
+                _access.SetStepCount(_states[i], _stepCounts[i]);
+            }
+        }
+
+        bool IsUpToDate() => !_access.HasStepCount
+            || Enumerable.Range(0, _states.Length).All(i => _access.GetStepCount(_states[i]) == _stepCounts[i]);
+    }
+
+    private void DropCore()
+    {
+        FetchStepCounts();
+        _core?.Dispose();
+        _core = null;
+    }
+}

@@ -1,0 +1,67 @@
+namespace NativeOpt.TorchSharp;
+
+/// <summary>
+/// What an optimizer class is made of: a rule of the library, and the class of TorchSharp whose options and states it shares,
+/// if there is one.
+/// </summary>
+internal sealed class RuleBinding
+{
+    private const string CorrectionByPower = "bias_correction_by_power";
+
+    private readonly Type? _torch;
+    private readonly string[] _fixedFlags;
+
+    /// <param name="rule">The rule's name in the library.</param>
+    /// <param name="torch">TorchSharp's class, which has nested classes Options and State; null if it has none.</param>
+    /// <param name="fixedFlags">The flags that are always set.</param>
+    public RuleBinding(string rule, Type? torch = null, params string[] fixedFlags)
+    {
+        Rule = Rule.Get(rule);
+        _torch = torch;
+        Options = torch is null
+            ? new OwnOptionAccess(Rule)
+            : new TorchOptionAccess(Nested(torch, nameof(Options)), Rule);
+
+        // TorchSharp corrects the bias by the present beta to the power of the step count, whatever beta was before.
+        _fixedFlags = torch is not null && Rule.Flags.Any(static flag => flag.Name == CorrectionByPower)
+            ? [.. fixedFlags, CorrectionByPower]
+            : fixedFlags;
+    }
+
+    public Rule Rule { get; }
+
+    public OptionAccess Options { get; }
+
+    /// <summary>What messages call the class of the options that the groups must have.</summary>
+    public string OptionsName => _torch is null ? nameof(FusedOptions) : $"TorchSharp.Modules.{_torch.Name}.Options";
+
+    /// <summary>The access to states: of TorchSharp's class, unless there is none or master weights have to be kept, too.</summary>
+    public StateAccess StatesWith(bool masterWeights) =>
+        _torch is null || masterWeights
+            ? new OwnStateAccess(Rule.States.Count + (masterWeights ? 1 : 0))
+            : new TorchStateAccess(Nested(_torch, "State"), Rule);
+
+    /// <summary>The rule's options with these values.</summary>
+    public RuleOptions ToRuleOptions(ReadOnlySpan<double> hyperparameters, ReadOnlySpan<bool> flags, MasterWeights masters)
+    {
+        Dictionary<string, double> values = [];
+        for (int i = 0; i < hyperparameters.Length; i++)
+        {
+            values.Add(Rule.Hyperparameters[i].Name, hyperparameters[i]);
+        }
+
+        List<string> set = [.. _fixedFlags];
+        for (int i = 0; i < flags.Length; i++)
+        {
+            if (flags[i])
+            {
+                set.Add(Rule.Flags[i].Name);
+            }
+        }
+
+        return new RuleOptions(Rule.Name) { Hyperparameters = values, Flags = set, MasterWeights = masters };
+    }
+
+    private static Type Nested(Type type, string name) =>
+        type.GetNestedType(name) ?? throw new MissingMemberException(type.FullName, name);
+}

@@ -1,0 +1,37 @@
+namespace NativeOpt.TorchSharp;
+
+/// <summary>What fused steps can do beyond TorchSharp's optimizers. All of it is off by default.</summary>
+public sealed record StepOptions
+{
+    /// <summary>
+    /// Whether steps of float16 and bfloat16 parameters are taken in float32 copies of them, of which the parameters are the
+    /// rounded values; states are float32 then. Small updates add up this way, which 16 bits would lose. Float32 parameters have
+    /// no copy. After a change of the parameters from outside call <see cref="Modules.FusedOptimizer.reset_master_weights"/>.
+    /// </summary>
+    /// <remarks>State files of such an optimizer are of its own format, which TorchSharp's optimizers do not read.</remarks>
+    public bool MasterWeights { get; init; }
+
+    /// <summary>
+    /// Clips the gradients within the step so that the norm of all of them together is at most this, as
+    /// <c>torch.nn.utils.clip_grad_norm_</c> (Pascanu et al. 2013). The gradients themselves stay as they are. Above 0 and
+    /// finite; null: not clipped.
+    /// </summary>
+    public double? MaxGradNorm { get; init; }
+
+    /// <summary>
+    /// Clips each element of the gradients within the step to -MaxGradValue .. MaxGradValue, as
+    /// <c>torch.nn.utils.clip_grad_value_</c>. Above 0 and finite; null: not clipped.
+    /// </summary>
+    public double? MaxGradValue { get; init; }
+
+    /// <summary>
+    /// Whether a step with a gradient that is not finite is skipped: it changes nothing and is not counted. A
+    /// <see cref="GradScaler"/> sets this itself.
+    /// </summary>
+    public bool SkipNonFinite { get; init; }
+
+    internal GradientOptions? ToGradientOptions() =>
+        MaxGradNorm is null && MaxGradValue is null && !SkipNonFinite
+            ? null
+            : new GradientOptions { MaxNorm = MaxGradNorm, MaxValue = MaxGradValue, SkipNonFinite = SkipNonFinite };
+}

@@ -1,0 +1,35 @@
+// Trains with TorchSharp's AdamW and with NativeOpt's, from the same weights and on the same batches, side by side:
+//
+//   dotnet run -c Release --project samples/TorchSharp -- mlp      a perceptron on pictures of ten kinds
+//   dotnet run -c Release --project samples/TorchSharp -- gpt      a small GPT on text
+//   dotnet run -c Release --project samples/TorchSharp -- bench    optimizers alone, on several shapes
+//   dotnet run -c Release --project samples/TorchSharp -- gc       training under continuous garbage collection
+//
+// A number behind it is that of training steps, of rounds of the benchmark, or of runs.
+using System.Globalization;
+using TorchSharpSample;
+using static TorchSharp.torch;
+
+int? count = args.Length > 1 ? int.Parse(args[1], CultureInfo.InvariantCulture) : null;
+switch (args.FirstOrDefault())
+{
+    case "mlp":
+        new Comparison("perceptron", new PictureTask()).Run(count ?? 300);
+        return 0;
+    case "gpt":
+        new Comparison("gpt", new TextTask()).Run(count ?? 200);
+        return 0;
+    case "bench":
+        set_num_threads(2);
+        Bench.Run(count ?? 20);
+        return 0;
+    case "gc":
+        Garbage.Run(count ?? 30);
+        return 0;
+    case "gc-run":
+        Garbage.Train(args[2], count!.Value);
+        return 0;
+    default:
+        Console.Error.WriteLine("usage: mlp [STEPS] | gpt [STEPS] | bench [ROUNDS] | gc [RUNS]");
+        return 2;
+}
