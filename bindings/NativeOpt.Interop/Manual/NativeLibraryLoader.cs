@@ -10,7 +10,7 @@ namespace NativeOpt.Interop;
 /// <remarks>
 /// It looks, in this order, at the file that the environment variable <c>NATIVEOPT_LIBRARY</c> names (and nowhere else
 /// if that is set), at <c>runtimes/&lt;rid&gt;/native/</c> beside the application and beside this assembly, at those two
-/// folders themselves, and at last where the operating system looks.
+/// folders themselves, and at last where .NET and the operating system look.
 /// </remarks>
 public static unsafe class NativeLibraryLoader
 {
@@ -18,6 +18,20 @@ public static unsafe class NativeLibraryLoader
     public const string PathVariable = "NATIVEOPT_LIBRARY";
 
     private static readonly Lazy<nint> Handle = new(LoadAndCheck);
+
+    private static string FileName =>
+        OperatingSystem.IsWindows() ? "nativeopt.dll"
+        : OperatingSystem.IsMacOS() ? "libnativeopt.dylib"
+        : "libnativeopt.so";
+
+    private static string PortableRid
+    {
+        get
+        {
+            string system = OperatingSystem.IsWindows() ? "win" : OperatingSystem.IsMacOS() ? "osx" : "linux";
+            return $"{system}-{RuntimeInformation.ProcessArchitecture.ToString().ToLowerInvariant()}";
+        }
+    }
 
     /// <summary>The file that was loaded, or the plain name if the operating system found it.</summary>
     public static string LoadedFrom { get; private set; } = "";
@@ -69,7 +83,10 @@ public static unsafe class NativeLibraryLoader
 
             try
             {
-                nint handle = NativeLibrary.Load(candidate);
+                // A plain name is looked up where .NET keeps native libraries of packages and single-file applications, too.
+                nint handle = candidate == FileName
+                    ? NativeLibrary.Load(candidate, typeof(NativeLibraryLoader).Assembly, searchPath: null)
+                    : NativeLibrary.Load(candidate);
                 LoadedFrom = candidate;
                 return handle;
             }
@@ -89,19 +106,15 @@ public static unsafe class NativeLibraryLoader
 
         text.Append('\n').Append(
             string.IsNullOrEmpty(forced)
-                ? $"Build the solution (it builds the library through CMake), or set {PathVariable} to the library's path."
+                ? $"Add the package NativeOpt.Native.{PortableRid} if there is one, build the solution (it builds the library "
+                    + $"through CMake), or set {PathVariable} to the library's path."
                 : $"The environment variable {PathVariable} names that file; correct it or unset it.");
         throw new DllNotFoundException(text.ToString());
     }
 
     private static IEnumerable<string> Candidates()
     {
-        string file = OperatingSystem.IsWindows() ? "nativeopt.dll"
-            : OperatingSystem.IsMacOS() ? "libnativeopt.dylib"
-            : "libnativeopt.so";
-        string system = OperatingSystem.IsWindows() ? "win" : OperatingSystem.IsMacOS() ? "osx" : "linux";
-        string portableRid = $"{system}-{RuntimeInformation.ProcessArchitecture.ToString().ToLowerInvariant()}";
-        string[] rids = [portableRid, RuntimeInformation.RuntimeIdentifier];
+        string[] rids = [PortableRid, RuntimeInformation.RuntimeIdentifier];
 
         List<string> folders = [AppContext.BaseDirectory];
 #pragma warning disable IL3000 // empty in a single-file application, and then left out
@@ -113,8 +126,8 @@ public static unsafe class NativeLibraryLoader
         }
 
         IEnumerable<string> inFolders = folders.SelectMany(
-            folder => rids.Select(rid => Path.Combine(folder, "runtimes", rid, "native", file))
-                .Append(Path.Combine(folder, file)));
-        return inFolders.Select(Path.GetFullPath).Distinct().Append(file);
+            folder => rids.Select(rid => Path.Combine(folder, "runtimes", rid, "native", FileName))
+                .Append(Path.Combine(folder, FileName)));
+        return inFolders.Select(Path.GetFullPath).Distinct().Append(FileName);
     }
 }

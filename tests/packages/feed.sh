@@ -1,0 +1,66 @@
+#!/usr/bin/env bash
+# feed.sh FOLDER: takes FOLDER, with the packages that `dotnet pack` made, for a feed, and uses them as a stranger does: in new
+# projects outside the repository, with no other source of packages. Then it checks what the packages hold.
+set -euo pipefail
+[ $# -eq 1 ] || { echo "usage: ${0##*/} FOLDER" >&2; exit 2; }
+feed=$(realpath "$1")
+root=$(realpath "$(dirname "${BASH_SOURCE[0]}")/../..")
+export DOTNET_CLI_TELEMETRY_OPTOUT=1 DOTNET_NOLOGO=1
+
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+cat >"$work/nuget.config" <<END
+<configuration><packageSources><clear /><add key="feed" value="$feed" /></packageSources></configuration>
+END
+# What restores unpack goes into the work folder, so that no older build of the same version is taken. What others made is
+# taken from where earlier restores left it.
+cache=$(dotnet nuget locals global-packages --list | sed 's/^global-packages: //')
+export NUGET_PACKAGES=$work/cache NUGET_FALLBACK_PACKAGES=$cache
+
+fail() { echo "FAILED: $*" >&2; exit 1; }
+
+# The first C# block of a package's readme is its program.
+example() { awk '/^```csharp/ { inside = 1; next } /^```/ { if (inside) exit } inside' "$root/packaging/readme/$1.md"; }
+
+new_project() { # name package...
+    local package
+    dotnet new console --no-restore -o "$work/$1" >/dev/null
+    for package in "${@:2}"; do
+        (cd "$work/$1" && dotnet add package "$package" >"$work/log" 2>&1) || { cat "$work/log"; fail "dotnet add package $package"; }
+    done
+}
+
+# Runs a command in a folder and looks for the line "loss NUMBER".
+trains() { # folder command...
+    local said
+    said=$(cd "$work/$1" && "${@:2}") || { echo "$said"; fail "the example in $1 did not run"; }
+    echo "$said"
+    awk '$1 == "loss" && $2 < 0.01 { trained = 1 } END { exit !trained }' <<<"$said" || fail "the example in $1 did not train"
+}
+
+echo "-- a new console project, NativeOpt, six lines"
+new_project console NativeOpt
+example NativeOpt >"$work/console/Program.cs"
+trains console dotnet run
+
+echo "-- the same as one file, with the native library inside"
+(cd "$work/console" && dotnet publish -v q --ucr --self-contained false -o "$work/single" -p:PublishSingleFile=true \
+    -p:IncludeNativeLibrariesForSelfExtract=true -p:DebugType=none)
+[ "$(ls "$work/single")" = console ] || fail "there is more than one file: $(ls "$work/single")"
+trains single ./console
+
+echo "-- a new console project, NativeOpt.TorchSharp, the example of its readme"
+# The restore of the solution has brought libtorch, and its version is the one to take.
+libtorch=$(sed -n 's/.*Include="libtorch-cpu-linux-x64" Version="\([^"]*\)".*/\1/p' "$root/Directory.Packages.props")
+new_project torch NativeOpt.TorchSharp "libtorch-cpu-linux-x64@$libtorch"
+example NativeOpt.TorchSharp >"$work/torch/Program.cs"
+trains torch "$root/.ci/with-newer-libstdcxx" dotnet run
+
+echo "-- the .NET tool, in a folder of its own"
+mkdir "$work/elsewhere"
+(cd "$work" && dotnet tool install NativeOpt.Cli --tool-path "$work/tool" --configfile "$work/nuget.config" >/dev/null)
+(cd "$work/elsewhere" && "$work/tool/nativeopt" train --model tiny --steps 5) | tail -1
+test -s "$work/elsewhere/nativeopt-train/losses.svg" || fail "nativeopt train drew nothing"
+
+echo "-- what is in the packages"
+"$root/tests/packages/contents.py" "$feed"
