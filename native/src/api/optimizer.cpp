@@ -148,18 +148,4 @@ nopt_status nopt_optimizer_set_group_lr(nopt_optimizer* optimizer, int32_t group
     });
 }
 
-nopt_status nopt_optimizer_step(nopt_optimizer* optimizer, const nopt_hyperparams* hyperparams, void* stream) {
-    return guarded([&] {
-        require_not_null(optimizer, "optimizer");
-        ParamSet& set = *optimizer->state->set;
-        const UseGuard guard(set);
-        check_stream(set.kind, stream);
-        if (set.displaced_by != nullptr) {
-            throw Error(NOPT_ERROR_INVALID_STATE,
-                        "a dimer has displaced the parameters; call its nopt_dimer_step or nopt_dimer_restore");
-        }
-        run_step(*optimizer->state, prepare_step(*optimizer->state, hyperparams), nullptr, stream);
-    });
-}
-
 }  // extern "C"

@@ -264,6 +264,11 @@ struct TiledStep {
     }
 };
 
+void tiled_step(const Step& step) {
+    const CpuIsa& isa = selected_cpu_isa();
+    for_each_part(step.set, TiledStep{step, *isa.dimer, *isa.convert});
+}
+
 }  // namespace
 
 std::unique_ptr<OptimizerData> make_cpu_optimizer() { return std::make_unique<CpuOptimizer>(); }
@@ -273,8 +278,7 @@ bool cpu_step(const ParamSet& set, const StepPlan& plan, const GradReading* read
     if (plan.dimer == nullptr && !set.is_mixed) {
         plain_step(step);
     } else {
-        const CpuIsa& isa = selected_cpu_isa();
-        for_each_part(set, TiledStep{step, *isa.dimer, *isa.convert});
+        tiled_step(step);
     }
     return true;
 }
