@@ -10,8 +10,12 @@ namespace NativeOpt;
 internal sealed unsafe class BoundBuffers(ParameterSetHandle set)
 {
     private readonly Dictionary<nopt_role, Entry> _entries = [];
+    private readonly HashSet<nopt_role> _released = [];
 
     public bool IsBound(nopt_role role) => _entries.ContainsKey(role);
+
+    /// <summary>Whether a role's buffers were the host's until <see cref="ReleaseHosts"/>, and none were bound since.</summary>
+    public bool IsReleased(nopt_role role) => _released.Contains(role);
 
     /// <summary>Whether a role's buffers are the host's.</summary>
     public bool IsOfHost(nopt_role role) => _entries.TryGetValue(role, out Entry? entry) && entry.Owned is null;
@@ -33,11 +37,9 @@ internal sealed unsafe class BoundBuffers(ParameterSetHandle set)
             return;
         }
 
-        Entry entry = new(pointers.ToArray(), owned);
+        RequireNotInFreed(pointers, [role]);
         NativeError.ThrowIfFailed(BindNative(role, pointers));
-        _entries.Remove(role, out Entry? replaced);
-        _entries.Add(role, entry);
-        replaced?.Owned?.Dispose();
+        Replace(role, new Entry(pointers.ToArray(), owned));
     }
 
     /// <summary>
@@ -46,6 +48,11 @@ internal sealed unsafe class BoundBuffers(ParameterSetHandle set)
     /// </summary>
     public void BindAll(IReadOnlyList<HostBuffers> all)
     {
+        foreach (HostBuffers own in all)
+        {
+            RequireNotInFreed(own.Pointers, all.Select(static replaced => replaced.Role));
+        }
+
         HostBuffers[] retyped = [.. all.Where(static own => own.NewLayout is not null)];
 
         // The types of a role can change only while it is not bound.
@@ -73,9 +80,7 @@ internal sealed unsafe class BoundBuffers(ParameterSetHandle set)
 
         foreach (HostBuffers own in all)
         {
-            _entries.Remove(own.Role, out Entry? replaced);
-            _entries.Add(own.Role, new Entry(own.Pointers, null));
-            replaced?.Owned?.Dispose();
+            Replace(own.Role, new Entry(own.Pointers, null));
         }
     }
 
@@ -125,6 +130,7 @@ internal sealed unsafe class BoundBuffers(ParameterSetHandle set)
         foreach (nopt_role role in released)
         {
             _entries.Remove(role);
+            _released.Add(role);
         }
     }
 
@@ -143,6 +149,38 @@ internal sealed unsafe class BoundBuffers(ParameterSetHandle set)
         }
 
         _entries.Clear();
+    }
+
+    private void Replace(nopt_role role, Entry entry)
+    {
+        _entries.Remove(role, out Entry? replaced);
+        _entries.Add(role, entry);
+        _released.Remove(role);
+        replaced?.Owned?.Dispose();
+    }
+
+    /// <summary>Throws if an address lies in memory that is freed when other buffers take a role's place.</summary>
+    private void RequireNotInFreed(ReadOnlySpan<nint> buffers, IEnumerable<nopt_role> replaced)
+    {
+        foreach (nopt_role role in replaced)
+        {
+            if (!_entries.TryGetValue(role, out Entry? entry) || entry.Owned is not { } freed)
+            {
+                continue;
+            }
+
+            nint begin = freed.DangerousGetHandle();
+            foreach (nint pointer in buffers)
+            {
+                if (pointer >= begin && pointer - begin < freed.ByteCount)
+                {
+                    throw new ArgumentException(
+                        $"{nameof(buffers)} has the address 0x{pointer:x}, where the optimizer allocated a state that this call "
+                        + "replaces: its memory is freed then. Bind memory of your own.",
+                        nameof(buffers));
+                }
+            }
+        }
     }
 
     /// <summary>Makes a native call as soon as no other thread uses the set.</summary>

@@ -25,7 +25,7 @@ public sealed record AdanOptions : OptimizerOptions
     public bool NoProx { get; init; }
 
     /// <summary>
-    /// Whether the bias of the moments at step t is corrected by β^t with the β of this step, as torch does, and not by the
+    /// Whether the bias of the moments at step t is corrected by β^t with the β of this step, as torch does in its Adam, and not by the
     /// product of the βs of all steps. Both are the same unless a decay rate changes between steps.
     /// </summary>
     public bool BiasCorrectionByPower { get; init; }

@@ -103,7 +103,8 @@ public abstract unsafe partial class Optimizer
     /// Uses the host's buffers for several states at once, after checking that they fit: all of them, or none if that fails.
     /// What is bound in the end must not overlap, so that a state may take the place that another one had before. The buffers
     /// may be of other element types than before, as far as the state can have them (<see cref="RuleState.DTypes"/>): the
-    /// types of these tensors' states are then what the buffers are, in place of what the options say.
+    /// types of these tensors' states are then what the buffers are, in place of what the options say. A step that another
+    /// thread begins while the types change may find states missing, and throws <see cref="InvalidOperationException"/>.
     /// </summary>
     /// <param name="buffers">
     /// For each state the buffer of each parameter, in the same order. States that are left out stay where they are. The
@@ -134,9 +135,9 @@ public abstract unsafe partial class Optimizer
     }
 
     /// <summary>
-    /// Lets all states go that the host bound, master weights included; those that the optimizer allocated stay. States must be
-    /// bound again before the next step, or it allocates fresh ones, of the types that they had, and begins anew with them.
-    /// Does nothing if the host bound none.
+    /// Lets all states go that the host bound, master weights included; those that the optimizer allocated stay. What needs
+    /// such a state, as steps, <see cref="GetState"/>, <c>Save</c> and <c>Load</c> do, throws
+    /// <see cref="InvalidOperationException"/> until the host has bound it again. Does nothing if the host bound none.
     /// </summary>
     /// <exception cref="InvalidOperationException">A <see cref="DimerOptimizer"/> has displaced the parameters.</exception>
     /// <exception cref="ConcurrentUseException">The set is in use by another thread.</exception>

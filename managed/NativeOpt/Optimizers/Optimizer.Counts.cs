@@ -87,7 +87,9 @@ public abstract unsafe partial class Optimizer
     /// <param name="counts">Each tensor's t, in the order of registration; 0 to 2^53.</param>
     /// <exception cref="ArgumentException">There are fewer or more counts than tensors.</exception>
     /// <exception cref="ArgumentOutOfRangeException">A count is negative or above 2^53. None has changed.</exception>
-    /// <exception cref="ConcurrentUseException">The set is in use by another thread.</exception>
+    /// <exception cref="ConcurrentUseException">
+    /// The set is in use by another thread. With several groups, some of them may have changed: set the counts again.
+    /// </exception>
     /// <exception cref="ObjectDisposedException">The optimizer or its set is disposed of.</exception>
     /// <exception cref="NativeOptException">The device reported a fault.</exception>
     public void SetStepCounts(ReadOnlySpan<long> counts)

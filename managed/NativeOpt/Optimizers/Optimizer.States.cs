@@ -46,6 +46,7 @@ public abstract unsafe partial class Optimizer
     /// </returns>
     /// <exception cref="ArgumentException">The rule with its options has no such state.</exception>
     /// <exception cref="ArgumentOutOfRangeException">There is no such tensor.</exception>
+    /// <exception cref="InvalidOperationException">A state was let go with <see cref="UnbindStates"/>.</exception>
     /// <exception cref="ObjectDisposedException">The optimizer, its set or the stream is disposed of.</exception>
     public TensorRef GetState(StateRole role, int tensor, DeviceStream stream = default)
     {
@@ -58,7 +59,7 @@ public abstract unsafe partial class Optimizer
 
     /// <summary>
     /// Copies a state of a tensor to host memory as float32, in stream order, and waits for it; it is allocated if it was not
-    /// yet. States of bfloat16 and of <see cref="DType.Dynamic8"/> become exactly the numbers that the next step reads.
+    /// yet. States of 16 bits and of <see cref="DType.Dynamic8"/> become exactly the numbers that the next step reads.
     /// </summary>
     /// <param name="role">Which state; a remainder is no number.</param>
     /// <param name="tensor">The tensor's index.</param>
@@ -210,6 +211,13 @@ public abstract unsafe partial class Optimizer
             foreach (StateRole role in Roles())
             {
                 nopt_role native = NativeRole(role);
+                if (_handle.Buffers.IsReleased(native))
+                {
+                    throw new InvalidOperationException(
+                        $"The state {role} was the host's until {nameof(UnbindStates)}. Bind it again, with {nameof(BindStates)} or "
+                        + $"{nameof(BindState)}, or make a new optimizer.");
+                }
+
                 if (!_handle.Buffers.IsBound(native))
                 {
                     _handle.Buffers.Allocate(native, _states[role], pointers => InitializeAll(role, pointers, stream));

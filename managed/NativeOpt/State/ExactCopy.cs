@@ -41,8 +41,9 @@ internal sealed unsafe record ExactCopy(string What, nint Source, DType Type, Te
                 if (!piece[i].Equals(kept[i]))
                 {
                     throw new InvalidDataException(
-                        $"{What} is {Type} in the file; the optimizer's StateType is {Destination.DType}, to which it would have "
-                        + $"to be rounded (element {done + i}). Make the optimizer with StateType {DType.Float32}"
+                        $"{What} is {Type} in the file; the optimizer's state is {Destination.DType}, to which it would have to be "
+                        + $"rounded (element {done + i}). Make the optimizer with states of {DType.Float32} (StateType, StateTypes, "
+                        + "TensorOptions.StateType)"
                         + (Destination.DType == DType.Dynamic8 ? "." : ", or convert the file."));
                 }
             }

@@ -10,8 +10,8 @@ internal static unsafe class OptimizerState
     private const string DirectionSuffix = "direction";
 
     private const string Dynamic8Remedy =
-        " U8 is a state of Dynamic8: make the optimizer with the StateType and the MinDynamic8ElementCount of the one that was "
-        + "saved.";
+        " U8 is a state of Dynamic8: make the optimizer with the types of states (StateType, StateTypes, "
+        + "TensorOptions.StateType) and the MinDynamic8ElementCount of the one that was saved.";
 
     /// <summary>Saves an optimizer, and the dimer around it unless that is null.</summary>
     public static void Save(

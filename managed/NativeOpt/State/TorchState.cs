@@ -37,7 +37,7 @@ public static class TorchState
     /// <param name="stream">The stream of the last step, to wait for; the default one if left out.</param>
     /// <param name="cancellationToken">Ends it early, with the file as it was.</param>
     /// <remarks>
-    /// States are of <see cref="OptimizerOptions.StateType"/> and of shape [elements]: a parameter's shape is not known here.
+    /// States are of the types that they have and of shape [elements]: a parameter's shape is not known here.
     /// Those of <see cref="DType.Dynamic8"/> are written as the float32 numbers that they stand for, exactly. Steps are
     /// float32, as torch's are, and each parameter has its own.
     /// </remarks>

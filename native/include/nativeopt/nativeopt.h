@@ -720,7 +720,8 @@ NOPT_API nopt_status nopt_optimizer_set_lr(nopt_optimizer* optimizer, double lr,
  * nopt_optimizer_get_state, _set_state and _set_lr mean group 0. Tensors of a group that goes keep their step counts,
  * and no step is taken until they are in another group. Steps that were captured before must not be replayed again.
  * Waits for the device if the optimizer is capturable.
- * @param group_count 1 or more; at a step and an upload, larger than every index of nopt_param_set_set_groups.
+ * @param group_count 1 or more; in steps, uploads and sums of gradients larger than every index of
+ *                    nopt_param_set_set_groups.
  */
 NOPT_API nopt_status nopt_optimizer_set_group_count(nopt_optimizer* optimizer, int32_t group_count);
 

@@ -17,8 +17,9 @@ void Clocks::count_certain_steps() {
     int64_t largest = 0;
     for (int c = 0; c < count(); ++c) {
         if (advances(c) && at(c).step >= kMaxStep) {
-            throw Error(NOPT_ERROR_INVALID_STATE,
-                        "the step count is 2^53, the largest there is; set it anew with nopt_optimizer_set_state");
+            throw Error(
+                NOPT_ERROR_INVALID_STATE,
+                "the step count is 2^53, the largest there is; set it anew with nopt_optimizer_set_tensor_states");
         }
         largest = std::max(largest, at(c).step);
     }

@@ -84,6 +84,7 @@ public class ConcurrencyTests
         await stepping;
         Assert.NotEqual(0, changes);
         Assert.Equal(steps, optimizer.StepCount);
+        optimizer.BindStates(new Dictionary<StateRole, nint[]> { [StateRole.ExpAvg] = [at[2]], [StateRole.ExpAvgSq] = [at[3]] });
         optimizer.Step();
         Assert.Equal(steps + 1, optimizer.StepCount);
 

@@ -7,7 +7,9 @@ namespace NativeOpt.Tests.State;
 /// <summary>Files of states of 8 bits: this library's own, torch's and TorchSharp's.</summary>
 public class Dynamic8StateFileTests
 {
-    private const string Remedy = "U8 is a state of Dynamic8: make the optimizer with the StateType and the MinDynamic8ElementCount";
+    private const string Remedy =
+        "U8 is a state of Dynamic8: make the optimizer with the types of states (StateType, StateTypes, TensorOptions.StateType) and "
+        + "the MinDynamic8ElementCount of the one that was saved.";
 
     private static readonly AdamOptions Options = new() { StateType = DType.Dynamic8, MinDynamic8ElementCount = 100 };
 
@@ -131,7 +133,7 @@ public class Dynamic8StateFileTests
         using MemoryStream longFile = new();
         TorchState.Save(longStates, longFile);
         Assert.Contains(
-            "\"0.exp_avg\" is Float32 in the file; the optimizer's StateType is Dynamic8, to which it would have to be rounded "
+            "\"0.exp_avg\" is Float32 in the file; the optimizer's state is Dynamic8, to which it would have to be rounded "
             + "(element ",
             Snapshot.Unchanged<InvalidDataException>(
                 optimizer, () => TorchState.Load(optimizer, new MemoryStream(longFile.ToArray()))).Message,
@@ -158,7 +160,7 @@ public class Dynamic8StateFileTests
         using MemoryStream longFile = new();
         TorchSharpState.Save(longStates, longFile, shapes);
         Assert.Contains(
-            "exp_avg of tensor 0 (\"0\") is Float32 in the file; the optimizer's StateType is Dynamic8",
+            "exp_avg of tensor 0 (\"0\") is Float32 in the file; the optimizer's state is Dynamic8",
             Snapshot.Unchanged<InvalidDataException>(
                 optimizer, () => TorchSharpState.Load(optimizer, new MemoryStream(longFile.ToArray()))).Message,
             StringComparison.Ordinal);

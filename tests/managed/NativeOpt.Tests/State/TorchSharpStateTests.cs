@@ -311,7 +311,7 @@ public class TorchSharpStateTests
         const int BytesAfter = 1 + (1 + 1 + 1 + (2 * sizeof(float)));
         file[^(BytesAfter + sizeof(float))] ^= 1;
         Assert.Contains(
-            "exp_avg of tensor 1 (\"1\") is Float32 in the file; the optimizer's StateType is BFloat16, to which it would have to be "
+            "exp_avg of tensor 1 (\"1\") is Float32 in the file; the optimizer's state is BFloat16, to which it would have to be "
             + "rounded (element 1)",
             Snapshot.Unchanged<InvalidDataException>(optimizer, () => TorchSharpState.Load(optimizer, new MemoryStream(file))).Message,
             StringComparison.Ordinal);

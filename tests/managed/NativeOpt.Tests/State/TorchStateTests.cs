@@ -305,7 +305,7 @@ public partial class TorchStateTests
     [Fact]
     public void Refuses_to_round()
     {
-        const string Message = "the optimizer's StateType is BFloat16, to which it would have to be rounded";
+        const string Message = "the optimizer's state is BFloat16, to which it would have to be rounded";
         AdamOptions options = new() { StateType = DType.BFloat16 };
         SafetensorsItem[] items = Integers(5);
         items[1] = Singles("a.exp_avg", [2], 1, 0.1f);
@@ -317,7 +317,7 @@ public partial class TorchStateTests
             $"\"a.exp_avg_sq\" is Float16 in the file; {Message} (element 0)", Safetensors.Build(items), set => new Adam(set, options));
         items[2] = Singles("a.exp_avg_sq", [2], 3, 1e-9f);
         Refuses(
-            "\"a.exp_avg_sq\" is Float32 in the file; the optimizer's StateType is Float16, to which it would have to be rounded "
+            "\"a.exp_avg_sq\" is Float32 in the file; the optimizer's state is Float16, to which it would have to be rounded "
             + "(element 1)",
             Safetensors.Build(items), set => new Adam(set, new AdamOptions { StateType = DType.Float16 }));
     }
