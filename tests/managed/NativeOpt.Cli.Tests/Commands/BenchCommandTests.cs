@@ -214,7 +214,7 @@ public sealed class BenchCommandTests : IDisposable
         Refuse(["--dtype", "int8"], "--dtype int8", "float32, bfloat16 or float16");
         Refuse(["--master", "float32"], "--master", "--dtype bfloat16");
         Refuse(["--dtype", "float16", "--master", "remainder"], "--master remainder", "--master float32");
-        Refuse(["--state-dtype", "float16"], "--state-dtype float16", "float32, bfloat16 or dynamic8");
+        Refuse(["--state-dtype", "float8"], "--state-dtype float8", "float32, bfloat16, float16 or dynamic8");
         Refuse(["--threads", "0"], "--threads 0", "from 1 to 1024");
         Refuse(["--rounds", "0"], "--rounds 0", "from 1");
         Refuse(["--limit", "-1"], "--limit -1", "at least 0");

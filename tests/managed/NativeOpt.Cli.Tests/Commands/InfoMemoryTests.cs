@@ -99,6 +99,7 @@ public sealed class InfoMemoryTests
         Assert.Equal(4, PerElement("--rule", "sgd", "--momentum"));
         Assert.Equal(2, PerElement("--rule", "sgd", "--momentum", "--state-dtype", "bfloat16"));
         Assert.Equal(4, PerElement("--state-dtype", "bfloat16"));
+        Assert.Equal(4, PerElement("--state-dtype", "float16"));
         Assert.Equal(8, PerElement("--state-dtype", "dynamic8")); // 1,024 elements are few
         const double InBlocks = 2 * 1088 / 1024.0; // 4 blocks of 260 bytes, and 48 to a multiple of 64
         Assert.Equal(InBlocks, PerElement("--state-dtype", "dynamic8", "--min-dynamic8-elements", "0"));
@@ -142,7 +143,7 @@ public sealed class InfoMemoryTests
         Refuse(["--momentum"], "--momentum", "--rule sgd");
         Refuse(["--master", "float32"], "--master", "--dtype bfloat16");
         Refuse(["--dtype", "float16", "--master", "remainder"], "--master remainder", "--dtype bfloat16");
-        Refuse(["--state-dtype", "float16"], "--state-dtype float16", "float32, bfloat16 or dynamic8");
+        Refuse(["--state-dtype", "float8"], "--state-dtype float8", "float32, bfloat16, float16 or dynamic8");
         Refuse(["--min-dynamic8-elements", "0"], "--min-dynamic8-elements", "--state-dtype dynamic8");
         Refuse(
             ["--state-dtype", "bfloat16", "--min-dynamic8-elements", "0"], "--min-dynamic8-elements", "--state-dtype dynamic8");

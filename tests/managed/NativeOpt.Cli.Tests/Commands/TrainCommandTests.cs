@@ -420,7 +420,7 @@ public sealed class TrainCommandTests : IDisposable
         Refuse(["--dtype", "bfloat16", "--stochastic-rounding"], "--stochastic-rounding", "--master none");
         Refuse(
             ["--dtype", "bfloat16", "--master", "float32", "--stochastic-rounding"], "--stochastic-rounding", "--master none");
-        Refuse(["--state-dtype", "float16"], "--state-dtype float16", "write float32, bfloat16 or dynamic8");
+        Refuse(["--state-dtype", "float8"], "--state-dtype float8", "write float32, bfloat16, float16 or dynamic8");
         Refuse(["--min-dynamic8-elements", "0"], "--min-dynamic8-elements", "--state-dtype dynamic8");
         Refuse(["--device", "gpu"], "--device gpu", "cpu, cuda or cuda:N");
         Refuse(["--model", "huge"], "huge", "tiny");
