@@ -26,6 +26,7 @@ public static class IlgpuSteps
         ArgumentNullException.ThrowIfNull(stream);
         using ScopedAcceleratorBinding binding = stream.BindScoped();
         optimizer.Step(stream.AsDeviceStream());
+        GC.KeepAlive(stream);
     }
 
     /// <summary>
@@ -51,7 +52,9 @@ public static class IlgpuSteps
         ArgumentNullException.ThrowIfNull(dimer);
         ArgumentNullException.ThrowIfNull(stream);
         using ScopedAcceleratorBinding binding = stream.BindScoped();
-        return dimer.Step(closure, stream.AsDeviceStream(), cancellationToken);
+        float loss = dimer.Step(closure, stream.AsDeviceStream(), cancellationToken);
+        GC.KeepAlive(stream);
+        return loss;
     }
 
     /// <summary>The stream as the native library takes it.</summary>

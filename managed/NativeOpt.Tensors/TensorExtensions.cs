@@ -138,8 +138,8 @@ public static class TensorExtensions
 
     private static ArgumentException NotDense(
         string what, ReadOnlySpan<nint> lengths, ReadOnlySpan<nint> strides, string paramName) =>
-        new($"{what} has lengths [{List(lengths)}] and strides [{List(strides)}], and so gaps between its elements or elements "
-            + "that are there twice; use a dense tensor (ToDenseTensor copies one).", paramName);
+        new($"{what} has lengths [{List(lengths)}] and strides [{List(strides)}], and so gaps between its elements, elements "
+            + "that are there twice, or another order of dimensions; use a dense tensor (ToDenseTensor copies one).", paramName);
 
     private static string List(ReadOnlySpan<nint> values) => string.Join(", ", values.ToArray());
 }

@@ -32,8 +32,22 @@ public sealed class GradScaler
     /// <returns>The scale.</returns>
     public double get_scale() => _scaler.Scale;
 
+    /// <summary>Sets the scale, to resume a run.</summary>
+    /// <param name="scale">The scale, above 0 and finite: what <see cref="get_scale"/> told when the run was saved.</param>
+    /// <exception cref="ArgumentOutOfRangeException"><paramref name="scale"/> is not above 0 and finite.</exception>
+    public void set_scale(double scale) => _scaler.Scale = scale;
+
+    /// <summary>Tells how many good steps there were since the scale last changed, to be saved with a run.</summary>
+    /// <returns>The number of steps.</returns>
+    public int get_growth_tracker() => _scaler.GrowthTracker;
+
+    /// <summary>Sets the number of good steps since the scale last changed, to resume a run.</summary>
+    /// <param name="steps">The number of steps, at least 0.</param>
+    /// <exception cref="ArgumentOutOfRangeException"><paramref name="steps"/> is negative.</exception>
+    public void set_growth_tracker(int steps) => _scaler.GrowthTracker = steps;
+
     /// <summary>Multiplies a loss with the scale.</summary>
-    /// <param name="loss">The loss.</param>
+    /// <param name="loss">The loss, best of float32: the product has its type, and a float16 one overflows at 65,504.</param>
     /// <returns>The scaled loss, for <c>backward</c>.</returns>
     /// <exception cref="ArgumentNullException"><paramref name="loss"/> is null.</exception>
     public torch.Tensor scale(torch.Tensor loss)
@@ -42,7 +56,10 @@ public sealed class GradScaler
         return loss * _scaler.Scale;
     }
 
-    /// <summary>Takes a step on gradients of the scaled loss, unless one of them is not finite.</summary>
+    /// <summary>
+    /// Takes a step on gradients of the scaled loss, unless one of them is not finite. The optimizer's own <c>step</c> divides by
+    /// nothing, before and after.
+    /// </summary>
     /// <param name="optimizer">The optimizer.</param>
     /// <exception cref="ArgumentNullException"><paramref name="optimizer"/> is null.</exception>
     /// <inheritdoc cref="FusedOptimizer.step" path="/exception"/>

@@ -12,10 +12,12 @@ trap 'rm -rf "$work"' EXIT
 cat >"$work/nuget.config" <<END
 <configuration><packageSources><clear /><add key="feed" value="$feed" /></packageSources></configuration>
 END
-# What restores unpack goes into the work folder, so that no older build of the same version is taken. What others made is
-# taken from where earlier restores left it.
+# What restores unpack goes into the work folder. What others made is taken from where earlier restores left it: all but this
+# project's own packages, of which older builds of the same version may be there.
 cache=$(dotnet nuget locals global-packages --list | sed 's/^global-packages: //')
-export NUGET_PACKAGES=$work/cache NUGET_FALLBACK_PACKAGES=$cache
+mkdir "$work/others"
+find "$cache" -mindepth 1 -maxdepth 1 ! -iname 'nativeopt*' -exec ln -s -t "$work/others" {} +
+export NUGET_PACKAGES=$work/cache NUGET_FALLBACK_PACKAGES=$work/others
 
 fail() { echo "FAILED: $*" >&2; exit 1; }
 

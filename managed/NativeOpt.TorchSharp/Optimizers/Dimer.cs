@@ -20,6 +20,7 @@ namespace NativeOpt.TorchSharp.Modules
         private DimerOptions _options;
         private FusedCore? _core;
         private DimerOptimizer? _dimer;
+        private bool _isDisposed;
 
         internal Dimer(FusedOptimizer optimizer, DimerOptions? options)
         {
@@ -81,15 +82,25 @@ namespace NativeOpt.TorchSharp.Modules
         public override torch.Tensor? step(Func<torch.Tensor>? closure = null)
         {
             ArgumentNullException.ThrowIfNull(closure);
-            return Step(closure, static (dimer, evaluate) => dimer.Step(evaluate));
+            return Step(
+                closure,
+                (native, evaluate) =>
+                {
+                    Optimizer.UseOwnGradientOptions(_core!);
+                    native.Step(evaluate);
+                });
         }
 
         /// <summary>Tells what is known of a direction: its curvature, and how far it turned.</summary>
         /// <param name="scope">0, or with <see cref="DimerScope.PerTensor"/> the parameter's index.</param>
         /// <returns>The status; before the first step that of none.</returns>
         /// <exception cref="ArgumentOutOfRangeException">There is no such scope.</exception>
-        public DimerStatus status(int scope = 0) =>
-            _dimer?.GetStatus(scope) ?? new DimerStatus(0, double.NaN, 0, 0, false, false);
+        /// <exception cref="ObjectDisposedException">The dimer is disposed of.</exception>
+        public DimerStatus status(int scope = 0)
+        {
+            ObjectDisposedException.ThrowIf(_isDisposed, this);
+            return _dimer?.GetStatus(scope) ?? new DimerStatus(0, double.NaN, 0, 0, false, false);
+        }
 
         /// <inheritdoc/>
         public override void zero_grad() => Optimizer.zero_grad();
@@ -103,9 +114,32 @@ namespace NativeOpt.TorchSharp.Modules
         /// <inheritdoc cref="FusedOptimizer.load_state_dict(torch.optim.Optimizer.StateDictionary)"/>
         public override void load_state_dict(StateDictionary state_dict) => Optimizer.load_state_dict(state_dict);
 
+        /// <summary>Writes the optimizer's state to a file: the same as the optimizer itself writes.</summary>
+        /// <param name="location">The file's path.</param>
+        public new void save_state_dict(string location) => Optimizer.save_state_dict(location);
+
+        /// <summary>Writes the optimizer's state: the same as the optimizer itself writes.</summary>
+        /// <param name="writer">Where to.</param>
+        public new void save_state_dict(BinaryWriter writer) => Optimizer.save_state_dict(writer);
+
+        /// <summary>Reads a file of the optimizer's, which one without a dimer may have written.</summary>
+        /// <param name="location">The file's path.</param>
+        /// <exception cref="InvalidDataException">The file is that of another class of optimizer.</exception>
+        public new void load_state_dict(string location) => Optimizer.load_state_dict(location);
+
+        /// <summary>Reads a state of the optimizer's, which one without a dimer may have written.</summary>
+        /// <param name="reader">Where from.</param>
+        /// <exception cref="InvalidDataException">The state is that of another class of optimizer.</exception>
+        public new void load_state_dict(BinaryReader reader) => Optimizer.load_state_dict(reader);
+
+        /// <summary>Moves the optimizer's states to a device.</summary>
+        /// <param name="device">The device.</param>
+        public new void to(torch.Device device) => Optimizer.to(device);
+
         /// <summary>A step in which every evaluation of the closure is followed by taking the gradients it made.</summary>
         internal torch.Tensor? Step(Func<torch.Tensor> closure, Action<DimerOptimizer, Func<float>> take)
         {
+            ObjectDisposedException.ThrowIf(_isDisposed, this);
             torch.Tensor? first = null;
             FusedCore core = Optimizer.PrepareCore();
             DimerOptimizer dimer = Around(core);
@@ -126,7 +160,7 @@ namespace NativeOpt.TorchSharp.Modules
                     loss = closure();
                 }
 
-                Optimizer.CollectGradients();
+                Optimizer.CollectAllGradients();
                 float value = loss.to(torch.ScalarType.Float32).item<float>();
                 if (first is null || !float.IsFinite(value))
                 {
@@ -148,6 +182,7 @@ namespace NativeOpt.TorchSharp.Modules
             base.Dispose(disposing);
             if (disposing)
             {
+                _isDisposed = true;
                 _dimer?.Dispose();
                 _dimer = null;
             }

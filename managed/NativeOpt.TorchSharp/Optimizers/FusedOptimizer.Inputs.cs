@@ -65,9 +65,18 @@ public abstract partial class FusedOptimizer
 
     private void ForgetInputs()
     {
-        foreach ((string name, torch.Tensor?[] tensors) in _inputs)
+        foreach (string name in _inputs.Keys)
         {
             _core!.Optimizer.ClearInput(name);
+        }
+
+        FreeInputs();
+    }
+
+    private void FreeInputs()
+    {
+        foreach (torch.Tensor?[] tensors in _inputs.Values)
+        {
             foreach (torch.Tensor? tensor in tensors)
             {
                 tensor?.Dispose();

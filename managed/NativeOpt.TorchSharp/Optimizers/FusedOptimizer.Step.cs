@@ -11,7 +11,6 @@ public abstract partial class FusedOptimizer
     private FusedCore? _core;
     private torch.Tensor?[] _bound = [];
     private long[] _stepCounts = [];
-    private long _skippedSteps;
     private int _stepsUntilWalk;
 
     private int TensorCount => Rule.States.Count + (_stepOptions.MasterWeights ? 1 : 0);
@@ -64,23 +63,44 @@ public abstract partial class FusedOptimizer
         _core!.CollectGradients(_fused);
     }
 
+    /// <summary>As <see cref="CollectGradients"/>, for a dimer, which needs the gradient of every parameter.</summary>
+    /// <exception cref="InvalidOperationException">A parameter has none.</exception>
+    internal void CollectAllGradients()
+    {
+        CollectGradients();
+        int missing = _core!.HasGradient.IndexOf(false);
+        if (missing >= 0)
+        {
+            throw new InvalidOperationException(
+                $"The parameter {_fused[missing].Name} has no gradient, but a dimer needs that of every parameter. Have the loss "
+                + "depend on it, or leave it out of the optimizer.");
+        }
+    }
+
+    /// <summary>
+    /// Has the next step do with the gradients what <see cref="StepOptions"/> say, and not what a <see cref="GradScaler"/> had the
+    /// last one do.
+    /// </summary>
+    internal void UseOwnGradientOptions(FusedCore core)
+    {
+        if (!ReferenceEquals(core.Optimizer.GradientOptions, _gradientOptions))
+        {
+            core.Optimizer.GradientOptions = _gradientOptions;
+        }
+    }
+
     /// <summary>Counts a step that was taken.</summary>
     internal void FinishStep(FusedCore core)
     {
         ForgetInputs();
-        if (core.Optimizer.GradientOptions is { SkipNonFinite: true })
+        if (core.Optimizer.IsCapturable)
         {
-            if (core.Optimizer.IsCapturable)
-            {
-                return; // The device decides, and counts.
-            }
+            return; // The device decides whether the step was taken, and counts.
+        }
 
-            long skipped = core.Optimizer.GetGradientStatus().SkippedSteps;
-            if (skipped != _skippedSteps)
-            {
-                _skippedSteps = skipped;
-                return;
-            }
+        if (core.Optimizer.GradientOptions is { SkipNonFinite: true } && core.Optimizer.GetGradientStatus().Skipped)
+        {
+            return;
         }
 
         ReadOnlySpan<bool> stepped = core.HasGradient;
@@ -145,18 +165,16 @@ public abstract partial class FusedOptimizer
         }
 
         FusedCore core = new(_fused, options, roles, counts);
-        GradientOptions? gradientOptions = _core?.Optimizer.GradientOptions ?? _stepOptions.ToGradientOptions();
-        if (gradientOptions is { SkipNonFinite: true } && core.Optimizer.ParameterSet.Device.Backend == Backend.Cuda)
+        if (_stepOptions.SkipNonFinite && core.Optimizer.ParameterSet.Device.Backend == Backend.Cuda)
         {
             core.Optimizer.SetCapturable(true); // The device decides whether a step is skipped, and counts it.
         }
 
-        core.Optimizer.GradientOptions = gradientOptions;
+        core.Optimizer.GradientOptions = _gradientOptions;
         DropCore();
         _core = core;
         _bound = bound;
         _stepCounts = counts;
-        _skippedSteps = 0;
         foreach (OptionGroup group in _groups)
         {
             group.Take();
@@ -241,9 +259,19 @@ public abstract partial class FusedOptimizer
 
         FusedParameter own = _fused[index];
         ParameterState state = _states[index];
+        bool isNegated = HasTurnedStates(own.Group);
         for (int i = 0; i < TensorCount; i++)
         {
-            torch.Tensor? copy = _access.Get(source, i) is { } tensor ? own.InParameterOrder(tensor, tensor.dtype) : null;
+            torch.ScalarType type = i == MasterIndex ? torch.ScalarType.Float32 : StateType(own);
+            torch.Tensor? copy = _access.Get(source, i) is { } tensor ? own.InParameterOrder(tensor, type) : null;
+            if (isNegated && copy is not null)
+            {
+                using (torch.no_grad())
+                {
+                    copy.neg_();
+                }
+            }
+
             _access.Get(state, i)?.Dispose();
             _access.Set(state, i, copy);
         }

@@ -27,8 +27,10 @@ public abstract partial class FusedOptimizer : OptimizerHelper
     private readonly RuleBinding _binding;
     private readonly StateAccess _access;
     private readonly StepOptions _stepOptions;
+    private readonly GradientOptions? _gradientOptions;
     private readonly Dictionary<nint, string> _names;
     private readonly List<OptionGroup> _groups = [];
+    private readonly List<ParameterWalk> _walks = [];
     private FusedParameter[] _fused = [];
     private ParameterState[] _states = [];
     private bool _isDisposed;
@@ -42,6 +44,7 @@ public abstract partial class FusedOptimizer : OptimizerHelper
     {
         _binding = binding;
         _stepOptions = stepOptions ?? new StepOptions();
+        _gradientOptions = _stepOptions.ToGradientOptions();
         _access = binding.StatesWith(_stepOptions.MasterWeights);
         _names = new Dictionary<nint, string>(parameters.Names);
         defaults.InitialLearningRate = defaults.LearningRate ?? 0;
@@ -85,20 +88,24 @@ public abstract partial class FusedOptimizer : OptimizerHelper
         }
 
         FusedCore core = PrepareStep();
+        UseOwnGradientOptions(core);
         core.Optimizer.Step();
         FinishStep(core);
         return loss;
     }
 
-    /// <summary>Adds a group of parameters, which begin without steps taken.</summary>
+    /// <summary>
+    /// Adds a group of parameters, which begin without steps taken. Which parameters these are is decided now: the group's
+    /// <c>Parameters</c> become a list, as in PyTorch.
+    /// </summary>
     /// <param name="param_group">
     /// The group: of TorchSharp's class where TorchSharp has the optimizer, such as <c>TorchSharp.Modules.AdamW.ParamGroup</c>,
     /// and a <see cref="TorchSharp.FusedParamGroup"/> elsewhere. Options that are not set become the optimizer's.
     /// </param>
     /// <exception cref="ArgumentNullException"><paramref name="param_group"/> or its parameters are null.</exception>
     /// <exception cref="ArgumentException">
-    /// A parameter cannot be stepped or is there already, the options are those of another optimizer, or one is out of its range.
-    /// Nothing was added.
+    /// A parameter cannot be stepped or is there already, the options are those of another optimizer, one is out of its range, or
+    /// the group needs other states than the groups before it, as with amsgrad in one of them. Nothing was added.
     /// </exception>
     public override void add_param_group(TorchGroup param_group)
     {
@@ -117,15 +124,21 @@ public abstract partial class FusedOptimizer : OptimizerHelper
 
         _binding.Options.Complete(param_group.Options, _defaults);
         OptionGroup group = new(_binding, index, param_group);
-        FusedParameter[] added = MakeParameters(param_group.Parameters, index);
+        IReadOnlyList<RuleState> needed = group.NeededStates();
+        RequireSameStates(index, needed);
+        IEnumerable<Parameter> source = param_group.Parameters;
+        Parameter[] parameters = [.. source];
+        FusedParameter[] added = MakeParameters(parameters, index);
+        ParameterWalk walk = new(source, added);
+        param_group.Parameters = parameters;
         param_group.InitialLearningRate = param_group.LearningRate;
 
         _groups.Add(group);
+        _walks.Add(walk);
         _parameter_groups.Add(param_group);
         _fused = [.. _fused, .. added];
         _states = [.. _states, .. added.Select(own => _access.Create(own.Tensor))];
         _stepCounts = [.. _stepCounts, .. new long[added.Length]];
-        IReadOnlyList<RuleState> needed = group.NeededStates();
         for (int i = _fused.Length - added.Length; i < _fused.Length; i++)
         {
             _state[_fused[i].Handle] = _states[i];
@@ -137,10 +150,14 @@ public abstract partial class FusedOptimizer : OptimizerHelper
 
     /// <summary>Tells the options and states: the objects themselves, as TorchSharp does.</summary>
     /// <returns>The dictionary.</returns>
-    /// <exception cref="InvalidOperationException">A parameter was disposed of, or the module has others by now.</exception>
+    /// <exception cref="InvalidOperationException">
+    /// A parameter was disposed of, or the module has others by now. Or it is <see cref="SGD"/> with maximize and momentum, whose
+    /// states have the other sign in TorchSharp.
+    /// </exception>
     public override StateDictionary state_dict()
     {
         RequireSameParameters();
+        RequireTorchSigns();
         FetchStepCounts();
         return base.state_dict();
     }
@@ -225,7 +242,8 @@ public abstract partial class FusedOptimizer : OptimizerHelper
 
     /// <summary>
     /// Tells what became of the gradients, as of the newest finished step: their norm before clipping, the factor of clipping, and
-    /// the skipped steps. All of it is 0 or false where no option needs it.
+    /// the skipped steps. All of it is 0 or false where no option needs it. Skipped steps are counted anew after a change of groups,
+    /// flags or states, and after a step of another kind: with a <see cref="GradScaler"/>, or without one.
     /// </summary>
     /// <returns>The status.</returns>
     public GradientStatus gradient_status() => _core?.Optimizer.GetGradientStatus() ?? default;
@@ -241,6 +259,7 @@ public abstract partial class FusedOptimizer : OptimizerHelper
 
         _isDisposed = true;
         DropCore();
+        FreeInputs();
         for (int i = 0; i < _fused.Length; i++)
         {
             (_states[i] as IDisposable)?.Dispose();
@@ -248,36 +267,45 @@ public abstract partial class FusedOptimizer : OptimizerHelper
         }
     }
 
-    /// <summary>Throws unless the module has the same parameters as when the optimizer was made.</summary>
+    /// <summary>Throws unless the parameters are valid, and still those of the module where it can be asked.</summary>
     private void RequireSameParameters()
     {
-        int next = 0;
-        foreach (OptionGroup group in _groups)
+        for (int group = 0; group < _walks.Count; group++)
         {
-            foreach (Parameter parameter in group.Group.Parameters)
+            if (_walks[group].FindReplaced() is { } replaced)
             {
-                if (next == _fused.Length || _fused[next].Group != group.Index || parameter is not { IsInvalid: false }
-                    || parameter.Handle != _fused[next].Handle)
-                {
-                    throw ParametersChanged(group.Index, next);
-                }
-
-                next++;
+                throw new InvalidOperationException(
+                    $"The parameters of group {group} are not those that the optimizer was made with, beginning with "
+                    + $"{replaced.Name}: the module was converted or moved (to, half, cuda), or it got others in their place. Make "
+                    + "the optimizer after that.");
             }
         }
 
-        if (next != _fused.Length)
+        foreach (FusedParameter own in _fused)
         {
-            throw ParametersChanged(_fused[next].Group, next);
+            own.RequireValid();
         }
     }
 
-    private InvalidOperationException ParametersChanged(int group, int index)
+    /// <summary>Throws if a group to be added needs other states than the groups that are there.</summary>
+    private void RequireSameStates(int index, IReadOnlyList<RuleState> needed)
     {
-        string which = index < _fused.Length && _fused[index].Group == group ? $", beginning with {_fused[index].Name}" : "";
-        return new InvalidOperationException(
-            $"The parameters of group {group} are not those that the optimizer was made with{which}: the module was converted or "
-            + "moved (to, half, cuda), or it got or lost a parameter. Make the optimizer after that.");
+        if (_groups.Count == 0)
+        {
+            return;
+        }
+
+        _groups[0].Read();
+        IReadOnlyList<RuleState> first = _groups[0].NeededStates();
+        if (!first.Select(static state => state.Index).SequenceEqual(needed.Select(static state => state.Index)))
+        {
+            throw new ArgumentException(
+                $"Group {index} needs {NamesOf(needed)}, but group 0 needs {NamesOf(first)}: all groups of an optimizer keep the "
+                + "same states. Give them the same flags, and a momentum above 0 to all or none, or make an optimizer for each.");
+        }
+
+        static string NamesOf(IReadOnlyList<RuleState> states) =>
+            states.Count == 0 ? "no state" : "the states " + string.Join(", ", states.Select(static state => state.Name));
     }
 
     private FusedParameter[] MakeParameters(IEnumerable<Parameter> parameters, int group)
@@ -294,9 +322,9 @@ public abstract partial class FusedOptimizer : OptimizerHelper
             }
 
             string name = string.Create(CultureInfo.InvariantCulture, $"{index}");
-            if (!parameter.IsInvalid && _names.TryGetValue(parameter.Handle, out string? given) && !names.Contains(given))
+            if (!parameter.IsInvalid && _names.TryGetValue(parameter.Handle, out string? given) && !names.Contains($"\"{given}\""))
             {
-                name = $"\"{given}\"";
+                name = $"\"{given}\""; // Of parameters with equal names, those of two modules, the first has it.
             }
 
             if (!parameter.IsInvalid && known.TryGetValue(parameter.Handle, out string? before))

@@ -38,7 +38,7 @@ internal sealed class ParameterSource
             }
         }
 
-        // The group walks the module's parameters anew at each use, as TorchSharp's do.
+        // It stays a walk through the module, by which the optimizer notices that the module has others.
         return new ParameterSource([makeGroup(parameters.Select(static pair => pair.Parameter))], names);
     }
 

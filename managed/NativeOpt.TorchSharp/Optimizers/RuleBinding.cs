@@ -22,8 +22,9 @@ internal sealed class RuleBinding
             ? new OwnOptionAccess(Rule)
             : new TorchOptionAccess(Nested(torch, nameof(Options)), Rule);
 
-        // TorchSharp corrects the bias by the present beta to the power of the step count, whatever beta was before.
-        _fixedFlags = torch is not null && Rule.Flags.Any(static flag => flag.Name == CorrectionByPower)
+        // TorchSharp corrects the bias by the present beta to the power of the step count, whatever beta was before. So all that
+        // a state file has to hold is the step count.
+        _fixedFlags = Rule.Flags.Any(static flag => flag.Name == CorrectionByPower)
             ? [.. fixedFlags, CorrectionByPower]
             : fixedFlags;
     }
@@ -53,7 +54,7 @@ internal sealed class RuleBinding
         List<string> set = [.. _fixedFlags];
         for (int i = 0; i < flags.Length; i++)
         {
-            if (flags[i])
+            if (flags[i] && !set.Contains(Rule.Flags[i].Name))
             {
                 set.Add(Rule.Flags[i].Name);
             }

@@ -10,7 +10,9 @@ namespace NativeOpt.TorchSharp.Modules
     /// </summary>
     /// <remarks>
     /// It has no dampening. With maximize the sign of the gradient is flipped before weight decay is added, as PyTorch does; in
-    /// TorchSharp's class weight decay lets the parameters grow then, and its momentum has the other sign.
+    /// TorchSharp's class weight decay lets the parameters grow then, and its momentum has the other sign. State files have
+    /// TorchSharp's sign, and states are turned as they are written and read; <c>state_dict</c>, which returns the states
+    /// themselves, refuses then.
     /// </remarks>
     public sealed class SGD : FusedOptimizer, torch.optim.IMomentum
     {
@@ -29,6 +31,8 @@ namespace NativeOpt.TorchSharp.Modules
         }
 
         private TorchSGD.Options Options => (TorchSGD.Options)Defaults;
+
+        private protected override bool HasOtherSignInTorch(TorchOptions options) => ((TorchSGD.Options)options).maximize == true;
     }
 }
 

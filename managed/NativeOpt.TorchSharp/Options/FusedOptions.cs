@@ -1,9 +1,15 @@
+using System.Globalization;
+
 namespace NativeOpt.TorchSharp;
 
 /// <summary>
 /// Hyperparameters and flags of a rule that TorchSharp does not have, by the names that the rule describes
 /// (<see cref="Rule.Hyperparameters"/>, <see cref="Rule.Flags"/>). Those that are left out have the optimizer's defaults.
 /// </summary>
+/// <remarks>
+/// Biases are always corrected by β^t, as TorchSharp does, whatever "bias_correction_by_power" is: the step count is all that state
+/// files have to hold.
+/// </remarks>
 /// <example><code>new FusedOptions { LearningRate = 1e-4, ["beta1"] = 0.95, ["maximize"] = 1 }</code></example>
 public class FusedOptions : TorchOptions
 {
@@ -41,12 +47,16 @@ public class FusedOptions : TorchOptions
         }
     }
 
-    /// <summary>Writes the learning rates and all values, in the rule's order.</summary>
+    /// <summary>Writes the rule's name, the numbers of its hyperparameters and flags, and then all values.</summary>
     /// <param name="writer">Where to.</param>
     public override void SaveStateDict(BinaryWriter writer)
     {
         ArgumentNullException.ThrowIfNull(writer);
-        base.SaveStateDict(writer);
+        writer.Write(_rule?.Name ?? "");
+        writer.Write(_hyperparameters.Length);
+        writer.Write(_flags.Length);
+        writer.Write(InitialLearningRate);
+        writer.Write(LearningRate ?? 0);
         foreach (double value in _hyperparameters.Concat(_flags))
         {
             writer.Write(value);
@@ -55,17 +65,33 @@ public class FusedOptions : TorchOptions
 
     /// <summary>Reads what <see cref="SaveStateDict"/> wrote.</summary>
     /// <param name="reader">Where from.</param>
+    /// <exception cref="InvalidDataException">
+    /// They are options of another rule, or of a version of the library in which the rule has other options. Nothing was changed.
+    /// </exception>
     public override void LoadStateDict(BinaryReader reader)
     {
         ArgumentNullException.ThrowIfNull(reader);
-        base.LoadStateDict(reader);
-        foreach (double[] values in (double[][])[_hyperparameters, _flags])
+        string rule = reader.ReadString();
+        int hyperparameters = reader.ReadInt32(), flags = reader.ReadInt32();
+        if (rule != (_rule?.Name ?? "") || hyperparameters != _hyperparameters.Length || flags != _flags.Length)
         {
-            for (int i = 0; i < values.Length; i++)
-            {
-                values[i] = reader.ReadDouble();
-            }
+            throw new InvalidDataException(string.Create(
+                CultureInfo.InvariantCulture,
+                $"The options are those of the rule \"{rule}\" with {hyperparameters} hyperparameters and {flags} flags; this "
+                + $"optimizer's rule is \"{_rule?.Name}\" with {_hyperparameters.Length} and {_flags.Length}."));
         }
+
+        double initialRate = reader.ReadDouble(), rate = reader.ReadDouble();
+        double[] values = new double[hyperparameters + flags];
+        for (int i = 0; i < values.Length; i++)
+        {
+            values[i] = reader.ReadDouble();
+        }
+
+        InitialLearningRate = initialRate;
+        LearningRate = rate;
+        values.AsSpan(0, hyperparameters).CopyTo(_hyperparameters);
+        values.AsSpan(hyperparameters).CopyTo(_flags);
     }
 
     /// <summary>Copies the options of another group.</summary>

@@ -20,7 +20,7 @@ public sealed record StepOptions
 
     /// <summary>
     /// Clips each element of the gradients within the step to -MaxGradValue .. MaxGradValue, as
-    /// <c>torch.nn.utils.clip_grad_value_</c>. Above 0 and finite; null: not clipped.
+    /// <c>torch.nn.utils.clip_grad_value_</c>. Above 0 and finite as a float; null: not clipped.
     /// </summary>
     public double? MaxGradValue { get; init; }
 
@@ -30,8 +30,22 @@ public sealed record StepOptions
     /// </summary>
     public bool SkipNonFinite { get; init; }
 
-    internal GradientOptions? ToGradientOptions() =>
-        MaxGradNorm is null && MaxGradValue is null && !SkipNonFinite
+    /// <summary>The options as the library takes them; null if steps do nothing with the gradients.</summary>
+    /// <exception cref="ArgumentOutOfRangeException">An option is out of its range.</exception>
+    internal GradientOptions? ToGradientOptions()
+    {
+        RequireInRange(MaxGradNorm, double.MaxValue, nameof(MaxGradNorm));
+        RequireInRange(MaxGradValue, float.MaxValue, nameof(MaxGradValue));
+        return MaxGradNorm is null && MaxGradValue is null && !SkipNonFinite
             ? null
             : new GradientOptions { MaxNorm = MaxGradNorm, MaxValue = MaxGradValue, SkipNonFinite = SkipNonFinite };
+    }
+
+    private static void RequireInRange(double? value, double largest, string name)
+    {
+        if (value is { } given && !(given > 0 && given <= largest))
+        {
+            throw new ArgumentOutOfRangeException(name, given, "It must be above 0 and finite; null is for no clipping.");
+        }
+    }
 }

@@ -52,7 +52,10 @@ public sealed class FusedState : ParameterState, IDisposable
 
     /// <summary>Reads what <see cref="SaveStateDict"/> wrote.</summary>
     /// <param name="reader">Where from.</param>
-    /// <exception cref="InvalidDataException">It was written by an optimizer of another rule, or with other master weights.</exception>
+    /// <exception cref="InvalidDataException">
+    /// It was written by an optimizer of another rule, with other master weights, or for a parameter of another shape. Nothing in
+    /// this state was changed.
+    /// </exception>
     public override void LoadStateDict(BinaryReader reader)
     {
         ArgumentNullException.ThrowIfNull(reader);
@@ -66,15 +69,29 @@ public sealed class FusedState : ParameterState, IDisposable
                 + $"another rule or with another choice of master weights."));
         }
 
-        StepCount = count;
-        for (int i = 0; i < Tensors.Length; i++)
+        torch.Tensor?[] read = new torch.Tensor?[tensors];
+        using (torch.NewDisposeScope())
         {
-            torch.Tensor? before = Tensors[i];
-            torch.Tensor? read = null;
-            LoadConditionalStateTensor(reader, ref read, _parameter.device);
-            Tensors[i] = read?.DetachFromDisposeScope();
-            before?.Dispose();
+            for (int i = 0; i < tensors; i++)
+            {
+                LoadConditionalStateTensor(reader, ref read[i], _parameter.device);
+                if (read[i] is { } tensor && !tensor.shape.AsSpan().SequenceEqual(_parameter.shape))
+                {
+                    throw new InvalidDataException(
+                        $"A state has the shape [{string.Join(", ", tensor.shape)}], but its parameter has "
+                        + $"[{string.Join(", ", _parameter.shape)}].");
+                }
+            }
+
+            foreach (torch.Tensor? tensor in read)
+            {
+                tensor?.DetachFromDisposeScope();
+            }
         }
+
+        Dispose();
+        StepCount = count;
+        read.CopyTo(Tensors, 0);
     }
 
     /// <summary>Copies the state of another optimizer.</summary>

@@ -84,7 +84,7 @@ internal sealed class TorchStateAccess : StateAccess
 
     public override ParameterState Create(Parameter parameter) => _create(parameter);
 
-    public override bool IsOwn(ParameterState state) => state.GetType() == _type;
+    public override bool IsOwn(ParameterState state) => state?.GetType() == _type;
 
     public override torch.Tensor? Get(ParameterState state, int index) => _getters[index](state);
 

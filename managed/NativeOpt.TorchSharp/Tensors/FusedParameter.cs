@@ -44,6 +44,7 @@ internal sealed class FusedParameter
         };
         Handle = tensor.Handle;
         ElementCount = tensor.numel();
+        RequiredGradient = tensor.requires_grad;
         _type = (sbyte)tensor.dtype;
         _shape = tensor.shape;
         _strides = tensor.stride();
@@ -69,6 +70,9 @@ internal sealed class FusedParameter
     public Device Device { get; }
 
     public long ElementCount { get; }
+
+    /// <summary>Whether the parameter required a gradient when the optimizer was given it.</summary>
+    public bool RequiredGradient { get; }
 
     /// <summary>Throws if the parameter was disposed of.</summary>
     public void RequireValid()

@@ -15,8 +15,10 @@ namespace NativeOpt;
 /// <remarks>It serves one thread at a time.</remarks>
 public sealed class GradScaler
 {
-    private readonly List<(Optimizer Optimizer, long SkippedBefore)> _stepped = [];
-    private bool _gaveUp;
+    // Steps about which a device decides, so that it is known only later whether they were skipped.
+    private readonly List<(Optimizer Optimizer, long SkippedBefore)> _undecided = [];
+    private bool _hasStepped;
+    private bool _hasSkipped;
     private double _scale;
     private int _growthTracker;
 
@@ -84,7 +86,7 @@ public sealed class GradScaler
 
     /// <summary>
     /// A step on gradients of the scaled loss: it divides them by <see cref="Scale"/> and skips the step if any is not finite.
-    /// The optimizer's other <see cref="Optimizer.GradientOptions"/> stay.
+    /// It sets both in the optimizer's <see cref="Optimizer.GradientOptions"/>, where they stay; the other options remain.
     /// </summary>
     /// <param name="optimizer">The optimizer; on CUDA it is made capturable, since the device decides.</param>
     /// <param name="stream">The stream of the step.</param>
@@ -93,9 +95,9 @@ public sealed class GradScaler
     public void Step(Optimizer optimizer, DeviceStream stream = default)
     {
         ArgumentNullException.ThrowIfNull(optimizer);
-        Prepare(optimizer, stream);
-        Expect(optimizer);
+        long before = Prepare(optimizer, stream);
         optimizer.Step(stream);
+        Record(optimizer, before);
     }
 
     /// <summary>
@@ -120,10 +122,10 @@ public sealed class GradScaler
     {
         ArgumentNullException.ThrowIfNull(dimer);
         ArgumentNullException.ThrowIfNull(closure);
-        Prepare(dimer.Optimizer, stream);
-        Expect(dimer.Optimizer);
+        long before = Prepare(dimer.Optimizer, stream);
         float loss = dimer.Step(closure, stream, cancellationToken);
-        _gaveUp |= !float.IsFinite(loss);
+        Record(dimer.Optimizer, before);
+        _hasSkipped |= !float.IsFinite(loss);
         return loss;
     }
 
@@ -153,9 +155,9 @@ public sealed class GradScaler
     public void Step(DimerOptimizer dimer, DeviceStream stream = default)
     {
         ArgumentNullException.ThrowIfNull(dimer);
-        Prepare(dimer.Optimizer, stream);
-        Expect(dimer.Optimizer);
+        long before = Prepare(dimer.Optimizer, stream);
         dimer.Step(stream);
+        Record(dimer.Optimizer, before);
     }
 
     /// <summary>
@@ -168,20 +170,22 @@ public sealed class GradScaler
     /// <exception cref="NativeOptException">The device reported a fault.</exception>
     public void Update(DeviceStream stream = default)
     {
-        if (_stepped.Count == 0)
+        if (!_hasStepped)
         {
             throw new InvalidOperationException("No optimizer took a step since the last update; call Step first.");
         }
 
-        bool skipped = _gaveUp;
-        foreach ((Optimizer optimizer, long before) in _stepped)
+        bool skipped = _hasSkipped;
+        (Optimizer Optimizer, long SkippedBefore)[] undecided = [.. _undecided];
+        _undecided.Clear(); // Before what may fail, so that the next update is about later steps.
+        _hasStepped = false;
+        _hasSkipped = false;
+        foreach ((Optimizer optimizer, long before) in undecided)
         {
             stream.Synchronize(optimizer.ParameterSet.Device);
             skipped |= optimizer.GetGradientStatus().SkippedSteps > before;
         }
 
-        _stepped.Clear();
-        _gaveUp = false;
         if (skipped)
         {
             _scale *= BackoffFactor;
@@ -198,7 +202,9 @@ public sealed class GradScaler
         }
     }
 
-    private void Prepare(Optimizer optimizer, DeviceStream stream)
+    /// <summary>Sets the options for a step.</summary>
+    /// <returns>How many steps the optimizer has skipped before.</returns>
+    private long Prepare(Optimizer optimizer, DeviceStream stream)
     {
         if (optimizer.ParameterSet.Device.Backend == Backend.Cuda && !optimizer.IsCapturable)
         {
@@ -210,14 +216,21 @@ public sealed class GradScaler
         {
             optimizer.GradientOptions = options with { LossScale = _scale, SkipNonFinite = true };
         }
+
+        return optimizer.GetGradientStatus().SkippedSteps;
     }
 
-    /// <summary>Before a step, of which <see cref="Update"/> is to know whether it was skipped.</summary>
-    private void Expect(Optimizer optimizer)
+    /// <summary>After a step: notes whether it was skipped, or where to ask once the device has decided.</summary>
+    private void Record(Optimizer optimizer, long skippedBefore)
     {
-        if (!_stepped.Exists(one => one.Optimizer == optimizer))
+        _hasStepped = true;
+        if (optimizer.ParameterSet.Device.Backend != Backend.Cuda)
         {
-            _stepped.Add((optimizer, optimizer.GetGradientStatus().SkippedSteps));
+            _hasSkipped |= optimizer.GetGradientStatus().SkippedSteps > skippedBefore;
+        }
+        else if (!_undecided.Exists(one => one.Optimizer == optimizer))
+        {
+            _undecided.Add((optimizer, skippedBefore));
         }
     }
 }

@@ -165,6 +165,98 @@ public class HalfTests
         Assert.Equal(1024, scaler.get_scale()); // halved once, doubled once
     }
 
+    [TorchFact]
+    public void A_plain_step_after_a_scaled_one_divides_by_nothing()
+    {
+        Parameter[] ours = Models.Parameters(1, [50]), expected = Models.Parameters(1, [50]);
+        using var a = nativeopt.optim.SGD(ours, 0.1, step_options: new StepOptions { MaxGradValue = 0.5 });
+        using var b = nativeopt.optim.SGD(expected, 0.1, step_options: new StepOptions { MaxGradValue = 0.5 });
+        GradScaler scaler = new(init_scale: 1024);
+        for (int step = 0; step < 4; step++)
+        {
+            Models.SetGradients(step, ours, expected);
+            if (step % 2 == 0)
+            {
+                using Tensor gradient = ours[0].grad!;
+                gradient.mul_(1024);
+                scaler.step(a);
+                scaler.update();
+            }
+            else
+            {
+                a.step();
+            }
+
+            b.step();
+        }
+
+        Assert.Equal(Models.Values(expected[0]), Models.Values(ours[0]));
+    }
+
+    [TorchTheory]
+    [InlineData(false)]
+    [InlineData(true)]
+    public void A_scaler_knows_of_a_step_whatever_became_of_its_optimizer(bool dispose)
+    {
+        Parameter[] parameters = Models.Parameters(1, [4], [4]), others = Models.Parameters(2, [4]);
+        using var optimizer = nativeopt.optim.SGD(parameters[..1], 0.1, 0.9);
+        using var source = optim.SGD(others, 0.1, 0.9);
+        GradScaler scaler = new(init_scale: 1024, growth_interval: 1);
+        Models.SetGradients(1, others);
+        source.step();
+        parameters[0].grad = full(4, float.PositiveInfinity);
+        scaler.step(optimizer);
+        if (dispose)
+        {
+            optimizer.Dispose();
+        }
+        else
+        {
+            // The next step takes other states and parameters.
+            optimizer.load_state_dict(source.state_dict());
+            optimizer.add_param_group(new TorchSharp.Modules.SGD.ParamGroup(parameters[1..], lr: 0.1, momentum: 0.9));
+            Models.SetGradients(2, parameters);
+            scaler.step(optimizer);
+        }
+
+        scaler.update();
+        Assert.Equal(512, scaler.get_scale());
+        Assert.Throws<InvalidOperationException>(scaler.update);
+    }
+
+    [TorchFact]
+    public void A_scaler_goes_on_from_what_was_saved()
+    {
+        GradScaler scaler = new(growth_interval: 3);
+        scaler.set_scale(64);
+        scaler.set_growth_tracker(2);
+        Parameter[] parameters = Models.Parameters(1, [4]);
+        using var optimizer = nativeopt.optim.SGD(parameters, 0.1);
+        Models.SetGradients(1, parameters);
+        scaler.step(optimizer);
+        Assert.Equal(2, scaler.get_growth_tracker());
+        scaler.update();
+        Assert.Equal((128, 0), (scaler.get_scale(), scaler.get_growth_tracker()));
+        Assert.Throws<ArgumentOutOfRangeException>(() => scaler.set_scale(0));
+        Assert.Throws<ArgumentOutOfRangeException>(() => scaler.set_growth_tracker(-1));
+    }
+
+    [TorchFact]
+    public void States_that_are_loaded_get_the_type_that_new_ones_have()
+    {
+        Parameter ours = Half(ScalarType.Float16, 1), torchs = Half(ScalarType.Float16, 1);
+        using var a = nativeopt.optim.Adam([ours]);
+        using var b = optim.Adam([torchs]);
+        SetGradients(torchs, ours, 1, 1);
+        b.step();
+        a.load_state_dict(b.state_dict());
+        a.step();
+        TorchSharp.Modules.Adam.State state = (TorchSharp.Modules.Adam.State)a.state_dict().State[0];
+        Assert.Equal(ScalarType.Float32, state.exp_avg.dtype);
+        Assert.Equal(ScalarType.Float32, state.exp_avg_sq.dtype);
+        Assert.Equal(2, state.step);
+    }
+
     private static Parameter Half(ScalarType type, long seed)
     {
         random.manual_seed(seed);

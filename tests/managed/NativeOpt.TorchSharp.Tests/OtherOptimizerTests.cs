@@ -88,6 +88,37 @@ public class OtherOptimizerTests
     }
 
     [TorchFact]
+    public void A_dimer_moves_states_names_what_has_no_gradient_and_ends()
+    {
+        Parameter[] parameters = Models.Parameters(1, [6], [6]);
+        using var optimizer = nativeopt.optim.Adam([("used", parameters[0]), ("unused", parameters[1])]);
+        using var dimer = nativeopt.optim.Dimer(optimizer);
+        dimer.to(CPU);
+        float[] before = Models.Values(parameters[0]);
+        string message = Assert.Throws<InvalidOperationException>(() => dimer.step(() => Loss(1))).Message;
+        Assert.Contains("\"unused\"", message, StringComparison.Ordinal);
+        Assert.Equal(before, Models.Values(parameters[0]));
+        dimer.step(() => Loss(2))!.Dispose();
+        dimer.to(CPU);
+        dimer.step(() => Loss(2))!.Dispose();
+        Assert.NotEqual(before, Models.Values(parameters[0]));
+
+        dimer.Dispose();
+        Assert.Throws<ObjectDisposedException>(() => dimer.step(() => Loss(2)));
+        Assert.Throws<ObjectDisposedException>(() => dimer.status());
+        optimizer.step();
+        Assert.Equal([3L, 3L], optimizer.state_dict().State.Select(static state => ((TorchSharp.Modules.Adam.State)state).step));
+
+        Tensor Loss(int count)
+        {
+            optimizer.zero_grad();
+            Tensor loss = parameters[..count].Select(static p => p.pow(4).sum()).Aggregate(static (a, b) => a + b);
+            loss.backward();
+            return loss;
+        }
+    }
+
+    [TorchFact]
     public void Sophia_takes_a_Hessian_for_one_step()
     {
         Parameter[] parameters = Models.Parameters(1, [8], [4, 3]);

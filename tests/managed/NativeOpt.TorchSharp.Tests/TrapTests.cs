@@ -134,6 +134,84 @@ public class TrapTests
     }
 
     [TorchFact]
+    public void Equal_names_of_two_modules_are_told_apart()
+    {
+        using var first = nn.Linear(2, 2);
+        using var second = nn.Linear(2, 2);
+        using var optimizer = nativeopt.optim.Adam(first.named_parameters().Concat(second.named_parameters()));
+        Parameter[] all = [.. optimizer.parameters()];
+        Models.SetGradients(1, all);
+        optimizer.step();
+        all[2].grad = ones(3);
+        RequireError<ArgumentException>("parameter 2 ", () => optimizer.step());
+        all[2].grad = null;
+        all[1].grad = ones(3);
+        RequireError<ArgumentException>("\"bias\"", () => optimizer.step());
+    }
+
+    [TorchFact]
+    public void Which_parameters_a_group_has_is_decided_once()
+    {
+        using var ours = Models.Mlp();
+        using var torchs = Models.Mlp();
+        using var a = nativeopt.optim.AdamW(ours.parameters().Where(static parameter => parameter.requires_grad));
+        using var b = optim.AdamW(torchs.parameters());
+        for (int step = 0; step < 150; step++)
+        {
+            if (step is 10 or 100)
+            {
+                foreach (Parameter parameter in (Parameter[])[ours.parameters().First(), torchs.parameters().First()])
+                {
+                    parameter.requires_grad = step == 100;
+                    parameter.grad = null;
+                }
+            }
+
+            Models.TrainStep(ours, a, step);
+            Models.TrainStep(torchs, b, step);
+        }
+
+        Assert.Equal(6, a.parameters().Count());
+        Assert.InRange(Models.RelativeDifference(ours.parameters(), torchs.parameters()), 0, 1e-3);
+
+        int made = 0;
+        using var generated = nativeopt.optim.SGD(Generate(), 0.1);
+        Models.SetGradients(1, [.. generated.parameters()]);
+        generated.step();
+        Assert.Same(generated.parameters().First(), generated.parameters().First());
+
+        IEnumerable<Parameter> Generate()
+        {
+            made++;
+            yield return nn.Parameter(full(3, (float)made));
+        }
+    }
+
+    [TorchFact]
+    public void Groups_that_need_other_states_are_refused_at_once()
+    {
+        Parameter[] parameters = Models.Parameters(1, [4], [4]);
+        RequireError<ArgumentException>(
+            "max_exp_avg_sq",
+            () => nativeopt.optim.Adam(
+                [
+                    new TorchSharp.Modules.Adam.ParamGroup(parameters[..1], amsgrad: true),
+                    new TorchSharp.Modules.Adam.ParamGroup(parameters[1..]),
+                ]));
+        using var optimizer = nativeopt.optim.SGD(parameters[..1], 0.1);
+        Models.SetGradients(1, parameters);
+        optimizer.step();
+        RequireError<ArgumentException>(
+            "Group 1 needs the states momentum_buffer, but group 0 needs no state",
+            () => optimizer.add_param_group(new TorchSharp.Modules.SGD.ParamGroup(parameters[1..], lr: 0.1, momentum: 0.9)));
+        Assert.Single(optimizer.ParamGroups);
+        Assert.Single(optimizer.parameters());
+        optimizer.step();
+        optimizer.add_param_group(new TorchSharp.Modules.SGD.ParamGroup(parameters[1..], lr: 0.1));
+        optimizer.step();
+    }
+
+    [TorchFact]
     public void A_refused_group_changes_nothing()
     {
         Parameter[] parameters = Models.Parameters(1, [4], [4]);
@@ -169,6 +247,10 @@ public class TrapTests
         RequireError<ArgumentException>("beta1", () => nativeopt.optim.Adam(parameters, beta1: 1));
         RequireError<ArgumentException>(
             "dampening", () => nativeopt.optim.SGD(parameters, 0.1, 0.9, dampening: 0.1));
+        RequireError<ArgumentOutOfRangeException>(
+            "MaxGradNorm", () => nativeopt.optim.Adam(parameters, step_options: new StepOptions { MaxGradNorm = -1 }));
+        RequireError<ArgumentOutOfRangeException>(
+            "MaxGradValue", () => nativeopt.optim.Adam(parameters, step_options: new StepOptions { MaxGradValue = double.NaN }));
         RequireError<ArgumentException>(
             "no option \"beta9\"", () => nativeopt.optim.Rule("adam", parameters, new FusedOptions { ["beta9"] = 1 }));
 

@@ -134,6 +134,22 @@ public class GradientOptionsTests
     }
 
     [Fact]
+    public void A_scaler_knows_of_a_skipped_step_after_its_optimizer_is_disposed_of()
+    {
+        using Model model = new(1);
+        GradScaler scaler = new(initialScale: 8);
+        using (Sgd optimizer = new(model.Set))
+        {
+            model.Gradients[0][0] = float.NaN;
+            scaler.Step(optimizer);
+        }
+
+        scaler.Update();
+        Assert.Equal(4, scaler.Scale);
+        Assert.Throws<InvalidOperationException>(() => scaler.Update());
+    }
+
+    [Fact]
     public void A_scaler_keeps_the_other_options_and_serves_several_optimizers()
     {
         using Model first = new(1);
