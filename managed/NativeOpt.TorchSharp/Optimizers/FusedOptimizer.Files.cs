@@ -1,3 +1,4 @@
+using System.Text;
 using global::TorchSharp;
 
 namespace NativeOpt.TorchSharp.Modules;
@@ -8,14 +9,18 @@ public abstract partial class FusedOptimizer
     private bool _hasTorchSigns;
 
     /// <summary>Writes the options and states to a file, in TorchSharp's format where it has the optimizer.</summary>
-    /// <param name="location">The file's path.</param>
+    /// <param name="location">
+    /// The file's path. A file that is there is replaced when the new one is whole, and stays as it is if that fails.
+    /// </param>
     /// <exception cref="InvalidOperationException">A parameter was disposed of, or the module has others by now.</exception>
-    public new void save_state_dict(string location)
-    {
-        using FileStream file = File.Create(location);
-        using BinaryWriter writer = new(file);
-        save_state_dict(writer);
-    }
+    public new void save_state_dict(string location) =>
+        AtomicFile.Write(
+            location,
+            file =>
+            {
+                using BinaryWriter writer = new(file, Encoding.UTF8, leaveOpen: true);
+                save_state_dict(writer);
+            });
 
     /// <summary>Writes the options and states, in TorchSharp's format where it has the optimizer.</summary>
     /// <param name="writer">Where to.</param>

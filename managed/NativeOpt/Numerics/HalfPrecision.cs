@@ -1,6 +1,6 @@
 namespace NativeOpt;
 
-/// <summary>Elements of 16 bits as float32, which holds each of them exactly.</summary>
+/// <summary>Elements of 16 bits as float32, which holds each of them exactly, and float32 rounded to 16 bits.</summary>
 internal static class HalfPrecision
 {
     /// <summary>Widens elements.</summary>

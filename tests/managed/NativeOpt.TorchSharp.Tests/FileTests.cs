@@ -42,6 +42,32 @@ public class FileTests
     }
 
     [TorchFact]
+    public void Saving_that_fails_leaves_the_file_that_was_there()
+    {
+        string folder = Directory.CreateTempSubdirectory("nativeopt-").FullName;
+        try
+        {
+            Parameter[] parameters = Models.Parameters(3, Shapes);
+            using var optimizer = nativeopt.optim.SGD(parameters, 0.1, 0.9);
+            Step(0, 2, (optimizer, parameters));
+            string path = Path.Combine(folder, "optimizer");
+            optimizer.save_state_dict(path);
+            byte[] before = File.ReadAllBytes(path);
+            using MemoryStream stream = Save(optimizer.save_state_dict);
+            Assert.Equal(stream.ToArray(), before);
+
+            parameters[0].Dispose();
+            Assert.Throws<InvalidOperationException>(() => optimizer.save_state_dict(path));
+            Assert.Equal(before, File.ReadAllBytes(path));
+            Assert.Single(Directory.GetFiles(folder));
+        }
+        finally
+        {
+            Directory.Delete(folder, recursive: true);
+        }
+    }
+
+    [TorchFact]
     public void Files_of_SGD_that_maximizes_have_TorchSharps_sign()
     {
         Parameter[] ours = Models.Parameters(3, Shapes), torchs = Models.Parameters(3, Shapes);
