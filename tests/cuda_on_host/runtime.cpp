@@ -157,6 +157,7 @@ using Work = std::function<void()>;
 constexpr int kDevices = 2;
 
 std::recursive_mutex everything;
+int adopting_device = -1;  // of memory that somebody else allocated; below 0: none
 thread_local int device_now = 0;
 thread_local cudaError_t last_error = cudaSuccess;
 
@@ -370,11 +371,20 @@ cudaError_t cudaHostGetDevicePointer(void** device, void* host, unsigned) {
     return cudaSuccess;
 }
 
+// Has all memory that this stand-in did not allocate count as that of a device, such as another library's tensors.
+extern "C" __attribute__((visibility("default"))) void cuda_on_host_adopt(int device) {
+    const Lock lock(everything);
+    adopting_device = device;
+}
+
 cudaError_t cudaPointerGetAttributes(cudaPointerAttributes* attributes, const void* pointer) {
     const Lock lock(everything);
     const uintptr_t address = reinterpret_cast<uintptr_t>(pointer);
     auto found = allocations().upper_bound(address);
     *attributes = {cudaMemoryTypeUnregistered, 0};
+    if (adopting_device >= 0) {
+        *attributes = {cudaMemoryTypeDevice, adopting_device};
+    }
     if (found != allocations().begin()) {
         --found;
         if (address - found->first < found->second.bytes) {

@@ -15,20 +15,32 @@ namespace NativeOpt.TorchSharp.Modules
     /// </para>
     /// <para>Disposing of the dimer leaves the optimizer as it is.</para>
     /// </remarks>
-    public sealed class Dimer : OptimizerHelper, torch.optim.IBetas, torch.optim.IMomentum
+    public class Dimer : OptimizerHelper
     {
         private DimerOptions _options;
         private FusedCore? _core;
         private DimerOptimizer? _dimer;
         private bool _isDisposed;
 
-        internal Dimer(FusedOptimizer optimizer, DimerOptions? options)
+        private Dimer(FusedOptimizer optimizer, DimerOptions? options)
         {
-            ArgumentNullException.ThrowIfNull(optimizer);
             Optimizer = optimizer;
             _options = options ?? new DimerOptions();
             _defaults = optimizer.Defaults;
             _parameter_groups = optimizer.GroupList;
+        }
+
+        /// <summary>Makes the dimer that offers schedulers what the optimizer does.</summary>
+        internal static Dimer Make(FusedOptimizer optimizer, DimerOptions? options)
+        {
+            ArgumentNullException.ThrowIfNull(optimizer);
+            return (optimizer is torch.optim.IBetas, optimizer is torch.optim.IMomentum) switch
+            {
+                (true, true) => new WithBoth(optimizer, options),
+                (true, false) => new WithBetas(optimizer, options),
+                (false, true) => new WithMomentum(optimizer, options),
+                _ => new Dimer(optimizer, options),
+            };
         }
 
         /// <summary>The optimizer whose rule makes the steps.</summary>
@@ -51,22 +63,6 @@ namespace NativeOpt.TorchSharp.Modules
 
                 _options = value;
             }
-        }
-
-        /// <summary>The optimizer's betas, for schedulers.</summary>
-        /// <exception cref="NotSupportedException">The optimizer has none.</exception>
-        public (double, double) Betas
-        {
-            get => OfOptimizer<torch.optim.IBetas>().Betas;
-            set => OfOptimizer<torch.optim.IBetas>().Betas = value;
-        }
-
-        /// <summary>The optimizer's momentum, for schedulers.</summary>
-        /// <exception cref="NotSupportedException">The optimizer has none.</exception>
-        public double Momentum
-        {
-            get => OfOptimizer<torch.optim.IMomentum>().Momentum;
-            set => OfOptimizer<torch.optim.IMomentum>().Momentum = value;
         }
 
         /// <summary>One step, which evaluates the closure as often as it needs gradients.</summary>
@@ -202,9 +198,42 @@ namespace NativeOpt.TorchSharp.Modules
             return _dimer;
         }
 
-        private T OfOptimizer<T>()
-            where T : class =>
-            Optimizer as T ?? throw new NotSupportedException($"{Optimizer.GetType().Name} is no {typeof(T).Name}.");
+        // A scheduler asks the optimizer whether it has betas or a momentum, and takes that for what its groups have.
+        private sealed class WithBetas(FusedOptimizer optimizer, DimerOptions? options)
+            : Dimer(optimizer, options), torch.optim.IBetas
+        {
+            (double, double) torch.optim.IBetas.Betas
+            {
+                get => ((torch.optim.IBetas)Optimizer).Betas;
+                set => ((torch.optim.IBetas)Optimizer).Betas = value;
+            }
+        }
+
+        private sealed class WithMomentum(FusedOptimizer optimizer, DimerOptions? options)
+            : Dimer(optimizer, options), torch.optim.IMomentum
+        {
+            double torch.optim.IMomentum.Momentum
+            {
+                get => ((torch.optim.IMomentum)Optimizer).Momentum;
+                set => ((torch.optim.IMomentum)Optimizer).Momentum = value;
+            }
+        }
+
+        private sealed class WithBoth(FusedOptimizer optimizer, DimerOptions? options)
+            : Dimer(optimizer, options), torch.optim.IBetas, torch.optim.IMomentum
+        {
+            (double, double) torch.optim.IBetas.Betas
+            {
+                get => ((torch.optim.IBetas)Optimizer).Betas;
+                set => ((torch.optim.IBetas)Optimizer).Betas = value;
+            }
+
+            double torch.optim.IMomentum.Momentum
+            {
+                get => ((torch.optim.IMomentum)Optimizer).Momentum;
+                set => ((torch.optim.IMomentum)Optimizer).Momentum = value;
+            }
+        }
     }
 }
 
@@ -222,7 +251,7 @@ namespace NativeOpt.TorchSharp
             /// <returns>The dimer.</returns>
             /// <exception cref="ArgumentNullException"><paramref name="optimizer"/> is null.</exception>
             public static Modules.Dimer Dimer(Modules.FusedOptimizer optimizer, DimerOptions? options = null) =>
-                new(optimizer, options);
+                Modules.Dimer.Make(optimizer, options);
         }
     }
 }

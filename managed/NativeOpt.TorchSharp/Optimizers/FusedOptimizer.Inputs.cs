@@ -9,6 +9,9 @@ public abstract partial class FusedOptimizer
     // By input, then by parameter: copies in the parameters' layout, for the next step.
     private readonly Dictionary<string, torch.Tensor?[]> _inputs = [];
 
+    /// <summary>The copies that the next step reads and then frees, which torch's allocator does after the work that is queued.</summary>
+    internal IEnumerable<torch.Tensor> GivenInputs => _inputs.Values.SelectMany(static tensors => tensors).OfType<torch.Tensor>();
+
     /// <summary>Gives an input of the rule for one parameter to the next step, which uses it up.</summary>
     /// <param name="input">The input's name, for example "hessian"; see <see cref="NativeOpt.Rule.Inputs"/>.</param>
     /// <param name="parameter">The parameter.</param>

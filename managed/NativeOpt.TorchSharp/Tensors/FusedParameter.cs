@@ -38,7 +38,7 @@ internal sealed class FusedParameter
         };
         Device = tensor.device_type switch
         {
-            DeviceType.CPU => Device.Cpu,
+            DeviceType.CPU => DeviceOfHostMemory,
             DeviceType.CUDA => Device.Cuda(Math.Max(0, tensor.device_index)),
             _ => throw Refusal($"is on {tensor.device}; steps run on the CPU and on CUDA devices. Use TorchSharp's optimizer for it"),
         };
@@ -54,6 +54,12 @@ internal sealed class FusedParameter
             throw Refusal("has gaps between its elements, or elements that share memory; give the optimizer a contiguous() one");
         }
     }
+
+    /// <summary>
+    /// The device that steps take tensors of the CPU to be on. Tests set another to send them the way of CUDA tensors, with the
+    /// library's CUDA sources built for the host.
+    /// </summary>
+    public static Device DeviceOfHostMemory { get; set; } = Device.Cpu;
 
     /// <summary>The parameter; it stays alive as long as this object.</summary>
     public Parameter Tensor { get; }

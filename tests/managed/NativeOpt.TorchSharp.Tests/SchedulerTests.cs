@@ -1,3 +1,4 @@
+using NativeOpt.TorchSharp;
 using Xunit;
 using static TorchSharp.torch.optim;
 using Parameter = TorchSharp.Modules.Parameter;
@@ -47,6 +48,29 @@ public class SchedulerTests
 
         Assert.InRange(Models.RelativeDifference(ours, torchs), 0, 1e-6);
         Assert.True(rates.Count > 1, "The learning rate did not change.");
+    }
+
+    [TorchFact]
+    public void A_dimer_offers_schedulers_what_its_optimizer_does()
+    {
+        Optimizer adam = nativeopt.optim.Dimer(nativeopt.optim.Adam(Models.Parameters(1, [3])));
+        Assert.Throws<ArgumentException>(() => Make("CyclicLR", adam)); // as TorchSharp's Adam
+        Action<double> next = Make("OneCycleLR", adam);
+        double before = ((IBetas)adam.ParamGroups.First()).Betas.Item1;
+        next(1);
+        Assert.NotEqual(before, ((IBetas)adam.ParamGroups.First()).Betas.Item1);
+
+        Optimizer sgd = nativeopt.optim.Dimer(nativeopt.optim.SGD(Models.Parameters(1, [3]), 0.1, 0.9));
+        next = Make("CyclicLR", sgd);
+        before = ((IMomentum)sgd.ParamGroups.First()).Momentum;
+        next(1);
+        Assert.NotEqual(before, ((IMomentum)sgd.ParamGroups.First()).Momentum);
+
+        Optimizer adan = nativeopt.optim.Dimer(nativeopt.optim.Adan(Models.Parameters(1, [3])));
+        Make("CyclicLR", adan)(1);
+        Assert.Equal(0.5, ((IMomentum)nativeopt.optim.Dimer(nativeopt.optim.SGD(Models.Parameters(1, [3]), 0.1, 0.5))).Momentum);
+        Assert.Equal((0.5, 0.6), ((IBetas)nativeopt.optim.Dimer(
+            nativeopt.optim.Adam(Models.Parameters(1, [3]), beta1: 0.5, beta2: 0.6))).Betas);
     }
 
     private static Action<double> Make(string schedule, Optimizer optimizer)
