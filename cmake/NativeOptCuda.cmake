@@ -11,6 +11,13 @@ if(NOT NATIVEOPT_CUDA MATCHES "^(AUTO|ON|OFF)$")
     message(FATAL_ERROR "NATIVEOPT_CUDA is '${NATIVEOPT_CUDA}'; it must be AUTO, ON or OFF.")
 elseif(NATIVEOPT_CUDA STREQUAL "OFF")
     message(STATUS "NativeOpt: CUDA backend left out (NATIVEOPT_CUDA=OFF)")
+elseif("${PROJECT_SOURCE_DIR}${PROJECT_BINARY_DIR}" MATCHES ",")
+    # nvcc divides the names of include folders at commas, and has no way to quote them.
+    if(NATIVEOPT_CUDA STREQUAL "ON")
+        message(FATAL_ERROR "NATIVEOPT_CUDA=ON, but nvcc cannot work in a folder with a comma in its path. Move the sources and "
+                            "the build folder, or use NATIVEOPT_CUDA=AUTO or OFF.")
+    endif()
+    message(STATUS "NativeOpt: CUDA backend left out (nvcc cannot work in a folder with a comma in its path)")
 else()
     include(CheckLanguage)
     if(NOT CMAKE_CUDA_COMPILER)

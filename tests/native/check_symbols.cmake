@@ -1,4 +1,4 @@
-# cmake -DNM=... -DOBJECTS=a.o,b.o -DLIBRARY=... -DHEADER=... -P check_symbols.cmake
+# cmake -DNM=... -DOBJECTS=a.o;b.o -DLIBRARY=... -DHEADER=... -P check_symbols.cmake
 
 function(symbols out)
     execute_process(COMMAND "${NM}" ${ARGN} OUTPUT_VARIABLE text RESULT_VARIABLE result ERROR_VARIABLE errors)
@@ -11,7 +11,6 @@ endfunction()
 
 # A kernel object holds its table and local functions. A weak symbol could be the wide copy of a function that the
 # linker keeps for every processor; an undefined one a call out of the kernels.
-string(REPLACE "," ";" OBJECTS "${OBJECTS}")
 foreach(object IN LISTS OBJECTS)
     symbols(lines -C "${object}")
     set(tables 0)

@@ -1,3 +1,4 @@
+using System.Diagnostics.CodeAnalysis;
 using System.Runtime.CompilerServices;
 using System.Runtime.InteropServices;
 using System.Text;
@@ -8,21 +9,30 @@ namespace NativeOpt.Interop;
 /// Finds and loads the native library at the first call into it, and checks once that it speaks this assembly's ABI.
 /// </summary>
 /// <remarks>
-/// It looks, in this order, at the file that the environment variable <c>NATIVEOPT_LIBRARY</c> names (and nowhere else
-/// if that is set), at <c>runtimes/&lt;rid&gt;/native/</c> beside the application and beside this assembly, at those two
-/// folders themselves, and at last where .NET and the operating system look.
+/// It looks at the file that the environment variable <c>NATIVEOPT_LIBRARY</c> names, and nowhere else if that is set.
+/// Otherwise it looks, in this order, at <c>runtimes/&lt;rid&gt;/native/</c> beside this assembly and at the assembly's own
+/// folder, so that a plugin takes its own copy; where .NET looks, which asks the assembly's load context (its
+/// <see cref="System.Runtime.Loader.AssemblyLoadContext.LoadUnmanagedDll"/>), looks in the folders that the application's host
+/// names, and asks the operating system; and at <c>runtimes/&lt;rid&gt;/native/</c> beside the application.
 /// </remarks>
 public static unsafe class NativeLibraryLoader
 {
     /// <summary>The environment variable that names the library file to load.</summary>
     public const string PathVariable = "NATIVEOPT_LIBRARY";
 
+    /// <summary>The library as DllImport names it.</summary>
+    private const string ImportName = "nativeopt";
+
     private static readonly Lazy<nint> Handle = new(LoadAndCheck);
 
+    /// <summary>The file's name; with the prefix on Windows too, where nativeopt.dll is the assembly NativeOpt.dll.</summary>
     private static string FileName =>
-        OperatingSystem.IsWindows() ? "nativeopt.dll"
+        OperatingSystem.IsWindows() ? "libnativeopt.dll"
         : OperatingSystem.IsMacOS() ? "libnativeopt.dylib"
         : "libnativeopt.so";
+
+    /// <summary>What .NET is asked for: it adds prefix and suffix to a name, but on Windows no prefix.</summary>
+    private static string NameForDotNet => OperatingSystem.IsWindows() ? FileName : ImportName;
 
     private static string PortableRid
     {
@@ -33,7 +43,7 @@ public static unsafe class NativeLibraryLoader
         }
     }
 
-    /// <summary>The file that was loaded, or the plain name if the operating system found it.</summary>
+    /// <summary>The file that was loaded, or the plain name if .NET or the operating system found it.</summary>
     public static string LoadedFrom { get; private set; } = "";
 
     /// <summary>Loads the library now, if it is not loaded yet.</summary>
@@ -46,7 +56,7 @@ public static unsafe class NativeLibraryLoader
     internal static void Register() =>
         NativeLibrary.SetDllImportResolver(
             typeof(NativeLibraryLoader).Assembly,
-            static (name, _, _) => name == "nativeopt" ? Handle.Value : 0);
+            static (name, _, _) => name == ImportName ? Handle.Value : 0);
 #pragma warning restore CA2255
 
     private static nint LoadAndCheck()
@@ -83,11 +93,12 @@ public static unsafe class NativeLibraryLoader
 
             try
             {
-                // A plain name is looked up where .NET keeps native libraries of packages and single-file applications, too.
-                nint handle = candidate == FileName
+                // Asked for a name, .NET looks as it would without a resolver.
+                bool isName = candidate == NameForDotNet;
+                nint handle = isName
                     ? NativeLibrary.Load(candidate, typeof(NativeLibraryLoader).Assembly, searchPath: null)
                     : NativeLibrary.Load(candidate);
-                LoadedFrom = candidate;
+                LoadedFrom = isName ? FileName : candidate;
                 return handle;
             }
             catch (Exception exception) when (exception is DllNotFoundException or BadImageFormatException)
@@ -114,20 +125,21 @@ public static unsafe class NativeLibraryLoader
 
     private static IEnumerable<string> Candidates()
     {
-        string[] rids = [PortableRid, RuntimeInformation.RuntimeIdentifier];
+        string? own = OwnFolder();
+        IEnumerable<string> besideAssembly = own is null ? [] : InRuntimes(own).Append(Path.Combine(own, FileName));
+        return besideAssembly.Append(NameForDotNet).Concat(InRuntimes(AppContext.BaseDirectory)).Distinct();
+    }
 
-        List<string> folders = [AppContext.BaseDirectory];
-#pragma warning disable IL3000 // empty in a single-file application, and then left out
-        string? ownFolder = Path.GetDirectoryName(typeof(NativeLibraryLoader).Assembly.Location);
-#pragma warning restore IL3000
-        if (!string.IsNullOrEmpty(ownFolder))
-        {
-            folders.Add(ownFolder);
-        }
+    /// <summary>Where the folder of an application or of a plugin keeps the libraries of several platforms.</summary>
+    private static IEnumerable<string> InRuntimes(string folder) =>
+        new[] { PortableRid, RuntimeInformation.RuntimeIdentifier }
+            .Select(rid => Path.GetFullPath(Path.Combine(folder, "runtimes", rid, "native", FileName)));
 
-        IEnumerable<string> inFolders = folders.SelectMany(
-            folder => rids.Select(rid => Path.Combine(folder, "runtimes", rid, "native", FileName))
-                .Append(Path.Combine(folder, FileName)));
-        return inFolders.Select(Path.GetFullPath).Distinct().Append(FileName);
+    /// <summary>This assembly's folder; null if it was not loaded from a file, as in a single-file application.</summary>
+    [UnconditionalSuppressMessage("SingleFile", "IL3000", Justification = "An empty location is taken for none.")]
+    private static string? OwnFolder()
+    {
+        string location = typeof(NativeLibraryLoader).Assembly.Location;
+        return location.Length == 0 ? null : Path.GetDirectoryName(location);
     }
 }

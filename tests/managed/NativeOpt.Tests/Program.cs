@@ -11,6 +11,10 @@ public static class Program
         {
             case ["version"]:
                 return Report(() => $"{NativeRuntime.Version} from {NativeRuntime.LoadedFrom}");
+            case ["threads"]:
+                return Report(() => $"{NativeRuntime.CpuThreads} of {NativeRuntime.CpuCount}");
+            case ["plugin", string assembly, string library]:
+                return Report(() => PluginContext.Load(assembly, library));
             case ["save", string path, string elements]:
                 return Report(() => Save(path, int.Parse(elements, System.Globalization.CultureInfo.InvariantCulture)));
             case ["half-write", string path]:

@@ -18,6 +18,25 @@ public class LoaderTests
         Assert.StartsWith(Path.Combine(AppContext.BaseDirectory, "runtimes"), NativeRuntime.LoadedFrom, StringComparison.Ordinal);
     }
 
+    /// <summary>The application has a library too, which may be of another version.</summary>
+    [Fact]
+    public void A_plugin_takes_the_library_beside_itself()
+    {
+        using TemporaryFolder folder = new();
+        string library = folder.File(Path.GetFileName(NativeRuntime.LoadedFrom));
+        File.Copy(NativeRuntime.LoadedFrom, library);
+        Assert.Equal((0, $"{library}, asked for nothing"), RunPlugin(folder, knownLibrary: "none"));
+    }
+
+    [Fact]
+    public void Asks_the_load_context_of_a_plugin()
+    {
+        using TemporaryFolder folder = new();
+        string library = NativeRuntime.LoadedFrom;
+        string name = OperatingSystem.IsWindows() ? "libnativeopt.dll" : "nativeopt";
+        Assert.Equal((0, $"{Path.GetFileName(library)}, asked for {name}"), RunPlugin(folder, library));
+    }
+
     [Fact]
     public void Takes_the_library_that_the_variable_names()
     {
@@ -91,5 +110,15 @@ public class LoaderTests
         Assert.True(tried.Length >= 3, output);
         Assert.Contains("Add the package NativeOpt.Native.", output, StringComparison.Ordinal);
         Assert.Contains(Variable, output, StringComparison.Ordinal);
+    }
+
+    /// <summary>Loads a copy of the bindings in the folder as a plugin, whose context knows a library.</summary>
+    private static (int ExitCode, string Output) RunPlugin(TemporaryFolder folder, string knownLibrary)
+    {
+        string assembly = folder.File("NativeOpt.Interop.dll");
+        File.Copy(typeof(NativeLibraryLoader).Assembly.Location, assembly);
+        (int exitCode, string output) = ChildProcess.Run(
+            ChildProcess.DotNet, ["exec", ChildProcess.TestAssembly, "plugin", assembly, knownLibrary], (Variable, null));
+        return (exitCode, output.Trim());
     }
 }

@@ -90,7 +90,10 @@ public partial class PagesTests
     public void The_page_of_errors_has_every_numbered_error()
     {
         (string Folder, string Pattern)[] sources =
-            [("bindings", "*.cs"), ("managed", "*.cs"), ("cmake", "*.cmake"), ("native", "*.proj"), ("packaging", "*.props")];
+        [
+            ("bindings", "*.cs"), ("bindings", "*.targets"), ("managed", "*.cs"), ("cmake", "*.cmake"), ("native", "*.proj"),
+            ("packaging", "*.props"),
+        ];
         string[] raised =
         [
             .. sources
