@@ -119,8 +119,10 @@ def main(arguments=None):
             raise Unreadable("valgrind was not found on the PATH (Debian, Ubuntu: apt-get install valgrind)")
         compiler, isas = build_info(options.program)
         if options.write:
+            # Measured first: a measurement that fails leaves the old table.
+            table = {"compiler": compiler, "instructions_per_element": measure(options.program, isas)}
             with open(options.table, "w", encoding="utf-8") as file:
-                json.dump({"compiler": compiler, "instructions_per_element": measure(options.program, isas)}, file, indent=2)
+                json.dump(table, file, indent=2)
                 file.write("\n")
             return 0
         with open(options.table, encoding="utf-8") as file:

@@ -78,6 +78,12 @@ class InstructionsTest(unittest.TestCase):
             self.assertEqual(0, self.run_main("--table", path)[0])
             self.assertEqual(1, self.run_main("--table", path, per_element=3.3)[0])
 
+    def test_a_measurement_that_fails_leaves_the_old_table(self):
+        path = self.table(3.0)
+        with mock.patch.object(instructions, "measure", side_effect=instructions.Unreadable("no count")):
+            self.assertEqual(2, self.run_main("--write", "--table", path)[0])
+        self.assertEqual(0, self.run_main("--table", path)[0])
+
     def test_what_is_missing_is_named(self):
         err = io.StringIO()
         with mock.patch.object(instructions.shutil, "which", lambda name: name), contextlib.redirect_stderr(err):

@@ -50,6 +50,9 @@ public static unsafe partial class NativeMethods
     public static extern nopt_status nopt_cpu_get_num_threads([NativeTypeName("int32_t *")] int* num_threads);
 
     [DllImport("nativeopt", CallingConvention = CallingConvention.Cdecl, ExactSpelling = true)]
+    public static extern nopt_status nopt_cpu_get_processors([NativeTypeName("int32_t *")] int* available, double* quota);
+
+    [DllImport("nativeopt", CallingConvention = CallingConvention.Cdecl, ExactSpelling = true)]
     [return: NativeTypeName("int32_t")]
     public static extern int nopt_dtype_count();
 

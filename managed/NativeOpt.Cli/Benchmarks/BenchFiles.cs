@@ -19,26 +19,22 @@ internal static class BenchFiles
     /// <summary>The panels that <see cref="SizesPicture"/> has at most.</summary>
     public const int MostPanels = 6;
 
-    /// <summary>Writes all files that there is something for, of results that may not be complete, too.</summary>
-    /// <param name="folder">Where.</param>
+    /// <summary>All files that there is something for, of results that may not be complete, too.</summary>
     /// <param name="results">The results.</param>
     /// <param name="machine">What they were measured on, and with; <see cref="Machine.Describe"/>.</param>
     /// <param name="command">The command line.</param>
-    /// <returns>The names of the files.</returns>
-    public static IReadOnlyList<string> Write(
-        string folder, IReadOnlyList<BenchResult> results, IReadOnlyList<(string Name, string Value)> machine, string command)
+    /// <returns>Their names and texts.</returns>
+    public static IEnumerable<(string Name, string Text)> Of(
+        IReadOnlyList<BenchResult> results, IReadOnlyList<(string Name, string Value)> machine, string command)
     {
-        File.WriteAllText(Path.Combine(folder, Json), Terminal.ToJson(results) + "\n");
-        File.WriteAllText(Path.Combine(folder, Markdown), ToMarkdown(results, machine, command));
-        Chart(results).Save(Path.Combine(folder, Picture));
+        yield return (Json, Terminal.ToJson(results) + "\n");
+        yield return (Markdown, ToMarkdown(results, machine, command));
+        yield return (Picture, Chart(results).ToSvg());
         LineChart[] panels = [.. SizesPanels(results)];
-        if (panels.Length == 0)
+        if (panels.Length > 0)
         {
-            return [Json, Markdown, Picture];
+            yield return (SizesPicture, LineChart.Stack(panels));
         }
-
-        File.WriteAllText(Path.Combine(folder, SizesPicture), LineChart.Stack(panels));
-        return [Json, Markdown, Picture, SizesPicture];
     }
 
     /// <summary>Milliseconds with three digits.</summary>

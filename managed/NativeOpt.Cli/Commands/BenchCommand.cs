@@ -3,7 +3,6 @@ using System.Globalization;
 using NativeOpt.Cli.Benchmarks;
 using NativeOpt.Cli.Optimizers;
 using NativeOpt.Cli.Shapes;
-using NativeOpt.Cli.Training;
 
 namespace NativeOpt.Cli.Commands;
 
@@ -37,7 +36,7 @@ internal sealed class BenchCommand : Command, IHaveExamples
                 CommonOptions.Refuse(
                     result,
                     $"write {string.Join(", ", ModelShape.KnownNames)} or COUNTxSIZE, as 100x4096; each once, separated by "
-                    + "commas");
+                    + $"commas; {ModelShape.Bounds}");
                 return null;
             }
 
@@ -147,8 +146,8 @@ internal sealed class BenchCommand : Command, IHaveExamples
         measure ??= new BenchRun(settings).Measure;
         string? folder = parsed.GetValue(_out);
         string? file = parsed.GetValue(_json);
-        Prepare("--out", folder, TrainingFiles.Prepare);
-        Prepare("--json", file, static path => File.Open(path, FileMode.OpenOrCreate, FileAccess.Write).Dispose());
+        OutputFiles.PrepareFolder(_out.Name, folder);
+        OutputFiles.PrepareFile(_json.Name, file);
 
         IReadOnlyList<(string, string)> machine = Machine.Describe(rows[0].Device);
         var view = new BenchView(terminal);
@@ -167,14 +166,6 @@ internal sealed class BenchCommand : Command, IHaveExamples
             }
         });
 
-        if (file is not null)
-        {
-            File.WriteAllText(file, Terminal.ToJson(results) + "\n");
-        }
-
-        IReadOnlyList<string> written =
-            folder is null ? [] : BenchFiles.Write(folder, results, machine, CommandOf(parsed));
-
         if (terminal.IsJson)
         {
             terminal.WriteJson(results);
@@ -184,16 +175,21 @@ internal sealed class BenchCommand : Command, IHaveExamples
             view.ShowResults(results);
         }
 
-        if (folder is not null)
+        OutputFiles files = new();
+        if (file is not null)
         {
-            view.ShowFiles(folder, written);
+            files.Write(file, Terminal.ToJson(results) + "\n");
         }
 
+        view.ShowFiles(
+            folder, folder is null ? [] : files.Write(folder, BenchFiles.Of(results, machine, CommandOf(parsed))));
         if (fault is not null)
         {
-            throw new BenchFault($"{fault} {results.Count} of {rows.Length} rows were measured.");
+            string lost = files.Lost is { } lines ? Environment.NewLine + lines : "";
+            throw new BenchFault($"{fault} {results.Count} of {rows.Length} rows were measured.{lost}");
         }
 
+        files.ThrowIfLost();
         if (!stop.IsCancellationRequested)
         {
             return ExitCode.Success;
@@ -239,11 +235,8 @@ internal sealed class BenchCommand : Command, IHaveExamples
                 change.New?.FloorSeconds,
                 CommonOptions.Name(change.Verdict))),
         ];
-        if (parsed.GetValue(_json) is { } file)
-        {
-            Prepare("--json", file, path => File.WriteAllText(path, Terminal.ToJson(summary) + "\n"));
-        }
-
+        string? file = parsed.GetValue(_json);
+        OutputFiles.PrepareFile(_json.Name, file);
         if (terminal.IsJson)
         {
             terminal.WriteJson(summary);
@@ -253,6 +246,13 @@ internal sealed class BenchCommand : Command, IHaveExamples
             new BenchView(terminal).ShowChanges(changes);
         }
 
+        OutputFiles output = new();
+        if (file is not null)
+        {
+            output.Write(file, Terminal.ToJson(summary) + "\n");
+        }
+
+        output.ThrowIfLost();
         return changes.Any(static change => change.Verdict == BenchVerdict.Slower) ? ExitCode.Failure : ExitCode.Success;
     }
 
@@ -315,23 +315,6 @@ internal sealed class BenchCommand : Command, IHaveExamples
         }
 
         static string Gibibytes(long bytes) => (bytes / (double)(1L << 30)).ToString("0.0", CultureInfo.InvariantCulture);
-    }
-
-    private static void Prepare(string option, string? path, Action<string> prepare)
-    {
-        if (path is null)
-        {
-            return;
-        }
-
-        try
-        {
-            prepare(path);
-        }
-        catch (Exception error) when (error is IOException or UnauthorizedAccessException or ArgumentException)
-        {
-            throw new UsageException($"{option} {path}: {error.Message} Name something that can be written to.");
-        }
     }
 
     private static string CommandOf(ParseResult parsed) =>

@@ -11,11 +11,22 @@ internal sealed class CommandLine
 {
     private const string DebugVariable = "NATIVEOPT_DEBUG";
 
+    // In fewer columns the help cannot be laid out: its writer prints without end, or hangs.
+    private const int MinHelpWidth = 40;
+
+    private static readonly ParserConfiguration _parsing = new()
+    {
+        ResponseFileTokenReplacer = null, // @ may begin the name of a file
+    };
+
     private readonly TextWriter _output;
     private readonly TextWriter _error;
     private readonly Command _root;
 
-    public CommandLine(TextWriter output, TextWriter error)
+    /// <param name="output">Standard output.</param>
+    /// <param name="error">Standard error.</param>
+    /// <param name="width">The columns that the help may take; null: those of the console.</param>
+    public CommandLine(TextWriter output, TextWriter error, int? width = null)
     {
         (_output, _error) = (output, error);
         Option<bool> version = new("--version") { Description = "Show the version.", Action = new VersionAction() };
@@ -31,7 +42,9 @@ internal sealed class CommandLine
             new HelpOption(),
         };
         HelpOption help = _root.Options.OfType<HelpOption>().Single();
-        help.Action = new HelpWithExamples((HelpAction)help.Action!);
+        var action = (HelpAction)help.Action!;
+        action.MaxWidth = Math.Max(width ?? action.MaxWidth, MinHelpWidth);
+        help.Action = new HelpWithExamples(action);
     }
 
     /// <summary>The version of this program.</summary>
@@ -43,7 +56,7 @@ internal sealed class CommandLine
     {
         try
         {
-            ParseResult parsed = _root.Parse(args.Length > 0 ? args : ["--help"]);
+            ParseResult parsed = _root.Parse(args.Length > 0 ? args : ["--help"], _parsing);
             if (parsed.Action is ParseErrorAction)
             {
                 return Refuse(parsed);
@@ -66,7 +79,7 @@ internal sealed class CommandLine
         catch (Exception exception)
         {
             bool isDebug = Environment.GetEnvironmentVariable(DebugVariable) is "1";
-            _error.WriteLine($"error: {(isDebug ? exception : exception.Message)}");
+            WriteError(isDebug ? exception.ToString() : exception.Message);
             return exception is UsageException ? ExitCode.Usage : ExitCode.Failure;
         }
     }
@@ -79,19 +92,23 @@ internal sealed class CommandLine
             IEnumerable<string> known = command.Options.Concat(_root.Options).Select(static option => option.Name)
                 .Concat(command.Subcommands.Select(static subcommand => subcommand.Name));
             string kind = first.StartsWith('-') ? "option" : "command or argument";
-            _error.WriteLine($"error: unknown {kind} {first}{Suggestion.For(first, known)}");
+            WriteError($"unknown {kind} {first}{Suggestion.For(first, known)}");
         }
         else
         {
             foreach (ParseError error in parsed.Errors)
             {
-                _error.WriteLine($"error: {error.Message}");
+                WriteError(error.Message);
             }
         }
 
         _error.WriteLine($"See nativeopt {(command == _root ? "" : command.Name + " ")}--help.");
         return ExitCode.Usage;
     }
+
+    // Messages have names of files and words of the command line.
+    private void WriteError(string message) => _error.WriteLine(
+        "error: " + string.Join(Environment.NewLine, message.ReplaceLineEndings("\n").Split('\n').Select(static line => Printable.Of(line))));
 
     private sealed class VersionAction : SynchronousCommandLineAction
     {

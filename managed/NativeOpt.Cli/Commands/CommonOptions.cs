@@ -28,7 +28,7 @@ internal static class CommonOptions
         },
     };
 
-    /// <summary>A whole number of at least <paramref name="minimum"/>.</summary>
+    /// <summary>A whole number from <paramref name="minimum"/> to <paramref name="maximum"/>.</summary>
     public static Option<int?> Integer(string name, string description, int minimum, int maximum = int.MaxValue) =>
         new(name)
         {
@@ -40,15 +40,14 @@ internal static class CommonOptions
                         result.Tokens[0].Value, NumberStyles.AllowLeadingSign, CultureInfo.InvariantCulture, out int value)
                     || value < minimum || value > maximum)
                 {
-                    string range = maximum == int.MaxValue ? $"from {minimum}" : $"from {minimum} to {maximum}";
-                    Refuse(result, $"write a whole number {range}");
+                    Refuse(result, $"write a whole number from {minimum} to {maximum}");
                 }
 
                 return value;
             },
         };
 
-    /// <summary>A finite number above 0, or from 0 where that is allowed.</summary>
+    /// <summary>A finite number above 0, or from 0 where that is allowed, that a float32 can hold.</summary>
     public static Option<double?> Positive(string name, string description, bool orZero = false) => new(name)
     {
         Description = description,
@@ -59,12 +58,34 @@ internal static class CommonOptions
                     result.Tokens[0].Value, NumberStyles.Float, CultureInfo.InvariantCulture, out double value)
                 || !(orZero ? value >= 0 : value > 0) || value > float.MaxValue)
             {
-                Refuse(result, orZero ? "write a finite number of at least 0" : "write a finite number above 0");
+                string least = orZero ? "of at least 0" : "above 0";
+                Refuse(result, FormattableString.Invariant($"write a finite number {least}, up to {float.MaxValue}"));
             }
 
             return value;
         },
     };
+
+    /// <summary>A hyperparameter, in the range that the library's rules have for it; above 0 unless 0 is allowed here.</summary>
+    public static Option<double?> Hyperparameter(string name, string hyperparameter, string description, bool orZero = false) =>
+        new(name)
+        {
+            Description = description,
+            HelpName = "X",
+            CustomParser = result =>
+            {
+                bool isNumber = double.TryParse(
+                    result.Tokens[0].Value, NumberStyles.Float, CultureInfo.InvariantCulture, out double value);
+                IEnumerable<Hyperparameter> described = NativeOpt.Rule.All.SelectMany(static rule => rule.Hyperparameters)
+                    .Where(own => own.Name == hyperparameter);
+                if (described.FirstOrDefault(own => !isNumber || !own.Allows(value) || (value == 0 && !orZero)) is { } own)
+                {
+                    Refuse(result, $"write a finite number {(orZero ? "" : "above 0, ")}{own.Range}");
+                }
+
+                return value;
+            },
+        };
 
     /// <summary>The element type of something, one of those that a command offers.</summary>
     public static Option<DType?> DType(string name, string description, Func<IReadOnlyList<DType>> types) =>

@@ -24,7 +24,7 @@ internal sealed class InfoCommand : Command, IHaveExamples
             if (shape is null)
             {
                 CommonOptions.Refuse(
-                    result, $"write one of {string.Join(", ", ModelShape.KnownNames)}, or {ModelShape.Syntax}");
+                    result, $"write one of {string.Join(", ", ModelShape.KnownNames)}, or {ModelShape.Syntax}; {ModelShape.Bounds}");
             }
 
             return shape;
@@ -229,6 +229,8 @@ internal sealed class InfoCommand : Command, IHaveExamples
             Backends(build),
             new CpuInfo(
                 cpu.Name,
+                NativeRuntime.CpuCount,
+                NativeRuntime.CpuQuota,
                 NativeRuntime.CpuThreads,
                 NativeRuntime.CpuInstructionSet,
                 [.. NativeRuntime.CpuInstructionSets.Select(
@@ -260,6 +262,10 @@ internal sealed class InfoCommand : Command, IHaveExamples
         Row("system", info.System);
         Section("CPU");
         Row("processor", info.Cpu.Name);
+        Row("processors", info.Cpu.Processors.ToString(CultureInfo.InvariantCulture));
+        Row("quota", double.IsFinite(info.Cpu.Quota)
+            ? string.Create(CultureInfo.InvariantCulture, $"{info.Cpu.Quota:0.###} processors, by control groups")
+            : "none");
         Row("threads", info.Cpu.Threads.ToString(CultureInfo.InvariantCulture));
         foreach (InstructionSet set in info.Cpu.InstructionSets)
         {
@@ -305,7 +311,9 @@ internal sealed class InfoCommand : Command, IHaveExamples
 
     private sealed record LibraryInfo(string Version, int Abi, string File, string Build);
 
-    private sealed record CpuInfo(string Name, int Threads, string InstructionSet, InstructionSet[] InstructionSets);
+    // A quota that is not there is infinite, and null in the document.
+    private sealed record CpuInfo(
+        string Name, int Processors, double Quota, int Threads, string InstructionSet, InstructionSet[] InstructionSets);
 
     private sealed record InstructionSet(string Name, bool Supported, bool Selected);
 

@@ -1,7 +1,6 @@
 using System.CommandLine;
 using NativeOpt.Cli.Optimizers;
 using NativeOpt.Cli.Saddles;
-using NativeOpt.Cli.Training;
 
 namespace NativeOpt.Cli.Commands;
 
@@ -17,8 +16,8 @@ internal sealed class SaddleCommand : Command, IHaveExamples
     private readonly Option<SaddleDimer[]?> _dimers =
         Names("--dimer", "What is put around each rule", static () => SaddleDimer.All, static dimer => dimer.Name);
 
-    private readonly Option<double?> _learningRate = CommonOptions.Positive(
-        "--learning-rate", "The one learning rate of all runs. Default: a grid for each rule.");
+    private readonly Option<double?> _learningRate = CommonOptions.Hyperparameter(
+        "--learning-rate", OptimizerPresets.LearningRate, "The one learning rate of all runs. Default: a grid for each rule.");
 
     private readonly Option<int?> _budget = CommonOptions.Integer(
         "--budget", $"Gradients that a run may use. Default: {SaddlePlan.DefaultBudget}.", 1);
@@ -91,7 +90,7 @@ internal sealed class SaddleCommand : Command, IHaveExamples
         }
 
         string? folder = parsed.GetValue(_out);
-        Prepare(folder);
+        OutputFiles.PrepareFolder(_out.Name, folder);
 
         var view = new SaddleView(terminal);
         view.ShowHeader(plan);
@@ -107,11 +106,6 @@ internal sealed class SaddleCommand : Command, IHaveExamples
             return ExitCode.Cancelled;
         }
 
-        if (folder is not null)
-        {
-            SaddleFiles.Write(folder, plan, cells);
-        }
-
         if (terminal.IsJson)
         {
             terminal.WriteJson(Summary(plan, cells, folder));
@@ -119,12 +113,11 @@ internal sealed class SaddleCommand : Command, IHaveExamples
         else
         {
             view.ShowResults(plan, cells);
-            if (folder is not null)
-            {
-                view.ShowFiles(folder, plan);
-            }
         }
 
+        OutputFiles files = new();
+        view.ShowFiles(folder, folder is null ? [] : files.Write(folder, SaddleFiles.Of(plan, cells)));
+        files.ThrowIfLost();
         return ExitCode.Success;
     }
 
@@ -132,23 +125,6 @@ internal sealed class SaddleCommand : Command, IHaveExamples
         where T : class =>
         CommonOptions.Names(
             option, $"{what}, of {Library.Names(() => [.. all().Select(nameOf)])}. Default: all.", all, nameOf);
-
-    private static void Prepare(string? folder)
-    {
-        if (folder is null)
-        {
-            return;
-        }
-
-        try
-        {
-            TrainingFiles.Prepare(folder);
-        }
-        catch (Exception error) when (error is IOException or UnauthorizedAccessException or ArgumentException)
-        {
-            throw new UsageException($"--out {folder}: {error.Message} Name a folder that can be written to.");
-        }
-    }
 
     private static SaddleSummary Summary(SaddlePlan plan, IReadOnlyList<SaddleCell> cells, string? folder) => new(
         [.. plan.Problems.Select(static problem => new ProblemSummary(

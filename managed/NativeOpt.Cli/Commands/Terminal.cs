@@ -24,6 +24,7 @@ internal sealed class Terminal
         IsInteractive = ReferenceEquals(people, Console.Out) ? !Console.IsOutputRedirected
             : ReferenceEquals(people, Console.Error) && !Console.IsErrorRedirected;
         People = CreateConsole(people, IsInteractive);
+        People.Pipeline.Attach(new PrintableHook());
     }
 
     /// <summary>How JSON documents are written, and read again: then nothing may be missing.</summary>

@@ -46,15 +46,17 @@ internal sealed class TrainCommand : Command, IHaveExamples
     private readonly Option<int?> _seed = CommonOptions.Integer(
         "--seed", "Selects weights, batches and sample. Default: 1.", 0);
 
-    private readonly Option<double?> _learningRate = CommonOptions.Positive(
+    private readonly Option<double?> _learningRate = CommonOptions.Hyperparameter(
         "--learning-rate",
+        OptimizerPresets.LearningRate,
         "The peak learning rate, after the warm-up. Default: "
         + Library.Names(static () => [.. OptimizerRecipe.All.Where(static recipe => !recipe.HasDimer).Select(
             static recipe => FormattableString.Invariant($"{recipe.Name} {recipe.LearningRate}"))])
         + ", with or without a dimer.");
 
-    private readonly Option<double?> _switchingRate = CommonOptions.Positive(
+    private readonly Option<double?> _switchingRate = CommonOptions.Hyperparameter(
         "--switching-rate",
+        OptimizerPresets.SwitchingRate,
         "How much of dualadam's inverse part ends with each step. Default: 4 / steps, so that it is Adam alone after a "
         + "quarter of the run. The 8e-5 of its paper takes 12,500 steps for that; until then it hardly moves this model, "
         + "since its gradients are small and the inverse part multiplies by their size.",
@@ -87,6 +89,11 @@ internal sealed class TrainCommand : Command, IHaveExamples
 
     private readonly Option<DType?> _stateType = CommonOptions.StateType();
 
+    private readonly Option<bool> _stochasticRoundingStates = new("--stochastic-rounding-states")
+    {
+        Description = "With --state-dtype bfloat16: round states up or down at random, right on average, and not to nearest.",
+    };
+
     private readonly Option<int?> _minDynamic8ElementCount = CommonOptions.MinDynamic8ElementCount();
 
     private readonly Option<string> _model = new("--model")
@@ -114,13 +121,14 @@ internal sealed class TrainCommand : Command, IHaveExamples
         : base(
             "train",
             "Train a small character-level GPT, whose gradients plain C# computes, with an optimizer of NativeOpt. "
-            + "Ctrl-C ends it early, with what there is (exit code 130). The exit code is 1 if a loss became infinite or NaN.")
+            + "Ctrl-C ends it early, with what there is (exit code 130). The exit code is 1 if a loss became infinite or "
+            + "NaN, or a file could not be written.")
     {
         _model.AcceptOnlyFromAmong("small", "tiny");
         Option[] options =
         [
             _text, _optimizer, _compare, _steps, _seed, _learningRate, _switchingRate, _dimer, _dimerInterval, _dtype, _master,
-            _stochasticRounding, _stateType, _minDynamic8ElementCount, _model, _device, _threads, _out, _json,
+            _stochasticRounding, _stateType, _stochasticRoundingStates, _minDynamic8ElementCount, _model, _device, _threads, _out, _json,
         ];
         foreach (Option option in options)
         {
@@ -181,12 +189,14 @@ internal sealed class TrainCommand : Command, IHaveExamples
             ValidationBatches = ValidationWindows / schedule.BatchSize,
         };
         string folder = parsed.GetValue(_out)!;
-        Prepare(folder);
+        OutputFiles.PrepareFolder(_out.Name, folder);
 
         var view = new TrainingView(terminal);
         var trainer = new Trainer(plan, data);
         view.ShowHeader(textName, data, plan, trainer.ParameterCount);
         List<TrainingRun> runs = [];
+        OutputFiles files = new();
+        IReadOnlyList<string> written = [];
         foreach (OptimizerRecipe recipe in recipes)
         {
             runs.Add(view.Watch(recipe.Name, report => trainer.Run(
@@ -196,8 +206,9 @@ internal sealed class TrainCommand : Command, IHaveExamples
                 report,
                 stop)));
 
-            // After each one, so that no later mishap can take it.
-            TrainingFiles.Write(folder, textName, data.UnigramEntropy, runs);
+            // After each one, so that no later mishap can take it. Only the last attempt counts, which is at all runs.
+            files = new OutputFiles();
+            written = files.Write(folder, TrainingFiles.Of(textName, data.UnigramEntropy, runs));
             if (stop.IsCancellationRequested)
             {
                 break;
@@ -212,9 +223,10 @@ internal sealed class TrainCommand : Command, IHaveExamples
         {
             view.ShowResults(data.UnigramEntropy, precision, runs);
             view.ShowSample(runs.MinBy(static run => run.ValidationLoss ?? double.PositiveInfinity)!);
-            view.ShowFiles(folder);
+            view.ShowFiles(folder, written);
         }
 
+        files.ThrowIfLost();
         return stop.IsCancellationRequested ? ExitCode.Cancelled
             : runs.Exists(static run => run.End == TrainingEnd.Diverged) ? ExitCode.Failure
             : ExitCode.Success;
@@ -229,10 +241,23 @@ internal sealed class TrainCommand : Command, IHaveExamples
     private TrainingPrecision Precision(ParseResult parsed, ulong seed)
     {
         (DType stateType, long? minimum) = CommonOptions.States(parsed, _stateType, _minDynamic8ElementCount);
-        return ParameterPrecision(parsed, seed) with { StateType = stateType, MinDynamic8ElementCount = minimum };
+        bool isStochastic = parsed.GetValue(_stochasticRoundingStates);
+        if (isStochastic && stateType != DType.BFloat16)
+        {
+            throw new UsageException("--stochastic-rounding-states: states of "
+                + $"{CommonOptions.Name(stateType)} are not rounded at random; add --state-dtype bfloat16, or leave the option out.");
+        }
+
+        return ParameterPrecision(parsed) with
+        {
+            StateType = stateType,
+            MinDynamic8ElementCount = minimum,
+            StochasticRoundingStates = isStochastic,
+            RoundingSeed = seed,
+        };
     }
 
-    private TrainingPrecision ParameterPrecision(ParseResult parsed, ulong seed)
+    private TrainingPrecision ParameterPrecision(ParseResult parsed)
     {
         MasterWeights? master = parsed.GetValue(_master);
         bool isStochastic = parsed.GetValue(_stochasticRounding);
@@ -250,7 +275,7 @@ internal sealed class TrainCommand : Command, IHaveExamples
                 + "--master none, or leave the option out.");
         }
 
-        return new TrainingPrecision(DType.BFloat16, master ?? MasterWeights.Remainder, isStochastic ? seed : null);
+        return new TrainingPrecision(DType.BFloat16, master ?? MasterWeights.Remainder, isStochastic);
     }
 
     private OptimizerRecipe[] Recipes(ParseResult parsed)
@@ -310,18 +335,6 @@ internal sealed class TrainCommand : Command, IHaveExamples
             : schedule;
     }
 
-    private static void Prepare(string folder)
-    {
-        try
-        {
-            TrainingFiles.Prepare(folder);
-        }
-        catch (Exception error) when (error is IOException or UnauthorizedAccessException or ArgumentException)
-        {
-            throw new UsageException($"--out {folder}: {error.Message} Name a folder that can be written to.");
-        }
-    }
-
     private static TrainingSummary Summary(
         string textName, TextDataset data, TrainingPlan plan, long parameters, string folder, List<TrainingRun> runs) => new(
         new TextSummary(
@@ -337,8 +350,9 @@ internal sealed class TrainCommand : Command, IHaveExamples
             plan.Model.Width),
         CommonOptions.Name(plan.Precision.DType),
         CommonOptions.Name(plan.Precision.MasterWeights),
-        plan.Precision.RoundingSeed is not null,
+        plan.Precision.StochasticRounding,
         CommonOptions.Name(plan.Precision.StateType),
+        plan.Precision.StochasticRoundingStates,
         plan.Precision.MinDynamic8ElementCount,
         plan.Device.ToString(),
         NativeRuntime.CpuThreads,
@@ -374,6 +388,7 @@ internal sealed class TrainCommand : Command, IHaveExamples
         string Master,
         bool StochasticRounding,
         string StateDtype,
+        bool StochasticRoundingStates,
         long? MinDynamic8Elements,
         string Device,
         int Threads,

@@ -6,7 +6,10 @@ namespace NativeOpt.Cli.Optimizers;
 /// </summary>
 internal static class OptimizerPresets
 {
-    /// <summary>The hyperparameters and the flag that this program knows by their names.</summary>
+    /// <summary>
+    /// The hyperparameters and the flags that this program knows by their names; those of what is rounded at random begin with
+    /// <see cref="StochasticRounding"/>.
+    /// </summary>
     public const string LearningRate = "lr", WeightDecay = "weight_decay", SwitchingRate = "switching_rate";
     public const string DecoupledWeightDecay = "decoupled_weight_decay", StochasticRounding = "stochastic_rounding";
 

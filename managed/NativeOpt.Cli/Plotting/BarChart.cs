@@ -31,9 +31,6 @@ internal sealed class BarChart(string title, IReadOnlyList<string> caption, stri
     /// <summary>Adds a group: a bar of each series, in their order; null: it has none.</summary>
     public void Add(string group, IReadOnlyList<Bar?> bars) => _groups.Add((group, bars));
 
-    /// <summary>Writes the picture to a file.</summary>
-    public void Save(string path) => File.WriteAllText(path, ToSvg());
-
     /// <summary>The picture.</summary>
     public string ToSvg()
     {

@@ -47,9 +47,6 @@ internal sealed class DotChart(
     /// <summary>Adds rows under a name.</summary>
     public void Add(string group, IReadOnlyList<DotRow> rows) => _groups.Add((group, rows));
 
-    /// <summary>Writes the picture to a file.</summary>
-    public void Save(string path) => File.WriteAllText(path, ToSvg());
-
     /// <summary>The picture.</summary>
     public string ToSvg()
     {

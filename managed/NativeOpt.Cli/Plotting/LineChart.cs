@@ -64,9 +64,6 @@ internal sealed class LineChart
     /// <summary>Adds a horizontal line with a label, such as a bar that a loss should stay below.</summary>
     public void AddReference(string label, double y) => _references.Add(new ReferenceLine(label, y));
 
-    /// <summary>Writes the picture to a file.</summary>
-    public void Save(string path) => File.WriteAllText(path, ToSvg());
-
     /// <summary>One picture of several charts, from top to bottom.</summary>
     public static string Stack(IReadOnlyList<LineChart> charts)
     {

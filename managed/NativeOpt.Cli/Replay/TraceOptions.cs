@@ -54,7 +54,8 @@ internal static class TraceOptions
 
     // Traces are of float32, of which none is rounded at random.
     private static IEnumerable<string> AllFlags() => NativeOpt.Rule.All.SelectMany(static rule => rule.Flags)
-        .Select(static own => own.Name).Where(static name => name != OptimizerPresets.StochasticRounding).Distinct();
+        .Select(static own => own.Name)
+        .Where(static name => !name.StartsWith(OptimizerPresets.StochasticRounding, StringComparison.Ordinal)).Distinct();
 
     private static string InTraces(string described) =>
         IsBeta(described) ? Betas : Renamed.FirstOrDefault(pair => pair.Described == described).InTraces ?? described;

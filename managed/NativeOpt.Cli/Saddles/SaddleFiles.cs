@@ -14,11 +14,12 @@ internal static class SaddleFiles
     /// <summary>The picture of a problem's losses.</summary>
     public static string Losses(SaddleProblem problem) => $"losses-{problem.Name}.svg";
 
-    /// <summary>Writes all files.</summary>
-    public static void Write(string folder, SaddlePlan plan, IReadOnlyList<SaddleCell> cells)
+    /// <summary>The names and texts of all files.</summary>
+    public static IEnumerable<(string Name, string Text)> Of(SaddlePlan plan, IReadOnlyList<SaddleCell> cells)
     {
-        File.WriteAllText(Path.Combine(folder, Table), TableOf(cells));
-        File.WriteAllText(Path.Combine(folder, Runs), RunsOf(cells));
+        yield return (Table, TableOf(cells));
+        yield return (Runs, RunsOf(cells));
+        yield return (Picture, Chart(plan, cells).ToSvg());
         foreach (SaddleProblem problem in plan.Problems)
         {
             LineChart[] charts =
@@ -30,11 +31,9 @@ internal static class SaddleFiles
             ];
             if (charts.Length > 0)
             {
-                File.WriteAllText(Path.Combine(folder, Losses(problem)), LineChart.Stack(charts));
+                yield return (Losses(problem), LineChart.Stack(charts));
             }
         }
-
-        Chart(plan, cells).Save(Path.Combine(folder, Picture));
     }
 
     /// <summary>How files and JSON documents write an outcome.</summary>

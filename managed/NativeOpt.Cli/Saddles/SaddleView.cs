@@ -141,9 +141,13 @@ internal sealed class SaddleView(Terminal terminal)
                 : plan.Budget.ToString(">#,0", CultureInfo.InvariantCulture);
     }
 
-    public void ShowFiles(string folder, SaddlePlan plan) => _console.WriteLine(
-        $"written to {folder}: {SaddleFiles.Table}, {SaddleFiles.Runs}, {SaddleFiles.Picture}, "
-        + string.Join(", ", plan.Problems.Select(SaddleFiles.Losses)));
+    public void ShowFiles(string? folder, IReadOnlyList<string> files)
+    {
+        if (files.Count > 0)
+        {
+            _console.WriteLine($"written to {folder}: {string.Join(", ", files)}");
+        }
+    }
 
     public void ShowCancelled() => _console.WriteLine("stopped, on request, before all runs were done: there is no result");
 }

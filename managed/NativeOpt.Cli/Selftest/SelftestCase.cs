@@ -45,12 +45,9 @@ internal sealed record SelftestCase
         get
         {
             nopt_hyperparams hyperparameters = Options.Hyperparameters;
-            if (Storage.IsStochasticFor(Counts.Length))
-            {
-                hyperparameters.flags |= (uint)nopt_flag.NOPT_FLAG_STOCHASTIC_ROUNDING;
-                hyperparameters.rounding_seed = (ulong)Number;
-            }
-
+            nopt_flag rounding = Storage.RandomlyRounded(Options.Rule, Counts.Length);
+            hyperparameters.flags |= (uint)rounding;
+            hyperparameters.rounding_seed = rounding == 0 ? 0 : (ulong)Number;
             return hyperparameters;
         }
     }

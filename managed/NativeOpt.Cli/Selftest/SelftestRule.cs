@@ -11,7 +11,8 @@ namespace NativeOpt.Cli.Selftest;
 internal sealed unsafe record SelftestRule(Rule Rule, string Name, string Group, nopt_hyperparams Hyperparameters)
 {
     private const uint Decoupled = (uint)nopt_flag.NOPT_FLAG_DECOUPLED_WEIGHT_DECAY;
-    private const uint StochasticRounding = (uint)nopt_flag.NOPT_FLAG_STOCHASTIC_ROUNDING;
+    private const uint StochasticRounding =
+        (uint)(nopt_flag.NOPT_FLAG_STOCHASTIC_ROUNDING | nopt_flag.NOPT_FLAG_STOCHASTIC_ROUNDING_STATES);
     private const uint BiasCorrectionByPower = (uint)nopt_flag.NOPT_FLAG_BIAS_CORRECTION_BY_POWER;
     private const double LearningRate = 0.01;
     private const double WeightDecay = 0.05;

@@ -28,7 +28,9 @@ internal sealed record TensorStorage(
 /// <param name="Name">What cases call it.</param>
 /// <param name="Group">What the results are summed up under.</param>
 /// <param name="Tensors">What tensors have, in turn.</param>
-/// <param name="IsStochastic">Whether bfloat16 parameters without anything beyond them are rounded at random.</param>
+/// <param name="IsStochastic">
+/// Whether bfloat16 states, and bfloat16 parameters without anything beyond them, are rounded at random.
+/// </param>
 internal sealed record SelftestStorage(string Name, string Group, TensorStorage[] Tensors, bool IsStochastic = false)
 {
     private const DType F = DType.Float32, B = DType.BFloat16, H = DType.Float16, D = DType.Dynamic8;
@@ -69,9 +71,15 @@ internal sealed record SelftestStorage(string Name, string Group, TensorStorage[
         Tensors.Any(static tensor => tensor.Parameter != F || tensor.Gradient != F)
         || rule.States.Any(state => Tensors.Any(tensor => tensor.TypeOf(state) != F));
 
-    /// <summary>Whether any of the first tensors is rounded at random; the library refuses the option where none could be.
+    /// <summary>
+    /// The flags that say what is rounded at random of the first tensors; the library refuses one where nothing could be.
     /// </summary>
-    public bool IsStochasticFor(int tensorCount) =>
-        IsStochastic && Tensors.Take(tensorCount).Any(
-            static tensor => tensor is { Parameter: DType.BFloat16, Master: MasterWeights.None });
+    public nopt_flag RandomlyRounded(Rule rule, int tensorCount)
+    {
+        TensorStorage[] tensors = IsStochastic ? [.. Tensors.Take(tensorCount)] : [];
+        bool hasParameters = tensors.Any(static tensor => tensor is { Parameter: DType.BFloat16, Master: MasterWeights.None });
+        bool hasStates = tensors.Any(tensor => rule.States.Any(state => tensor.TypeOf(state) == DType.BFloat16));
+        return (hasParameters ? nopt_flag.NOPT_FLAG_STOCHASTIC_ROUNDING : 0)
+            | (hasStates ? nopt_flag.NOPT_FLAG_STOCHASTIC_ROUNDING_STATES : 0);
+    }
 }

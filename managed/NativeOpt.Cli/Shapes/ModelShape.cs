@@ -14,6 +14,10 @@ internal sealed record ModelShape(string Name, IReadOnlyList<long> ElementCounts
     private const int MaxTensors = 1_000_000;
     private const long MaxElements = 1L << 50;
 
+    /// <summary>How large a shape can be.</summary>
+    public static readonly string Bounds = string.Create(
+        CultureInfo.InvariantCulture, $"at most {MaxTensors:N0} tensors and {MaxElements:N0} elements in all");
+
     private static readonly (string Name, string Tensors)[] Known =
     [
         (

@@ -11,23 +11,14 @@ internal static class TrainingFiles
     public const string Svg = "losses.svg";
     public const string Sample = "sample.txt";
 
-    /// <summary>Makes the folder if it is missing, and tries to write to it.</summary>
-    /// <exception cref="IOException">It cannot be written to.</exception>
-    /// <exception cref="UnauthorizedAccessException">It may not be written to.</exception>
-    public static void Prepare(string folder)
-    {
-        Directory.CreateDirectory(folder);
-        string probe = Path.Combine(folder, Path.GetRandomFileName());
-        new FileStream(probe, FileMode.CreateNew, FileAccess.Write, FileShare.None, 1, FileOptions.DeleteOnClose).Dispose();
-    }
-
-    /// <summary>Writes all files, of runs that may have ended early, too.</summary>
-    public static void Write(string folder, string textName, double unigramEntropy, IReadOnlyList<TrainingRun> runs)
-    {
-        File.WriteAllText(Path.Combine(folder, Csv), ToCsv(runs));
-        File.WriteAllText(Path.Combine(folder, Svg), LineChart.Stack(Charts(textName, unigramEntropy, runs)));
-        File.WriteAllText(Path.Combine(folder, Sample), ToText(runs));
-    }
+    /// <summary>The names and texts of all files, of runs that may have ended early, too.</summary>
+    public static IEnumerable<(string Name, string Text)> Of(
+        string textName, double unigramEntropy, IReadOnlyList<TrainingRun> runs) =>
+    [
+        (Csv, ToCsv(runs)),
+        (Svg, LineChart.Stack(Charts(textName, unigramEntropy, runs))),
+        (Sample, ToText(runs)),
+    ];
 
     // Only what the seed decides, no times: equal runs leave equal files.
     private static string ToCsv(IReadOnlyList<TrainingRun> runs)

@@ -3,9 +3,15 @@ namespace NativeOpt.Cli.Training;
 /// <summary>How many bits of a model's parameters, and of the optimizer's states, are stored, and where.</summary>
 /// <param name="DType">The element type of parameters and gradients; the model computes in float32 in any case.</param>
 /// <param name="MasterWeights">What the optimizer keeps of them beyond it.</param>
-/// <param name="RoundingSeed">Of stochastic rounding; null: to nearest.</param>
-internal sealed record TrainingPrecision(DType DType, MasterWeights MasterWeights, ulong? RoundingSeed = null)
+/// <param name="StochasticRounding">Whether parameters are rounded at random, and not to nearest.</param>
+internal sealed record TrainingPrecision(DType DType, MasterWeights MasterWeights, bool StochasticRounding = false)
 {
+    /// <summary>Whether states are rounded at random, and not to nearest.</summary>
+    public bool StochasticRoundingStates { get; init; }
+
+    /// <summary>Selects the random numbers of both.</summary>
+    public ulong RoundingSeed { get; init; }
+
     /// <summary>The element type of the optimizer's states.</summary>
     public DType StateType { get; init; } = DType.Float32;
 
@@ -21,8 +27,9 @@ internal sealed record TrainingPrecision(DType DType, MasterWeights MasterWeight
         (T)(options with
         {
             MasterWeights = MasterWeights,
-            StochasticRounding = RoundingSeed is not null,
-            RoundingSeed = RoundingSeed ?? 0,
+            StochasticRounding = StochasticRounding,
+            StochasticRoundingStates = StochasticRoundingStates,
+            RoundingSeed = StochasticRounding || StochasticRoundingStates ? RoundingSeed : 0,
             StateType = StateType,
             MinDynamic8ElementCount = MinDynamic8ElementCount ?? options.MinDynamic8ElementCount,
         });
@@ -33,15 +40,17 @@ internal sealed record TrainingPrecision(DType DType, MasterWeights MasterWeight
         (DType.Float32, _) => "float32",
         (_, MasterWeights.Remainder) => "bfloat16 with remainders",
         (_, MasterWeights.Float32) => "bfloat16 with float32 masters",
-        _ => RoundingSeed is null ? "bfloat16, rounded to nearest" : "bfloat16, rounded at random",
+        _ => StochasticRounding ? "bfloat16, rounded at random" : "bfloat16, rounded to nearest",
     };
 
     /// <summary>The states, for people.</summary>
-    public string States => Name + (MinDynamic8ElementCount is long count
+    public string States => Name + AtRandom + (MinDynamic8ElementCount is long count
         ? count == 0 ? " for all tensors" : FormattableString.Invariant($" for tensors of {count:N0} elements and more")
         : "");
 
     private string Name => StateType.ToString().ToLowerInvariant();
 
-    public override string ToString() => Parameters + (StateType == DType.Float32 ? "" : $", {Name} states");
+    private string AtRandom => StochasticRoundingStates ? ", rounded at random" : "";
+
+    public override string ToString() => Parameters + (StateType == DType.Float32 ? "" : $", {Name} states{AtRandom}");
 }

@@ -19,7 +19,7 @@ public static unsafe class NativeRuntime
     /// <summary>What the build contains, one line: compiler, instruction sets, CUDA.</summary>
     public static string BuildInfo => NativeError.Text(NativeMethods.nopt_build_info());
 
-    /// <summary>The file that was loaded, or the plain name if the operating system found it.</summary>
+    /// <summary>The file that was loaded, or the plain name if .NET or the operating system found it.</summary>
     public static string LoadedFrom
     {
         get
@@ -71,9 +71,9 @@ public static unsafe class NativeRuntime
     }
 
     /// <summary>
-    /// The bound on threads (the calling one included) of CPU steps, for the whole process, 1 to 1024. At start it is the
-    /// number of processors, or that of the environment variable NATIVEOPT_NUM_THREADS. Results have the same bits with
-    /// any number.
+    /// The bound on threads (the calling one included) of CPU steps, for the whole process, 1 to 1024. At start it is
+    /// <see cref="CpuCount"/> or, if that is less, <see cref="CpuQuota"/>, where a part of a processor counts as one. The
+    /// environment variable NATIVEOPT_NUM_THREADS sets another one. Results have the same bits with any number.
     /// </summary>
     /// <exception cref="ArgumentException">The value is out of range.</exception>
     public static int CpuThreads
@@ -86,5 +86,25 @@ public static unsafe class NativeRuntime
         }
 
         set => NativeError.ThrowIfFailed(NativeMethods.nopt_cpu_set_num_threads(value));
+    }
+
+    /// <summary>
+    /// The number of processors in the affinity mask of the process, at least 1, as it was when the library first asked;
+    /// outside of Linux the number of those that the machine has.
+    /// </summary>
+    public static int CpuCount => CpuProcessors().Available;
+
+    /// <summary>
+    /// How many processors' worth of time the control groups of Linux (cgroups, versions 1 and 2) grant the process, as it
+    /// was when the library first asked: above 0, and positive infinity without a quota.
+    /// </summary>
+    public static double CpuQuota => CpuProcessors().Quota;
+
+    private static (int Available, double Quota) CpuProcessors()
+    {
+        int available;
+        double quota;
+        NativeError.ThrowIfFailed(NativeMethods.nopt_cpu_get_processors(&available, &quota));
+        return (available, quota);
     }
 }

@@ -28,6 +28,10 @@ internal sealed class SafetensorsHeader
 
     // The bound of the reference implementation.
     private const int MaxBytes = 100_000_000;
+    private const int MaxTypeLength = 32;
+
+    // Of what a length claims no more than this is allocated before it is there.
+    private const int FirstPiece = 1 << 16;
     private const string MetadataKey = "__metadata__";
     private static readonly string NoDigest = new('0', 2 * SHA256.HashSizeInBytes);
 
@@ -55,8 +59,7 @@ internal sealed class SafetensorsHeader
                 $"The header's length is {length}; it must be 2 to {MaxBytes}. This is no safetensors file.");
         }
 
-        byte[] json = new byte[(int)length];
-        ReadOrThrow(stream, json);
+        byte[] json = ReadOrThrow(stream, (int)length);
         try
         {
             return Parse(json);
@@ -103,6 +106,20 @@ internal sealed class SafetensorsHeader
         {
             throw new InvalidDataException("The file ends within its header.");
         }
+    }
+
+    /// <summary>Reads so many bytes into memory that grows with what the stream has.</summary>
+    private static byte[] ReadOrThrow(Stream stream, int length)
+    {
+        byte[] bytes = [];
+        while (bytes.Length < length)
+        {
+            int read = bytes.Length;
+            Array.Resize(ref bytes, (int)Math.Min(length, Math.Max(FirstPiece, 2L * read)));
+            ReadOrThrow(stream, bytes.AsSpan(read));
+        }
+
+        return bytes;
     }
 
     private static SafetensorsHeader Parse(byte[] json)
@@ -181,7 +198,8 @@ internal sealed class SafetensorsHeader
             {
                 case "dtype":
                     Expect(ref reader, JsonTokenType.String, $"{name}.dtype");
-                    dtype = reader.GetString();
+                    dtype = reader.GetString()!;
+                    RequireType(name, dtype);
                     break;
                 case "shape":
                     shape = ParseNumbers(ref reader, $"{name}.shape");
@@ -190,16 +208,25 @@ internal sealed class SafetensorsHeader
                     offsets = ParseNumbers(ref reader, $"{name}.data_offsets");
                     break;
                 default:
-                    throw new JsonException($"\"{name}\" has an unknown property \"{property}\".");
+                    throw new JsonException(
+                        $"{Printable.Quoted(name)} has an unknown property {Printable.Quoted(property)}.");
             }
         }
 
         if (dtype is null || shape is null || offsets is not [long begin, long end])
         {
-            throw new JsonException($"\"{name}\" needs a dtype, a shape and two data_offsets.");
+            throw new JsonException($"{Printable.Quoted(name)} needs a dtype, a shape and two data_offsets.");
         }
 
         return new SafetensorsEntry(name, dtype, shape, begin, end);
+    }
+
+    private static void RequireType(string name, string dtype)
+    {
+        if (dtype.Length > MaxTypeLength || !dtype.All(static letter => char.IsAsciiLetterOrDigit(letter) || letter == '_'))
+        {
+            throw new JsonException($"{Printable.Quoted(name)} has dtype {Printable.Quoted(dtype)}, which is no name of a type.");
+        }
     }
 
     private static long[] ParseNumbers(ref Utf8JsonReader reader, string what)
@@ -211,12 +238,12 @@ internal sealed class SafetensorsHeader
             numbers.Add(
                 reader.TryGetInt64(out long number) && number >= 0
                     ? number
-                    : throw new JsonException($"\"{what}\" has a number that is no integer of 0 or more."));
+                    : throw new JsonException($"{Printable.Quoted(what)} has a number that is no integer of 0 or more."));
         }
 
         return reader.TokenType == JsonTokenType.EndArray
             ? [.. numbers]
-            : throw new JsonException($"\"{what}\" must be numbers.");
+            : throw new JsonException($"{Printable.Quoted(what)} must be numbers.");
     }
 
     /// <summary>The next property's name, or null at the end of the object.</summary>
@@ -228,14 +255,16 @@ internal sealed class SafetensorsHeader
         }
 
         string name = reader.GetString()!;
-        return names.Add(name) ? name : throw new JsonException($"\"{name}\" occurs twice in {what}.");
+        return names.Add(name)
+            ? name
+            : throw new JsonException($"{Printable.Quoted(name)} occurs twice in {Printable.Quoted(what)}.");
     }
 
     private static void Expect(ref Utf8JsonReader reader, JsonTokenType token, string what)
     {
         if (!reader.Read() || reader.TokenType != token)
         {
-            throw new JsonException($"\"{what}\" is {reader.TokenType}; it must be {token}.");
+            throw new JsonException($"{Printable.Quoted(what)} is {reader.TokenType}; it must be {token}.");
         }
     }
 

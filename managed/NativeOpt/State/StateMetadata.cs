@@ -116,7 +116,7 @@ internal sealed class StateMetadata
         string value = Value(key);
         if (value != expected)
         {
-            throw new InvalidDataException($"The file's {key} is \"{value}\", not \"{expected}\".");
+            throw new InvalidDataException($"The file's {key} is {Printable.Quoted(value)}, not \"{expected}\".");
         }
     }
 
@@ -248,8 +248,8 @@ internal sealed class StateMetadata
         {
             bool isOfTensor = Array.Exists(ofTensors, key => unknown.EndsWith('.' + key, StringComparison.Ordinal));
             throw new InvalidDataException(
-                !isOfTensor ? $"The metadata has \"{unknown}\", which {Format} does not know."
-                : $"The file's metadata has \"{unknown}\", but the set has no such tensor"
+                !isOfTensor ? $"The metadata has {Printable.Quoted(unknown)}, which {Format} does not know."
+                : $"The file's metadata has {Printable.Quoted(unknown)}, but the set has no such tensor"
                     + (unknown.EndsWith('.' + GroupKey, StringComparison.Ordinal) ? " in a group" : "")
                     + "; it was saved by another model.");
         }
@@ -261,7 +261,8 @@ internal sealed class StateMetadata
         string text = Value(DimerSeedKey);
         if (!ulong.TryParse(text, NumberStyles.None, CultureInfo.InvariantCulture, out ulong seed))
         {
-            throw new InvalidDataException($"The file's {DimerSeedKey} is \"{text}\"; it must be a whole number of 64 bits.");
+            throw new InvalidDataException(
+                $"The file's {DimerSeedKey} is {Printable.Quoted(text)}; it must be a whole number of 64 bits.");
         }
 
         string[] numbers = Value(DimerCurvatureKey).Split(' ', StringSplitOptions.RemoveEmptyEntries);
@@ -278,7 +279,8 @@ internal sealed class StateMetadata
                 || double.IsInfinity(curvature[i]))
             {
                 throw new InvalidDataException(
-                    $"The file's {DimerCurvatureKey} has \"{numbers[i]}\"; it must be finite numbers, or NaN for none.");
+                    $"The file's {DimerCurvatureKey} has {Printable.Quoted(numbers[i])}; it must be finite numbers, or NaN for "
+                    + "none.");
             }
         }
 
@@ -291,7 +293,8 @@ internal sealed class StateMetadata
         string[] numbers = count == 1 ? [text] : text.Split(' ');
         return numbers.Length == count
             ? numbers
-            : throw new InvalidDataException($"The file's {key} is \"{text}\"; it must be {count} numbers, one for each group.");
+            : throw new InvalidDataException(
+                $"The file's {key} is {Printable.Quoted(text)}; it must be {count} numbers, one for each group.");
     }
 
     private string Value(string key) =>
@@ -304,7 +307,8 @@ internal sealed class StateMetadata
     private static long ParseCount(string key, string text) =>
         long.TryParse(text, NumberStyles.None, CultureInfo.InvariantCulture, out long count)
             ? count
-            : throw new InvalidDataException($"The file's {key} is \"{text}\"; it must be a whole number from 0.");
+            : throw new InvalidDataException(
+                $"The file's {key} is {Printable.Quoted(text)}; it must be a whole number from 0.");
 
     private static double ParseNumber(string key, string text)
     {
@@ -312,7 +316,7 @@ internal sealed class StateMetadata
             NumberStyles.AllowLeadingSign | NumberStyles.AllowDecimalPoint | NumberStyles.AllowExponent;
         return double.TryParse(text, Styles, CultureInfo.InvariantCulture, out double number) && double.IsFinite(number)
             ? number
-            : throw new InvalidDataException($"The file's {key} is \"{text}\"; it must be a finite number.");
+            : throw new InvalidDataException($"The file's {key} is {Printable.Quoted(text)}; it must be a finite number.");
     }
 }
 

@@ -167,8 +167,9 @@ NOPT_API nopt_status nopt_cpu_isa_get_info(int32_t index, nopt_cpu_isa_info* inf
 NOPT_API nopt_status nopt_cpu_set_isa(const char* name);
 
 /**
- * Bounds the threads of later CPU steps of the whole process, the calling thread included. At start the bound is the
- * number of processors available to the process, or the number in the environment variable NATIVEOPT_NUM_THREADS.
+ * Bounds the threads of later CPU steps of the whole process, the calling thread included. At start the bound is what
+ * nopt_cpu_get_processors() tells: the processors, or the quota, a part of a processor counting as one, if that is
+ * less. The environment variable NATIVEOPT_NUM_THREADS sets another one.
  * Threads are created here or at the first step that needs them, and never again. They look out for the next step for
  * 50 microseconds before they sleep, unless there are more of them than processors; a small step wakes none. Results
  * have the same bits with any number.
@@ -178,6 +179,16 @@ NOPT_API nopt_status nopt_cpu_set_num_threads(int32_t num_threads);
 
 /** Tells the present bound on threads. */
 NOPT_API nopt_status nopt_cpu_get_num_threads(int32_t* num_threads);
+
+/**
+ * Tells what the process may use of the machine, as it was when the library first asked.
+ * @param available Receives the number of processors in the affinity mask of the process; those of the machine where
+ *                  the library reads no such mask (outside of Linux).
+ * @param quota Receives how many processors' worth of time control groups (cgroups of Linux, versions 1 and 2) grant
+ *              the process: the smallest quota from the topmost group that it can see down to its own. It is above 0,
+ *              and infinity without a quota.
+ */
+NOPT_API nopt_status nopt_cpu_get_processors(int32_t* available, double* quota);
 
 /* ---- memory ---- */
 
@@ -196,8 +207,9 @@ typedef enum nopt_dtype NOPT_INT32 {
      * (nopt_state_info.is_signed). They are those of dynamic quantization (Dettmers et al. 2022, "8-bit Optimizers via
      * Block-wise Quantization"): they reach down to less than 1e-6, spaced finer in each larger decade. Byte 0 is 0,
      * and bytes count up from there; with a sign, the bytes from 129 on are the negatives of 256 minus the byte. A
-     * stored state is rounded to the nearest number; a state that is not finite makes all of its block NaN. A tensor
-     * takes elements + 4 * ceil(elements / 256) bytes.
+     * stored state is rounded to the nearest number. Where a step leaves a state of an element not finite, all states
+     * of that element (of any type) are stored as 0, so that the others of its block are unharmed. A tensor takes
+     * elements + 4 * ceil(elements / 256) bytes.
      */
     NOPT_DTYPE_DYNAMIC8 = 4
 } nopt_dtype;
@@ -251,8 +263,8 @@ NOPT_API nopt_status nopt_memory_copy(nopt_backend backend, int32_t device_index
  * Sets `count` elements of a device buffer to `value`, in stream order.
  * @param destination Must be aligned to the element size, or to 4 bytes for NOPT_DTYPE_DYNAMIC8.
  * @param dtype The type of the elements.
- * @param value Is rounded to float32, and from there to `dtype`, to nearest. NOPT_DTYPE_DYNAMIC8 takes only 0; anything
- *     else is NOPT_ERROR_UNSUPPORTED.
+ * @param value Is rounded to float32, and from there to `dtype`, to nearest. A finite value that is infinite then is
+ *     refused. NOPT_DTYPE_DYNAMIC8 takes only 0; anything else is NOPT_ERROR_UNSUPPORTED.
  */
 NOPT_API nopt_status nopt_memory_fill(nopt_backend backend, int32_t device_index, void* destination, int64_t count,
                                       nopt_dtype dtype, double value, void* stream);
@@ -397,15 +409,16 @@ NOPT_API nopt_status nopt_param_set_bind_roles(nopt_param_set* set, int64_t tens
                                                const nopt_role* roles, void* const* const* pointers);
 
 /**
- * Scales the learning rate per tensor: tensor i uses lr * lr_scale[i].
- * @param lr_scale One finite value >= 0 for each tensor, copied. Null: all 1.
+ * Scales the learning rate per tensor: tensor i uses lr * lr_scale[i]. Steps are refused where that is more than the
+ * largest lr (nopt_hyperparam_info.max).
+ * @param lr_scale One value >= 0 for each tensor, finite as a float, copied. Null: all 1.
  */
 NOPT_API nopt_status nopt_param_set_set_lr_scale(nopt_param_set* set, int64_t tensor_count, const double* lr_scale);
 
 /**
  * Sets the weight decay per tensor, in place of nopt_hyperparams.weight_decay.
- * @param weight_decay One value for each tensor, copied: finite and >= 0, or NOPT_INHERIT to use the step's. Null: all
- *                     inherit.
+ * @param weight_decay One value for each tensor, copied: one that "weight_decay" may have (nopt_hyperparam_info), or
+ *                     NOPT_INHERIT to use the step's. Null: all inherit.
  */
 NOPT_API nopt_status nopt_param_set_set_weight_decay(nopt_param_set* set, int64_t tensor_count,
                                                      const double* weight_decay);
@@ -445,6 +458,13 @@ typedef enum nopt_flag NOPT_INT32 {
      * and not the product of the betas of all steps taken. Both are the same unless beta changes from step to step.
      */
     NOPT_FLAG_BIAS_CORRECTION_BY_POWER = 8,
+    /**
+     * "stochastic_rounding_states". bfloat16 states are rounded as NOPT_FLAG_STOCHASTIC_ROUNDING rounds parameters,
+     * each state by random numbers of its own. Without it a moment stands still where what a step changes is less than
+     * half the spacing of bfloat16: with beta2 = 0.999, exp_avg_sq neither decays nor rises as it should. Every rule
+     * knows it.
+     */
+    NOPT_FLAG_STOCHASTIC_ROUNDING_STATES = 16,
     /** The first option of the rule's own; option i of these is NOPT_FLAG_RULE << i. */
     NOPT_FLAG_RULE = 256
 } nopt_flag;
@@ -468,7 +488,10 @@ typedef struct nopt_hyperparams {
     uint32_t struct_size;
     /** Sum of nopt_flag values and of the rule's own. */
     uint32_t flags;
-    /** Selects the random numbers of NOPT_FLAG_STOCHASTIC_ROUNDING; must be 0 without it. */
+    /**
+     * Selects the random numbers of NOPT_FLAG_STOCHASTIC_ROUNDING and NOPT_FLAG_STOCHASTIC_ROUNDING_STATES; must be 0
+     * without both.
+     */
     uint64_t rounding_seed;
     /** The rule's hyperparameters in the order of nopt_rule_get_hyperparam(); those past its last one must be 0. */
     double values[NOPT_MAX_HYPERPARAMS];
@@ -504,7 +527,12 @@ typedef struct nopt_hyperparam_info {
     const char* meaning;
     double default_value;
     double min;
-    /** The largest value; excluded from the range if `max_is_excluded` is 1. */
+    /**
+     * The largest value; excluded from the range if `max_is_excluded` is 1. If it is FLT_MAX, steps compute with the
+     * value as a float, as it is, and values between `min` and FLT_MIN are refused: what is 0 as a float and was not
+     * would mean another thing. (Learning rates and weight decays may be as small as schedules make them. They have
+     * other bounds, so that all that they are a part of is finite as a float.)
+     */
     double max;
     int32_t max_is_excluded;
     /** 1 if it must be a whole number. */
@@ -707,7 +735,8 @@ NOPT_API nopt_status nopt_optimizer_upload(nopt_optimizer* optimizer, void* stre
 
 /**
  * Sets the learning rate of a capturable optimizer's steps with NOPT_LR_ON_DEVICE, in stream order, for those captured
- * already, too. @param lr Finite and >= 0.
+ * already, too. @param lr One that "lr" may have (nopt_hyperparam_info), times every lr_scale of the group's tensors,
+ *                         too.
  */
 NOPT_API nopt_status nopt_optimizer_set_lr(nopt_optimizer* optimizer, double lr, void* stream);
 
@@ -760,9 +789,11 @@ typedef enum nopt_grad_flag NOPT_INT32 {
     /** The step then clips each element to -max_value .. max_value, as torch.nn.utils.clip_grad_value_ does. */
     NOPT_GRAD_CLIP_VALUE = 2,
     /**
-     * The step is skipped if any gradient is not finite: nothing is written and the step is not counted. The device
-     * decides, so that on CUDA the device has to count the steps: see nopt_optimizer_set_capturable. (A skipped step
-     * that ends a dimer's update leaves PARAM as theta.)
+     * The step is skipped if any gradient is not finite: nothing is written and the step is not counted. A finite one
+     * may stop to be so where a loss_scale below 1 divides it or a dimer corrects it: then the step is skipped, too, if
+     * the norm times 1 / loss_scale (where that is below 1) times 1 + alpha (in a dimer's step) is more than FLT_MAX.
+     * The device decides, so that on CUDA the device has to count the steps: see nopt_optimizer_set_capturable. (A
+     * skipped step that ends a dimer's update leaves PARAM as theta.)
      */
     NOPT_GRAD_SKIP_NONFINITE = 4
 } nopt_grad_flag;
@@ -775,14 +806,15 @@ typedef struct nopt_grad_options {
     uint32_t struct_size;
     /** Sum of nopt_grad_flag values. */
     uint32_t flags;
-    /** The bound of NOPT_GRAD_CLIP_NORM, > 0 and finite. */
+    /** The bound of NOPT_GRAD_CLIP_NORM, FLT_MIN or more and finite. */
     double max_norm;
-    /** The bound of NOPT_GRAD_CLIP_VALUE, > 0 and finite as a float. */
+    /** The bound of NOPT_GRAD_CLIP_VALUE, FLT_MIN to FLT_MAX. */
     double max_value;
     /**
      * The gradients are those of the loss times this number, and are divided by it before anything else (in one
      * multiplication with the clip coefficient, rounded once; the norm is that of the divided gradients). It must be
-     * finite and > 0, or NOPT_LOSS_SCALE_ON_DEVICE; 0 stands for 1.
+     * FLT_MIN to FLT_MAX, as float32 losses can be multiplied by no other, or NOPT_LOSS_SCALE_ON_DEVICE; 0 stands
+     * for 1.
      */
     double loss_scale;
 } nopt_grad_options;
@@ -812,7 +844,7 @@ NOPT_API nopt_status nopt_optimizer_set_grad_options(nopt_optimizer* optimizer, 
 /**
  * Sets the loss scale of a capturable optimizer's steps with NOPT_LOSS_SCALE_ON_DEVICE, in stream order; steps that
  * were captured before see it, too. Leave it as it is within a dimer's update.
- * @param loss_scale Must be > 0 and finite.
+ * @param loss_scale FLT_MIN to FLT_MAX.
  */
 NOPT_API nopt_status nopt_optimizer_set_loss_scale(nopt_optimizer* optimizer, double loss_scale, void* stream);
 
@@ -871,10 +903,10 @@ NOPT_API nopt_status nopt_optimizer_get_grad_status(const nopt_optimizer* optimi
  *
  * where factor and a are computed in double and rounded to float once, and clip is that of CLIP_VALUE: it bounds what
  * the rule gets, the correction included. |G|^2 comes from the pass that sums up G . N; with per-tensor scopes it is
- * added up over them. With SKIP_NONFINITE a step is skipped if a G or a D that the step itself reads is not finite. The
- * update has then ended, and theta, the states, the step counts, DIRECTION, the curvatures and the status are as they
- * were before the call; PARAM is theta again, and DIRECTION is what the update's rotations made of it (which refuse
- * what is not finite).
+ * added up over them. With SKIP_NONFINITE a step is skipped if a G or a D that the step itself reads is not finite, or
+ * if G and D are so large that what is made of them may not be, see there. The update has then ended, and theta, the
+ * states, the step counts, DIRECTION, the curvatures and the status are as they were before the call; PARAM is theta
+ * again, and DIRECTION is what the update's rotations made of it (which refuse what is not finite).
  *
  * Degenerate input is refused: if the turned direction is 0 or not finite, or a gradient holds a NaN or an infinity,
  * the scope keeps its N and its curvature, the rule runs on g itself, and the status says
@@ -951,11 +983,11 @@ typedef struct nopt_dimer_options {
     int32_t correction;
     /** Must be 0. */
     uint32_t reserved;
-    /** The distance of the displaced parameters, > 0 and finite as a float; 10 lr in the paper. */
+    /** The distance of the displaced parameters, FLT_MIN to FLT_MAX; 10 lr in the paper. */
     double displacement;
-    /** The length of a rotation with FIXED_RATE, finite and >= 0; 1e-3 in the paper. */
+    /** The length of a rotation with FIXED_RATE, 0 to FLT_MAX; 1e-3 in the paper. */
     double rotation_rate;
-    /** The weight of the correction, finite and >= 0; 5 in the paper. */
+    /** The weight of the correction, 0 to FLT_MAX; 5 in the paper. */
     double alpha;
 } nopt_dimer_options;
 

@@ -1,5 +1,6 @@
 #include "api/api.h"
 #include "cpu/isa.h"
+#include "cpu/processors.h"
 #include "cpu/thread_pool.h"
 
 using namespace nopt;
@@ -56,6 +57,15 @@ nopt_status nopt_cpu_get_num_threads(int32_t* num_threads) {
     return guarded([&] {
         require_not_null(num_threads, "num_threads");
         *num_threads = nopt::num_threads();
+    });
+}
+
+nopt_status nopt_cpu_get_processors(int32_t* available, double* quota) {
+    return guarded([&] {
+        require_not_null(available, "available");
+        require_not_null(quota, "quota");
+        *available = processors().available;
+        *quota = processors().quota;
     });
 }
 

@@ -15,7 +15,6 @@
 #elif defined(__APPLE__)
 #include <dispatch/dispatch.h>
 #else
-#include <sched.h>
 #include <semaphore.h>
 #endif
 #if defined(__x86_64__) || defined(_M_X64)
@@ -23,6 +22,7 @@
 #endif
 
 #include "backend/error.h"
+#include "cpu/processors.h"
 
 namespace nopt {
 namespace {
@@ -87,22 +87,11 @@ struct alignas(64) Share {
     int64_t end;
 };
 
-int available_processors() {
-#if defined(__linux__)
-    cpu_set_t set;
-    if (sched_getaffinity(0, sizeof set, &set) == 0) {
-        return CPU_COUNT(&set);
-    }
-#endif
-    const unsigned count = std::thread::hardware_concurrency();
-    return count == 0 ? 1 : static_cast<int>(count);
-}
-
 int initial_num_threads() {
     const char* text = getenv("NATIVEOPT_NUM_THREADS");
     if (text == nullptr || text[0] == '\0') {
-        const int processors = available_processors();
-        return processors < kMaxThreads ? processors : kMaxThreads;
+        const int threads = processors().threads();
+        return threads < kMaxThreads ? threads : kMaxThreads;
     }
     char* end;
     const long value = strtol(text, &end, 10);
@@ -251,7 +240,7 @@ private:
         }
     }
 
-    const int processors_ = available_processors();
+    const int processors_ = processors().threads();
     std::atomic<bool> busy_{false};
     std::atomic<bool> open_{false};
     std::atomic<uint32_t> job_{0};  // counts them

@@ -19,8 +19,7 @@ inline void parallel_for(int64_t count, void (*body)(void* context, int64_t inde
     }
 }
 
-// The bound on threads, the calling one included. At first use: NATIVEOPT_NUM_THREADS, or the processors that this
-// process may run on.
+// The bound on threads, the calling one included. At first use: NATIVEOPT_NUM_THREADS, or what processors() grant.
 int num_threads();
 void set_num_threads(int count);
 

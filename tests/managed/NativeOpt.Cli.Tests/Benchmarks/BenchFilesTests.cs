@@ -1,19 +1,14 @@
 using System.Globalization;
 using System.Xml.Linq;
 using NativeOpt.Cli.Benchmarks;
-using NativeOpt.Cli.Tests.Support;
 using Xunit;
 
 namespace NativeOpt.Cli.Tests.Benchmarks;
 
 /// <summary>The picture of sizes, of results that are made up.</summary>
-public sealed class BenchFilesTests : IDisposable
+public class BenchFilesTests
 {
     private static readonly XNamespace _svg = "http://www.w3.org/2000/svg";
-
-    private readonly TemporaryFolder _folder = new();
-
-    public void Dispose() => _folder.Dispose();
 
     [Fact]
     public void Lines_are_nanoseconds_of_an_element()
@@ -91,18 +86,12 @@ public sealed class BenchFilesTests : IDisposable
         new Dictionary<string, double> { ["loop"] = 0 });
 
     /// <summary>The panels of the picture; none if there is no such file.</summary>
-    private XElement[] Panels(IReadOnlyList<BenchResult> results)
-    {
-        string folder = _folder.File(Guid.NewGuid().ToString("N"));
-        Directory.CreateDirectory(folder);
-        IReadOnlyList<string> files = BenchFiles.Write(folder, results, [], "nativeopt bench");
-        Assert.Equal(
-            files.Order(StringComparer.Ordinal), Directory.GetFiles(folder).Select(Path.GetFileName).Order(StringComparer.Ordinal));
-        return files.Contains("sizes.svg")
-            ? [.. XElement.Load(Path.Combine(folder, "sizes.svg")).DescendantsAndSelf(_svg + "svg")
-                .Where(static svg => svg.Attribute("role") is not null)]
-            : [];
-    }
+    private static XElement[] Panels(IReadOnlyList<BenchResult> results) =>
+    [
+        .. BenchFiles.Of(results, [], "nativeopt bench").Where(static file => file.Name == "sizes.svg")
+            .SelectMany(static file => XElement.Parse(file.Text).DescendantsAndSelf(_svg + "svg"))
+            .Where(static svg => svg.Attribute("role") is not null),
+    ];
 
     private static string[] Texts(XElement panel) => [.. panel.Elements(_svg + "text").Select(static text => text.Value)];
 

@@ -1,4 +1,6 @@
+using System.CommandLine;
 using System.Text.Json;
+using NativeOpt.Cli.Commands;
 using NativeOpt.Cli.Tests.Support;
 using Xunit;
 
@@ -50,6 +52,105 @@ public sealed class CommandLineTests
         Assert.DoesNotContain("did you mean", Shell.Run("quux").Error, StringComparison.Ordinal);
     }
 
+    /// <summary>No terminal is so narrow that the help does not end.</summary>
+    [Theory]
+    [InlineData(0)]
+    [InlineData(1)]
+    [InlineData(2)]
+    [InlineData(4)]
+    [InlineData(7)]
+    public async Task Help_ends_in_narrow_terminals(int width)
+    {
+        Assert.Equal(await Help(40), await Help(width));
+
+        static async Task<string> Help(int columns)
+        {
+            using StringWriter output = new(), error = new();
+            Assert.Equal(0, await new CommandLine(output, error, columns).RunAsync(["train", "--help"], CancellationToken.None));
+            Assert.Contains("--text", output.ToString(), StringComparison.Ordinal);
+            return output.ToString();
+        }
+    }
+
+    [Theory]
+    [InlineData("replay", "@missing.json")]
+    [InlineData("train", "--text", "@missing.json")]
+    [InlineData("bench", "--compare", "@missing.json", "@missing.json")]
+    public void Names_of_files_may_begin_with_an_at_sign(params string[] args) =>
+        Shell.Run(args).AssertRefused(2, "@missing.json");
+
+    /// <summary>Every option of a number says how large it may be.</summary>
+    [Fact]
+    public void Bounds_of_numbers_are_named()
+    {
+        Command[] commands =
+        [
+            new BenchCommand(TextWriter.Null, TextWriter.Null), new InfoCommand(TextWriter.Null, TextWriter.Null),
+            new SaddleCommand(TextWriter.Null, TextWriter.Null), new SelftestCommand(TextWriter.Null, TextWriter.Null),
+            new TrainCommand(TextWriter.Null, TextWriter.Null),
+        ];
+        int count = 0;
+        foreach (Command command in commands)
+        {
+            foreach (Option option in command.Options)
+            {
+                string? bound = option.HelpName switch
+                {
+                    "N" => " to ",
+                    "X" => option.Name switch
+                    {
+                        "--learning-rate" => Rule.Get("adam").GetHyperparameter("lr").Range,
+                        "--switching-rate" => Rule.Get("dualadam").GetHyperparameter("switching_rate").Range,
+                        _ => "up to 3.4028235E+38",
+                    },
+                    "SHAPE" or "SHAPE,…" => "at most 1,000,000 tensors",
+                    _ => null,
+                };
+                if (bound is not null)
+                {
+                    Shell.Run(command.Name, option.Name, option.HelpName![0] == 'S' ? "1000001x1" : "1e39")
+                        .AssertRefused(2, option.Name, bound);
+                    count++;
+                }
+            }
+        }
+
+        Assert.InRange(count, 15, 100);
+    }
+
+    /// <summary>What a file is called and says does not control the terminal that shows it.</summary>
+    [SkippableFact]
+    public void Control_characters_are_not_echoed()
+    {
+        Skip.If(OperatingSystem.IsWindows(), "Its files cannot have such names.");
+        using TemporaryFolder folder = new();
+        string file = folder.Write(
+            "a\e[31m\u009b.json",
+            """{"format": "nativeopt-trace/1", "source": "", "optimizer": {"rule": "\u001b[2J\u202e"}, "\u001b]0;": 1}""");
+        string other = folder.Write("b.json", """{"format": "\u001b[2J\u0007"}""");
+        string text = folder.Write("c\e[2J.txt", string.Concat(Enumerable.Repeat("abc ", 100)));
+        string results = folder.Write("d.json", """[{"rule": "\u001b[2J"}]""");
+        Shell[] runs =
+        [
+            Shell.Run("replay", file, other),
+            Shell.Run("replay", file, other, "--json"),
+            Shell.Run("replay", folder.File("no\e[2J")),
+            Shell.Run("replay", "--\e[2J"),
+            Shell.Run("train", "--\e[2J"),
+            Shell.Run("train", "--optimizer", "\e[2J"),
+            Shell.Run("train", "--text", folder.File("no\e[2J")),
+            Shell.Run("train", "--model", "tiny", "--steps", "1", "--text", text, "--out", folder.File("out\e[2J")),
+            Shell.Run("bench", "--compare", results, results),
+        ];
+        Assert.All(runs, static run => Assert.DoesNotContain(
+            run.Output + run.Error,
+            static character => (char.IsControl(character) && character is not '\n' and not '\t') || character == '\u202e'));
+        Assert.Contains("a\\u001B[31m\\u009B.json", runs[0].Output, StringComparison.Ordinal);
+        Assert.Equal(file, runs[1].Json()[0].GetProperty("file").GetString());
+        Assert.Contains("no\\u001B[2J: no such file", runs[2].Error, StringComparison.Ordinal);
+        Assert.Equal(0, runs[7].ExitCode);
+    }
+
     [Fact]
     public void Info_shows_what_the_api_says()
     {
@@ -76,6 +177,10 @@ public sealed class CommandLineTests
         Assert.Equal("cpu", info.GetProperty("backends")[0].GetString());
         JsonElement cpu = info.GetProperty("cpu");
         Assert.Equal(NativeRuntime.CpuThreads, cpu.GetProperty("threads").GetInt32());
+        Assert.Equal(NativeRuntime.CpuCount, cpu.GetProperty("processors").GetInt32());
+        JsonElement quota = cpu.GetProperty("quota");
+        Assert.Equal(
+            NativeRuntime.CpuQuota, quota.ValueKind == JsonValueKind.Null ? double.PositiveInfinity : quota.GetDouble());
         Assert.Equal(
             cpu.GetProperty("instruction_set").GetString(),
             Assert.Single(

@@ -230,6 +230,9 @@ public sealed class TrainCommandTests : IDisposable
     {
         Assert.Equal(("float32", null, "float32"), Stored());
         Assert.Equal(("bfloat16", null, "float32, bfloat16 states"), Stored("--state-dtype", "bfloat16"));
+        Assert.Equal(
+            ("bfloat16", null, "float32, bfloat16 states, rounded at random"),
+            Stored("--state-dtype", "bfloat16", "--stochastic-rounding-states"));
         Assert.Equal(("dynamic8", null, "float32, dynamic8 states"), Stored("--state-dtype", "dynamic8"));
         Assert.Equal(
             ("dynamic8", 0, "bfloat16 with remainders, dynamic8 states"),
@@ -353,7 +356,7 @@ public sealed class TrainCommandTests : IDisposable
     [Fact]
     public void A_loss_that_is_not_finite_ends_its_optimizer_only()
     {
-        Shell cli = Train("--compare", "sgd,adam", "--learning-rate", "1e30", "--steps", "10");
+        Shell cli = Train("--compare", "sgd,adam", "--learning-rate", "1e20", "--steps", "10");
         Assert.Equal(1, cli.ExitCode);
         JsonElement results = cli.Json().GetProperty("results");
         Assert.Equal(2, results.GetArrayLength());
@@ -363,7 +366,7 @@ public sealed class TrainCommandTests : IDisposable
         Assert.True(File.Exists(_folder.File("out/losses.svg")));
 
         Shell forPeople = Shell.Run(
-            "train", "--model", "tiny", "--optimizer", "sgd", "--learning-rate", "1e30", "--steps", "10", "--out",
+            "train", "--model", "tiny", "--optimizer", "sgd", "--learning-rate", "1e20", "--steps", "10", "--out",
             _folder.File("out"));
         Assert.Equal(1, forPeople.ExitCode);
         Assert.Contains("not a finite number", forPeople.Output, StringComparison.Ordinal);
@@ -420,6 +423,7 @@ public sealed class TrainCommandTests : IDisposable
         Refuse(["--dtype", "bfloat16", "--stochastic-rounding"], "--stochastic-rounding", "--master none");
         Refuse(
             ["--dtype", "bfloat16", "--master", "float32", "--stochastic-rounding"], "--stochastic-rounding", "--master none");
+        Refuse(["--stochastic-rounding-states"], "--stochastic-rounding-states", "float32", "--state-dtype bfloat16");
         Refuse(["--state-dtype", "float8"], "--state-dtype float8", "write float32, bfloat16, float16 or dynamic8");
         Refuse(["--min-dynamic8-elements", "0"], "--min-dynamic8-elements", "--state-dtype dynamic8");
         Refuse(["--device", "gpu"], "--device gpu", "cpu, cuda or cuda:N");

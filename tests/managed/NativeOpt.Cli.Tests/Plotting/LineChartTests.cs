@@ -149,21 +149,6 @@ public sealed class LineChartTests
     [Fact]
     public void EmptyChartIsStillAPicture() => Assert.NotEmpty(Texts(Parse(new LineChart("Empty", "x", "y"))));
 
-    [Fact]
-    public void SaveWritesTheSameText()
-    {
-        string path = Path.Combine(Path.GetTempPath(), $"nativeopt-{Guid.NewGuid():N}.svg");
-        try
-        {
-            Create().Save(path);
-            Assert.Equal(Create().ToSvg(), File.ReadAllText(path));
-        }
-        finally
-        {
-            File.Delete(path);
-        }
-    }
-
     private static LineChart Create()
     {
         var chart = new LineChart("Loss", "step", "nats");

@@ -27,7 +27,7 @@ public sealed class SelftestPlanTests
                 "plain", rule.Key.Flags.Any(static flag => flag.Name == "decoupled_weight_decay") ? "l2" : "weight",
                 .. rule.Key.Hyperparameters.Where(static own => own.SelectsStates).Select(static own => own.Name),
                 .. rule.Key.Flags.Select(static flag => flag.Name == "decoupled_weight_decay" ? "decoupled" : flag.Name)
-                    .Where(static name => name != "stochastic_rounding"),
+                    .Where(static name => !name.StartsWith("stochastic_rounding", StringComparison.Ordinal)),
             ];
             Assert.Equal(expected.Order(), options.Order());
             Assert.Equal(DimerSetting.All.Count, rule.Select(static one => one.Dimer).OfType<DimerSetting>().Distinct().Count());
@@ -119,9 +119,17 @@ public sealed class SelftestPlanTests
         Assert.Equal(LibraryRoles.StateTypes, all.Select(static tensor => tensor.State).Distinct().Order());
         Assert.Equal(Enum.GetValues<MasterWeights>(), all.Select(static tensor => tensor.Master).Distinct().Order());
         Assert.Contains(all, static tensor => tensor is { Parameter: DType.Float16, Master: MasterWeights.Float32 });
-        Assert.Contains(SelftestStorage.Others, static storage => storage.IsStochasticFor(1));
-        Assert.Contains(SelftestStorage.Others, static storage => storage.IsStochastic && !storage.IsStochasticFor(1));
-        Assert.All(SelftestStorage.Others, static storage => Assert.False(storage.IsStochasticFor(0)));
+        foreach (Rule rule in Rule.All)
+        {
+            nopt_flag[] ofOneTensor = [.. SelftestStorage.Others.Select(storage => storage.RandomlyRounded(rule, 1)).Distinct()];
+            Assert.Equal([default, nopt_flag.NOPT_FLAG_STOCHASTIC_ROUNDING], ofOneTensor.Order());
+            Assert.Contains(
+                SelftestStorage.Others,
+                storage => storage.RandomlyRounded(rule, 10)
+                    == (nopt_flag.NOPT_FLAG_STOCHASTIC_ROUNDING | nopt_flag.NOPT_FLAG_STOCHASTIC_ROUNDING_STATES));
+            Assert.All(
+                SelftestStorage.Others, storage => Assert.Equal(default, storage.RandomlyRounded(rule, 0)));
+        }
     }
 
     [Fact]

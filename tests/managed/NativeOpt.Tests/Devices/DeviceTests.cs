@@ -1,3 +1,4 @@
+using NativeOpt.Tests.Support;
 using Xunit;
 
 namespace NativeOpt.Tests.Devices;
@@ -122,6 +123,23 @@ public class DeviceTests
             StringComparison.Ordinal);
         Assert.Throws<ArgumentException>(() => NativeRuntime.CpuThreads = 0);
         Assert.Throws<ArgumentException>(() => NativeRuntime.CpuThreads = 1025);
+        Assert.InRange(NativeRuntime.CpuCount, 1, 1 << 20);
+        Assert.InRange(NativeRuntime.CpuQuota, double.Epsilon, double.PositiveInfinity);
+    }
+
+    /// <summary>Begins with no more threads than the affinity mask has processors, in a process of its own.</summary>
+    [SkippableFact]
+    public void Threads_follow_the_affinity_mask()
+    {
+        Skip.IfNot(File.Exists("/usr/bin/taskset"), "There is no taskset.");
+        const string Processor = "Cpus_allowed_list:";
+        string allowed = File.ReadLines("/proc/self/status").Single(
+            static line => line.StartsWith(Processor, StringComparison.Ordinal))[Processor.Length..].Trim();
+        string first = allowed.Split(',', '-')[0];
+        (int exitCode, string output) = ChildProcess.Run(
+            "/usr/bin/taskset", ["-c", first, ChildProcess.DotNet, "exec", ChildProcess.TestAssembly, "threads"],
+            ("NATIVEOPT_NUM_THREADS", null));
+        Assert.Equal((0, "1 of 1"), (exitCode, output.Trim()));
     }
 
     [SkippableFact]

@@ -122,6 +122,50 @@ public class StateFileFormatTests
         Refuses(message, Build(header));
     }
 
+    /// <summary>A terminal that shows the message must not obey what a file says, and must not be flooded by it.</summary>
+    [Theory]
+    [InlineData("\"a.exp_avg\":", "\"a\\u001b[31m\": {\"dtype\": \"F32\", \"shape\": [0], \"data_offsets\": [0, 0]}, \"a.exp_avg\":", "\"a\\u001B[31m\", which")]
+    [InlineData("\"a.exp_avg\":", "\"a\\u009b\": 1, \"a.exp_avg\":", "\"a\\u009B\" is Number")]
+    [InlineData("\"a.exp_avg\":", "\"a\\u202e\": {}, \"a.exp_avg\":", "\"a\\u202E\" needs a dtype")]
+    [InlineData("\"a.exp_avg\":", "\"\\u0007\": {}, \"\\u0007\": {}, \"a.exp_avg\":", "\\u0007")]
+    [InlineData("\"dtype\": \"F32\"", "\"dtype\": \"F32\", \"\\u0008\": [1]", "\\u0008")]
+    [InlineData("\"dtype\": \"F32\"", "\"dtype\": \"F\\u001b[2J\"", "dtype \"F\\u001B[2J\"")]
+    [InlineData("\"shape\": [2]", "\"shape\": [2], \"\\u000d\": 3", "\\u000D")]
+    [InlineData("\"format\": \"nativeopt-state/2\"", "\"format\": \"\\u001b\"", "format is \"\\u001B\"")]
+    [InlineData("\"step\": \"5\"", "\"step\": \"\\u001b\"", "step is \"\\u001B\"")]
+    [InlineData("\"beta1_product\": \"0.5\"", "\"beta1_product\": \"\\u001b\"", "beta1_product is \"\\u001B\"")]
+    [InlineData("\"step\"", "\"x\\u001b\": \"\", \"step\"", "\"x\\u001B\", which")]
+    [InlineData("\"step\"", "\"x\\u001b\": 1, \"step\"", "x\\u001B\" is Number")]
+    public void Messages_hold_nothing_that_controls_a_terminal(string part, string replacement, string message)
+    {
+        int position = Good.IndexOf(part, StringComparison.Ordinal);
+        string said = Refuses(message, Build(Good[..position] + replacement + Good[(position + part.Length)..]));
+        Assert.DoesNotContain(said, static character => char.IsControl(character) || character == '\u202e');
+    }
+
+    [Fact]
+    public void A_long_name_is_cut_in_messages()
+    {
+        string said = Refuses("xxx…\" is Number", Build($"{{\"{new string('x', 100_000)}\": 1}}"));
+        Assert.InRange(said.Length, 100, 1000);
+    }
+
+    /// <summary>What a header claims is allocated as far as the file has it, also of a stream that cannot tell its length.</summary>
+    [Theory]
+    [InlineData(true)]
+    [InlineData(false)]
+    public void A_header_that_is_not_there_is_not_allocated(bool isSeekable)
+    {
+        byte[] file = Build(Good);
+        BinaryPrimitives.WriteUInt64LittleEndian(file, 99_000_000);
+        using Target target = new();
+        using Stream stream = isSeekable ? new MemoryStream(file) : new ForwardOnlyStream(new MemoryStream(file));
+        long before = GC.GetAllocatedBytesForCurrentThread();
+        InvalidDataException refused = Assert.Throws<InvalidDataException>(() => target.Optimizer.Load(stream));
+        Assert.InRange(GC.GetAllocatedBytesForCurrentThread() - before, 0, 1 << 20);
+        Assert.Contains("within its header", refused.Message, StringComparison.Ordinal);
+    }
+
     [Fact]
     public void Refuses_text_that_is_not_unicode()
     {
@@ -318,15 +362,16 @@ public class StateFileFormatTests
         Assert.Equal([6.5f], Snapshot.Values(target.Optimizer.GetState(StateRole.ExpAvgSq, 1)));
     }
 
-    private static void Refuses(string message, byte[] file)
+    /// <returns>The message.</returns>
+    private static string Refuses(string message, byte[] file)
     {
         using Target target = new();
-        Assert.Contains(
-            message,
-            Snapshot.Unchanged<InvalidDataException>(target.Optimizer, () => target.Optimizer.Load(new MemoryStream(file))).Message,
-            StringComparison.Ordinal);
+        string said =
+            Snapshot.Unchanged<InvalidDataException>(target.Optimizer, () => target.Optimizer.Load(new MemoryStream(file))).Message;
+        Assert.Contains(message, said, StringComparison.Ordinal);
         Snapshot.Unchanged<InvalidDataException>(
             target.Optimizer, () => target.Optimizer.Load(new ForwardOnlyStream(new MemoryStream(file))));
+        return said;
     }
 
     private static void RefusesBoth(Target target, byte[] file)

@@ -1,0 +1,99 @@
+using System.Text;
+
+namespace NativeOpt.Cli.Commands;
+
+/// <summary>
+/// Writes the files of a command's results. Each is replaced whole or not at all. A file that fails does not keep the command
+/// from the others, and from printing what it has computed; after that, <see cref="ThrowIfLost"/> reports it.
+/// </summary>
+internal sealed class OutputFiles
+{
+    private readonly List<string> _lost = [];
+
+    /// <summary>Makes a folder if it is missing, and tries to write to it.</summary>
+    /// <param name="option">The option that names it.</param>
+    /// <param name="folder">Its path; null: there is nothing to do.</param>
+    /// <exception cref="UsageException">It cannot be written to.</exception>
+    public static void PrepareFolder(string option, string? folder) => Prepare(option, folder, static path =>
+    {
+        Directory.CreateDirectory(path);
+        Probe(path);
+    });
+
+    /// <summary>Tries whether a file can be written, and leaves it as it is.</summary>
+    /// <param name="option">The option that names it.</param>
+    /// <param name="file">Its path; null: there is nothing to do.</param>
+    /// <exception cref="UsageException">It cannot be written.</exception>
+    public static void PrepareFile(string option, string? file) => Prepare(option, file, static path =>
+    {
+        if (Path.Exists(path))
+        {
+            new FileStream(path, FileMode.Open, FileAccess.Write, FileShare.ReadWrite).Dispose();
+        }
+        else
+        {
+            Probe(Path.GetDirectoryName(Path.GetFullPath(path))!);
+        }
+    });
+
+    /// <summary>Writes a file.</summary>
+    /// <param name="path">Its path.</param>
+    /// <param name="text">All of it.</param>
+    /// <returns>Whether it was written; if not, it is as it was.</returns>
+    public bool Write(string path, string text)
+    {
+        try
+        {
+            AtomicFile.Write(path, file => file.Write(Encoding.UTF8.GetBytes(text)));
+            return true;
+        }
+        catch (Exception error) when (error is IOException or UnauthorizedAccessException)
+        {
+            _lost.Add($"{path} could not be written and is as it was: {error.Message}");
+            return false;
+        }
+    }
+
+    /// <summary>Writes files into a folder.</summary>
+    /// <param name="folder">The folder's path.</param>
+    /// <param name="files">Their names and texts.</param>
+    /// <returns>The names of those that were written.</returns>
+    public IReadOnlyList<string> Write(string folder, IEnumerable<(string Name, string Text)> files) =>
+        [.. files.Where(file => Write(Path.Combine(folder, file.Name), file.Text)).Select(static file => file.Name)];
+
+    /// <summary>Which files could not be written, and why, one a line; null if there are none.</summary>
+    public string? Lost => _lost.Count > 0 ? string.Join(Environment.NewLine, _lost) : null;
+
+    /// <summary>Reports the files that could not be written.</summary>
+    /// <exception cref="OutputFault">There are some.</exception>
+    public void ThrowIfLost()
+    {
+        if (Lost is { } lost)
+        {
+            throw new OutputFault(lost);
+        }
+    }
+
+    private static void Probe(string folder)
+    {
+        string probe = Path.Combine(folder, Path.GetRandomFileName());
+        new FileStream(probe, FileMode.CreateNew, FileAccess.Write, FileShare.None, 1, FileOptions.DeleteOnClose).Dispose();
+    }
+
+    private static void Prepare(string option, string? path, Action<string> prepare)
+    {
+        if (path is null)
+        {
+            return;
+        }
+
+        try
+        {
+            prepare(path);
+        }
+        catch (Exception error) when (error is IOException or UnauthorizedAccessException or ArgumentException)
+        {
+            throw new UsageException($"{option} {path}: {error.Message} Name something that can be written to.");
+        }
+    }
+}
