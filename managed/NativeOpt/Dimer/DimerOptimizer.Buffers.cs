@@ -82,7 +82,10 @@ public sealed unsafe partial class DimerOptimizer
             status.grad_dot_direction,
             status.angle,
             (status.flags & (uint)nopt_dimer_status_flag.NOPT_DIMER_STATUS_ROTATION_REFUSED) != 0,
-            (status.flags & (uint)nopt_dimer_status_flag.NOPT_DIMER_STATUS_CORRECTION_SKIPPED) != 0);
+            (status.flags & (uint)nopt_dimer_status_flag.NOPT_DIMER_STATUS_CORRECTION_SKIPPED) != 0)
+        {
+            UpdateLost = _updateWasLost,
+        };
     }
 
     /// <summary>A tensor's part of the direction; drawn if it was not yet.</summary>
@@ -173,6 +176,28 @@ public sealed unsafe partial class DimerOptimizer
             _hasDirection = hadDirection;
             throw;
         }
+    }
+
+    /// <summary>Writes the gradients at the parameters back, where those at displaced parameters took their place.</summary>
+    private void RestoreGradients(DeviceStream stream)
+    {
+        BoundBuffers buffers = _handle.Buffers;
+        if (buffers.IsBound(nopt_role.NOPT_ROLE_GRAD_DISPLACED))
+        {
+            return;
+        }
+
+        ReadOnlySpan<nint> backups = buffers.Pointers(nopt_role.NOPT_ROLE_GRAD_BACKUP);
+        for (int tensor = 0; tensor < backups.Length; tensor++)
+        {
+            TensorRef gradient = Optimizer.ParameterSet.GetGradient(tensor);
+            NativeError.ThrowIfFailed(
+                NativeMethods.nopt_memory_copy(
+                    gradient.Device.NativeBackend, gradient.Device.Index, (void*)gradient.Pointer, (void*)backups[tensor],
+                    gradient.ByteCount, (void*)stream.Pointer));
+        }
+
+        stream.KeepAlive();
     }
 
     /// <summary>Makes the curvatures NaN, since none was measured along a new direction.</summary>

@@ -111,5 +111,6 @@ public sealed unsafe partial class DimerOptimizer
         StepCount = step;
         GradientEvaluations = gradientEvaluations;
         _progress = default;
+        _updateWasLost = false;
     }
 }

@@ -35,12 +35,16 @@ namespace NativeOpt;
 /// </remarks>
 public sealed unsafe partial class DimerOptimizer : IDisposable
 {
+    // The least displacement that follows from a learning rate; shorter ones have not been measured.
+    private const double SmallestDefaultDisplacement = 1e-4;
+
     private readonly DimerHandle _handle;
     private DimerOptions _options;
 
     // How far the step in progress is, and what its update was begun with.
     private DimerProgress _progress;
     private nopt_dimer_options _update;
+    private bool _updateWasLost; // in the last step
 
     /// <summary>Makes a dimer around an optimizer. Its direction is drawn at the first step.</summary>
     /// <param name="optimizer">The optimizer; keep it as long as the dimer.</param>
@@ -107,6 +111,13 @@ public sealed unsafe partial class DimerOptimizer : IDisposable
     /// <summary>Gradients that the steps taken so far have used, those at displaced parameters included.</summary>
     public long GradientEvaluations { get; private set; }
 
+    /// <summary>
+    /// Updates of the direction that were given up since a loss at displaced parameters was not finite, as
+    /// <see cref="DimerOptions.Fallback"/> says; files do not have this number. Where it keeps growing, displace less far
+    /// (<see cref="DimerOptions.Displacement"/>).
+    /// </summary>
+    public long LostUpdates { get; private set; }
+
     /// <summary>The bytes of the buffers that the dimer has allocated so far, beside the optimizer's.</summary>
     /// <exception cref="ObjectDisposedException">The dimer, its optimizer or the set is disposed of.</exception>
     public long AllocatedBytes
@@ -136,17 +147,23 @@ public sealed unsafe partial class DimerOptimizer : IDisposable
     /// <param name="stream">The stream; on CPU the default one.</param>
     /// <param name="cancellationToken">Ends the step between two evaluations, as if it had not begun.</param>
     /// <returns>
-    /// The loss at the parameters before the step. Or, if a loss is not finite, that one: no step was taken then.
+    /// The loss at the parameters before the step. If that is not finite, no step was taken. Nor was one if the loss returned is
+    /// that at displaced parameters, which with <see cref="DimerFallback.NoStep"/> it is where that is not finite.
     /// </returns>
     /// <remarks>
-    /// If the closure throws, a loss is not finite or the token is cancelled, the parameters and the optimizer's state are
-    /// as they were before the call, bit for bit; the direction may have turned if the update has several rotations.
+    /// <para>
+    /// If the closure throws, no step is taken or the token is cancelled, the parameters and the optimizer's state are as they
+    /// were before the call, bit for bit; the direction may have turned if the update has several rotations.
+    /// </para>
+    /// <para>
+    /// If a loss at displaced parameters is not finite, the step is the optimizer's own at the parameters before it, unless
+    /// <see cref="DimerOptions.Fallback"/> says otherwise. The set's gradients are then those at these parameters again.
+    /// </para>
     /// </remarks>
     /// <exception cref="ArgumentNullException"><paramref name="closure"/> is null.</exception>
     /// <exception cref="OperationCanceledException">The token was cancelled.</exception>
     /// <exception cref="InvalidOperationException">
-    /// The parameters are displaced already, the set has no gradients even after the first evaluation, or the displacement
-    /// is to follow from a learning rate of 0.
+    /// The parameters are displaced already, or the set has no gradients even after the first evaluation.
     /// </exception>
     /// <exception cref="ConcurrentUseException">The set is in use by another thread.</exception>
     /// <exception cref="ArgumentException">The set is on CPU, and the stream is not the default one.</exception>
@@ -180,6 +197,13 @@ public sealed unsafe partial class DimerOptimizer : IDisposable
                 float displacedLoss = closure();
                 if (!float.IsFinite(displacedLoss))
                 {
+                    LostUpdates++;
+                    if (_options.Fallback == DimerFallback.StepWithoutUpdate)
+                    {
+                        StepWithoutUpdate(stream);
+                        return loss;
+                    }
+
                     GiveUp(default, stream);
                     return displacedLoss;
                 }
@@ -213,8 +237,7 @@ public sealed unsafe partial class DimerOptimizer : IDisposable
     /// </summary>
     /// <param name="stream">The stream; on CPU the default one.</param>
     /// <exception cref="InvalidOperationException">
-    /// The step needs no more gradients, or none at all, the set has none yet, or the displacement is to follow from a
-    /// learning rate of 0.
+    /// The step needs no more gradients, or none at all, or the set has none yet.
     /// </exception>
     /// <exception cref="ConcurrentUseException">The set is in use by another thread.</exception>
     /// <exception cref="ArgumentException">The set is on CPU, and the stream is not the default one.</exception>
@@ -232,7 +255,7 @@ public sealed unsafe partial class DimerOptimizer : IDisposable
         {
             nopt_dimer_options update = _options.ToNative(Displacement());
             // Master weights begin as copies of the parameters where these are now.
-            Optimizer.EnsureState(stream);
+            Optimizer.EnsureState(stream, isForStep: true);
             EnsureBuffers(stream);
             NativeError.ThrowIfFailed(NativeMethods.nopt_dimer_displace(dimer, &update, (void*)stream.Pointer));
             _update = update;
@@ -272,19 +295,11 @@ public sealed unsafe partial class DimerOptimizer : IDisposable
         ThrowIfDisposed();
         Optimizer.RequireGradients();
         DimerProgress next = _progress.After(DimerAction.Step, IsUpdateDue, _options.DisplacedGradients);
-        Optimizer.EnsureState(stream);
+        Optimizer.EnsureState(stream, isForStep: true);
         EnsureBuffers(stream);
 
         // Without a displacement its length says nothing, but it must be one.
-        nopt_dimer_options options = IsDisplaced ? _update : _options.ToNative(_options.Displacement ?? 1);
-        using HandleLease lease = new(_handle, this);
-        NativeError.ThrowIfFailed(
-            NativeMethods.nopt_dimer_step(
-                (nopt_dimer*)lease.Pointer, &options, Optimizer.StepHyperparameters, (void*)stream.Pointer));
-        stream.KeepAlive();
-        GradientEvaluations += 1 + _progress.Displacements;
-        StepCount++;
-        EndUpdate(next);
+        TakeStep(IsDisplaced ? _update : _options.ToNative(_options.Displacement ?? 1), next, stream);
     }
 
     /// <summary>Puts the parameters back, on the default stream; see the overload.</summary>
@@ -321,15 +336,8 @@ public sealed unsafe partial class DimerOptimizer : IDisposable
 
     private bool IsUpdateDue => StepCount % _options.Interval == 0;
 
-    private double Displacement()
-    {
-        double displacement = _options.Displacement ?? (10 * Optimizer.LearningRate);
-        return displacement >= Check.SmallestNormal && displacement <= float.MaxValue
-            ? displacement
-            : throw new InvalidOperationException(
-                $"The displacement is 10 times the learning rate, {displacement}, but it must be above 0, and finite and normal "
-                + "as a float; set DimerOptions.Displacement.");
-    }
+    private double Displacement() =>
+        _options.Displacement ?? Math.Max(10 * Optimizer.LearningRate, SmallestDefaultDisplacement);
 
     private static void RequireOneLoss(Optimizer optimizer)
     {
@@ -346,6 +354,32 @@ public sealed unsafe partial class DimerOptimizer : IDisposable
         }
 
         static bool Maximizes(OptimizerGroup group) => group.HasFlag("maximize");
+    }
+
+    private void TakeStep(nopt_dimer_options options, DimerProgress next, DeviceStream stream)
+    {
+        using HandleLease lease = new(_handle, this);
+        NativeError.ThrowIfFailed(
+            NativeMethods.nopt_dimer_step(
+                (nopt_dimer*)lease.Pointer, &options, Optimizer.StepHyperparameters, (void*)stream.Pointer));
+        stream.KeepAlive();
+        GradientEvaluations += 1 + _progress.Displacements;
+        StepCount++;
+        _updateWasLost = false;
+        EndUpdate(next);
+    }
+
+    /// <summary>Gives the update up that is under way, and takes the optimizer's own step at the parameters before it.</summary>
+    private void StepWithoutUpdate(DeviceStream stream)
+    {
+        int displacements = _progress.Displacements;
+        GiveUp(_progress.After(DimerAction.Restore, IsUpdateDue, _options.DisplacedGradients), stream);
+        RestoreGradients(stream);
+        nopt_dimer_options options = _update;
+        options.alpha = 0;
+        TakeStep(options, default, stream);
+        GradientEvaluations += displacements;
+        _updateWasLost = true;
     }
 
     /// <summary>Puts the parameters back, and goes on as the step's progress is then.</summary>

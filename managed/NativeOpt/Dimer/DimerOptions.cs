@@ -61,6 +61,19 @@ public enum DimerCorrection
     Escape = 1,
 }
 
+/// <summary>What becomes of a step whose loss at displaced parameters is infinite or NaN.</summary>
+public enum DimerFallback
+{
+    /// <summary>
+    /// The update of the direction is given up, and the step is the optimizer's own, with the gradient at the parameters as they
+    /// were, uncorrected.
+    /// </summary>
+    StepWithoutUpdate = 0,
+
+    /// <summary>No step is taken; parameters and states are as they were.</summary>
+    NoStep = 1,
+}
+
 /// <summary>Options of <see cref="DimerOptimizer"/>; the defaults are the paper's (arXiv 2507.19968).</summary>
 /// <remarks>
 /// The paper's settings hardly turn the direction, and its correction draws toward saddle points; see
@@ -79,7 +92,7 @@ public sealed record DimerOptions
 
     /// <summary>
     /// The distance ΔR at which the second gradient is taken, above 0; null, the default: 10 times the learning rate, that of
-    /// group 0.
+    /// group 0, and at least 1e-4, so that a learning rate that is 0 or begins there displaces, too.
     /// </summary>
     public double? Displacement { get; init; }
 
@@ -100,6 +113,12 @@ public sealed record DimerOptions
 
     /// <summary>What becomes of the gradient along the direction.</summary>
     public DimerCorrection Correction { get; init; } = DimerCorrection.Published;
+
+    /// <summary>
+    /// What becomes of a step whose loss at displaced parameters is not finite, in
+    /// <see cref="DimerOptimizer.Step(Func{float}, DeviceStream, CancellationToken)"/>. See <see cref="DimerOptimizer.LostUpdates"/>.
+    /// </summary>
+    public DimerFallback Fallback { get; init; } = DimerFallback.StepWithoutUpdate;
 
     /// <summary>Selects the first, random direction: the same one on every device.</summary>
     public ulong Seed { get; init; }
@@ -148,6 +167,7 @@ public sealed record DimerOptions
         Check.Defined(Rotation, nameof(Rotation), paramName);
         Check.Defined(Angle, nameof(Angle), paramName);
         Check.Defined(Correction, nameof(Correction), paramName);
+        Check.Defined(Fallback, nameof(Fallback), paramName);
         Check.AtLeastOne(Interval, nameof(Interval), paramName);
         Check.AtLeastOne(RotationsPerUpdate, nameof(RotationsPerUpdate), paramName);
         Check.Positive(Displacement ?? 1, nameof(Displacement), paramName);

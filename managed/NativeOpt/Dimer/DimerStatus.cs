@@ -14,4 +14,11 @@ namespace NativeOpt;
 /// </param>
 /// <param name="CorrectionSkipped">Whether nothing was corrected, since g·N̂ was not finite.</param>
 public readonly record struct DimerStatus(
-    long Step, double Curvature, double GradientDotDirection, double Angle, bool RotationRefused, bool CorrectionSkipped);
+    long Step, double Curvature, double GradientDotDirection, double Angle, bool RotationRefused, bool CorrectionSkipped)
+{
+    /// <summary>
+    /// Whether the last step was due to update the direction and did not, since a loss at displaced parameters was not finite: it
+    /// was the optimizer's own step. <see cref="DimerOptimizer.LostUpdates"/> counts such updates.
+    /// </summary>
+    public bool UpdateLost { get; init; }
+}

@@ -29,6 +29,25 @@ internal static class HalfPrecision
         }
     }
 
+    /// <summary>
+    /// Whether an element of 16 bits is a number rounded to nearest. A tie may have gone to even or, as beside master weights of
+    /// bfloat16, away from zero. A NaN is a NaN rounded, whatever its bits.
+    /// </summary>
+    /// <param name="type">The type of the element: bfloat16 or float16.</param>
+    /// <param name="element">The element.</param>
+    /// <param name="source">The number.</param>
+    public static bool IsRounded(DType type, float element, float source)
+    {
+        if (type != DType.BFloat16 || float.IsNaN(source))
+        {
+            return element.Equals((float)(Half)source); // Equals takes a NaN as equal to a NaN.
+        }
+
+        uint bits = BitConverter.SingleToUInt32Bits(element);
+        return bits == (uint)ToBFloat16(source) << 16
+            || bits == ((BitConverter.SingleToUInt32Bits(source) + 0x8000) & 0xFFFF0000);
+    }
+
     private static ushort ToBFloat16(float value)
     {
         const uint QuietNaN = 0x0040;

@@ -13,7 +13,7 @@ public abstract record AdamFamilyOptions : OptimizerOptions
     /// <summary>Decay of the second moment, in [0, 1); 0.999 by default.</summary>
     public double Beta2 { get; init; } = 0.999;
 
-    /// <summary>Added to the root of the second moment, finite and >= 0; 1e-8 by default.</summary>
+    /// <summary>Added to the root of the second moment, 0 or 1.18e-38 to 3.4e38; 1e-8 by default.</summary>
     public double Epsilon { get; init; } = 1e-8;
 
     /// <summary>
@@ -72,7 +72,7 @@ public abstract class AdamFamilyOptimizer : Optimizer
         set => Groups[0].Beta2 = value;
     }
 
-    /// <summary>Added to the root of the second moment of group 0, finite and >= 0; may change between steps.</summary>
+    /// <summary>Added to the root of the second moment of group 0, 0 or 1.18e-38 to 3.4e38; may change between steps.</summary>
     /// <inheritdoc cref="AdamFamilyGroup.Epsilon" path="/exception"/>
     public double Epsilon
     {
@@ -107,7 +107,7 @@ public class AdamFamilyGroup : OptimizerGroup
         set => Set("beta2", value);
     }
 
-    /// <summary>What is added to the root of the second moment, finite and >= 0. It may change between steps.</summary>
+    /// <summary>What is added to the root of the second moment, 0 or 1.18e-38 to 3.4e38. It may change between steps.</summary>
     /// <exception cref="ArgumentOutOfRangeException">The value is out of range.</exception>
     /// <exception cref="ObjectDisposedException">The optimizer or its set is disposed of.</exception>
     public double Epsilon

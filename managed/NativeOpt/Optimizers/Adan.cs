@@ -15,7 +15,7 @@ public sealed record AdanOptions : OptimizerOptions
     /// <summary>The decay rate of the second moment, in [0, 1); 0.99 by default.</summary>
     public double Beta3 { get; init; } = 0.99;
 
-    /// <summary>What is added to the root of the second moment, finite and >= 0; 1e-8 by default.</summary>
+    /// <summary>What is added to the root of the second moment, 0 or 1.18e-38 to 3.4e38; 1e-8 by default.</summary>
     public double Epsilon { get; init; } = 1e-8;
 
     /// <summary>
@@ -99,7 +99,7 @@ public sealed class Adan : Optimizer
         set => Groups[0].Beta3 = value;
     }
 
-    /// <summary>What is added to the root of the second moment, finite and >= 0. It is that of group 0, and may change between steps.</summary>
+    /// <summary>What is added to the root of the second moment, 0 or 1.18e-38 to 3.4e38. It is that of group 0, and may change between steps.</summary>
     /// <inheritdoc cref="AdanGroup.Epsilon" path="/exception"/>
     public double Epsilon
     {
@@ -143,7 +143,7 @@ public sealed class AdanGroup : OptimizerGroup
         set => Set("beta3", value);
     }
 
-    /// <summary>What is added to the root of the second moment, finite and >= 0. It may change between steps.</summary>
+    /// <summary>What is added to the root of the second moment, 0 or 1.18e-38 to 3.4e38. It may change between steps.</summary>
     /// <exception cref="ArgumentOutOfRangeException">The value is out of range.</exception>
     /// <exception cref="ObjectDisposedException">The optimizer or its set is disposed of.</exception>
     public double Epsilon

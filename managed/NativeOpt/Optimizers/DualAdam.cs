@@ -6,7 +6,7 @@ namespace NativeOpt;
 public sealed record DualAdamOptions : AdamFamilyOptions
 {
     /// <summary>
-    /// ξ, finite and >= 0: the weight of the inverse part at step t is max(0, 1 − ξt). 8e-5, the paper's, by default: Adam
+    /// ξ, 0 or 1.18e-38 to 3.4e38: the weight of the inverse part at step t is max(0, 1 − ξt). 8e-5, the paper's, by default: Adam
     /// alone from step 12,500 on.
     /// </summary>
     public double SwitchingRate { get; init; } = 8e-5;
@@ -71,7 +71,7 @@ public sealed class DualAdam : AdamFamilyOptimizer
     public override IReadOnlyList<DualAdamGroup> Groups { get; }
 
     /// <summary>
-    /// ξ of group 0, finite and >= 0: the weight of the inverse part at step t is max(0, 1 − ξt). May change between steps.
+    /// ξ of group 0, 0 or 1.18e-38 to 3.4e38: the weight of the inverse part at step t is max(0, 1 − ξt). May change between steps.
     /// </summary>
     /// <inheritdoc cref="DualAdamGroup.SwitchingRate" path="/exception"/>
     public double SwitchingRate
@@ -90,7 +90,7 @@ public sealed class DualAdamGroup : AdamFamilyGroup
     }
 
     /// <summary>
-    /// ξ, finite and >= 0: the weight of the inverse part at the tensor's step t is max(0, 1 − ξt). It may change between steps.
+    /// ξ, 0 or 1.18e-38 to 3.4e38: the weight of the inverse part at the tensor's step t is max(0, 1 − ξt). It may change between steps.
     /// </summary>
     /// <exception cref="ArgumentOutOfRangeException">The value is out of range.</exception>
     /// <exception cref="ObjectDisposedException">The optimizer or its set is disposed of.</exception>

@@ -15,22 +15,30 @@ public sealed record GradientOptions
 {
     /// <summary>
     /// Gradients are multiplied with min(1, MaxNorm / (norm + 1e-6)), norm being that of all of the set's gradients together,
-    /// as torch's <c>clip_grad_norm_</c> (Pascanu et al. 2013). Above 0 and finite; null: not clipped.
+    /// as torch's <c>clip_grad_norm_</c> (Pascanu et al. 2013). Finite, and at least 1.18e-38, the least normal float; null: not
+    /// clipped.
     /// </summary>
     public double? MaxNorm { get; init; }
 
     /// <summary>
-    /// Each element is clipped to -MaxValue .. MaxValue, as torch's <c>clip_grad_value_</c>. Above 0 and finite as a float;
-    /// null: not clipped.
+    /// Each element is clipped to -MaxValue .. MaxValue, as torch's <c>clip_grad_value_</c>. Normal and finite as a float
+    /// (1.18e-38 to 3.4e38); null: not clipped.
     /// </summary>
     public double? MaxValue { get; init; }
 
-    /// <summary>The gradients are those of the loss times this number, above 0 and finite. See <see cref="GradScaler"/>.</summary>
+    /// <summary>
+    /// The gradients are those of the loss times this number, and are divided by it. Normal and finite as a float (1.18e-38 to
+    /// 3.4e38), since a float32 loss can be multiplied by no other number. See <see cref="GradScaler"/>.
+    /// </summary>
     public double LossScale { get; init; } = 1;
 
     /// <summary>
-    /// Whether a step with a gradient that is not finite is skipped: nothing is written, and it is not counted. On CUDA the
-    /// optimizer has to be capturable (<see cref="Optimizer.SetCapturable"/>), since the device decides.
+    /// Whether a step with a gradient that is not finite is skipped: nothing is written, and it is not counted. A gradient may
+    /// also stop to be finite on its way to the rule: divided by a loss scale below 1, or corrected by a dimer, which can make it
+    /// 1 + <see cref="DimerOptions.Alpha"/> times longer. Where either is possible, a step is skipped, too, if the norm of all
+    /// gradients, as large as both can make it, is more than a float holds. What a rule makes of a gradient, such as a square
+    /// that overflows (above 1.8e19), is not looked at; docs/precision.md says what becomes of it. On CUDA the optimizer has to be
+    /// capturable (<see cref="Optimizer.SetCapturable"/>), since the device decides.
     /// </summary>
     public bool SkipNonFinite { get; init; }
 
@@ -38,15 +46,15 @@ public sealed record GradientOptions
     {
         if (MaxNorm is double maxNorm)
         {
-            Check.AboveZero(maxNorm, double.MaxValue, nameof(MaxNorm), paramName);
+            Check.PositiveOrLarger(maxNorm, nameof(MaxNorm), paramName);
         }
 
         if (MaxValue is double maxValue)
         {
-            Check.AboveZero(maxValue, float.MaxValue, nameof(MaxValue), paramName);
+            Check.Positive(maxValue, nameof(MaxValue), paramName);
         }
 
-        Check.AboveZero(LossScale, double.MaxValue, nameof(LossScale), paramName);
+        Check.Positive(LossScale, nameof(LossScale), paramName);
         return new nopt_grad_options
         {
             struct_size = (uint)sizeof(nopt_grad_options),

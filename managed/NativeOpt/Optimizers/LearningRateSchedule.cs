@@ -10,7 +10,10 @@ public sealed record LearningRateSchedule
     /// <param name="peak">The learning rate after the warm-up, finite and >= 0.</param>
     /// <param name="steps">The steps in all, above 0.</param>
     /// <param name="warmupSteps">The steps of the rise, 0 to <paramref name="steps"/>.</param>
-    /// <param name="final">The learning rate from the end on, 0 to <paramref name="peak"/>.</param>
+    /// <param name="final">
+    /// The learning rate from the end on, that is for the step <paramref name="steps"/> and all later ones, 0 to
+    /// <paramref name="peak"/>.
+    /// </param>
     /// <exception cref="ArgumentOutOfRangeException">A value is out of range.</exception>
     public LearningRateSchedule(double peak, long steps, long warmupSteps = 0, double final = 0)
     {
@@ -38,22 +41,30 @@ public sealed record LearningRateSchedule
     /// <summary>The steps of the rise.</summary>
     public long WarmupSteps { get; }
 
-    /// <summary>The learning rate from the end on.</summary>
+    /// <summary>The learning rate of the step <see cref="Steps"/> and of all later ones.</summary>
     public double Final { get; }
 
     /// <summary>The learning rate of a step.</summary>
     /// <param name="step">The step, counted from 0.</param>
-    /// <returns>peak·(step + 1)/warm-up steps during the rise; then final + (peak − final)·(1 + cos(π·progress))/2.</returns>
+    /// <returns>
+    /// peak·(step + 1)/warm-up steps during the rise; then final + (peak − final)·(1 + cos(π·progress))/2, where progress goes
+    /// from 0 after the rise to 1 at the end; from the end on final, also where the rise takes all of the steps.
+    /// </returns>
     /// <exception cref="ArgumentOutOfRangeException"><paramref name="step"/> is negative.</exception>
     public double At(long step)
     {
         ArgumentOutOfRangeException.ThrowIfNegative(step);
+        if (step >= Steps)
+        {
+            return Final;
+        }
+
         if (step < WarmupSteps)
         {
             return Peak * (step + 1) / WarmupSteps;
         }
 
-        double progress = Math.Min(1, (double)(step - WarmupSteps) / Math.Max(1, Steps - WarmupSteps));
+        double progress = (double)(step - WarmupSteps) / (Steps - WarmupSteps);
         return Final + ((Peak - Final) * 0.5 * (1 + Math.Cos(Math.PI * progress)));
     }
 }

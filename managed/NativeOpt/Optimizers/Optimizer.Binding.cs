@@ -65,6 +65,7 @@ public abstract unsafe partial class Optimizer
         {
             using HandleLease lease = new(_handle, this);
             _handle.Buffers.Bind(native, buffers, owned: null);
+            _idleStates.Remove(role);
         }
     }
 
@@ -163,6 +164,7 @@ public abstract unsafe partial class Optimizer
             foreach ((StateRole role, HostBuffers buffers) in all)
             {
                 _states[role] = buffers.NewLayout ?? buffers.Layout;
+                _idleStates.Remove(role);
             }
         }
     }

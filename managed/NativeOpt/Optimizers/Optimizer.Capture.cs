@@ -66,7 +66,7 @@ public abstract unsafe partial class Optimizer
     /// Sets <see cref="LearningRate"/>, that of group 0; where the optimizer is capturable, also on the device, for the steps
     /// and replays that the stream is given from now on.
     /// </summary>
-    /// <param name="learningRate">Finite and >= 0.</param>
+    /// <param name="learningRate">0 to 1e22.</param>
     /// <param name="stream">The stream of the steps.</param>
     /// <inheritdoc cref="OptimizerGroup.SetLearningRate" path="/exception"/>
     public void SetLearningRate(double learningRate, DeviceStream stream = default) =>

@@ -36,7 +36,7 @@ public abstract unsafe partial class Optimizer
     /// and the replays of steps captured since the first of these calls that the stream is given from now on. Options that
     /// are set later have their own again, of the host.
     /// </summary>
-    /// <param name="lossScale">What the loss is multiplied with, above 0 and finite.</param>
+    /// <param name="lossScale">What the loss is multiplied with; <see cref="GradientOptions.LossScale"/> has the range.</param>
     /// <param name="stream">The stream of the steps.</param>
     /// <exception cref="ArgumentOutOfRangeException"><paramref name="lossScale"/> is out of range.</exception>
     /// <exception cref="ArgumentException">The set is on CPU, and the stream is not the default one.</exception>

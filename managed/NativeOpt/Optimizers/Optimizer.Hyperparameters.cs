@@ -11,8 +11,9 @@ public abstract unsafe partial class Optimizer
     /// <remarks>Flags that lead to a state are the same in all groups. <see cref="OptimizerGroup.SetFlag"/> has more.</remarks>
     /// <exception cref="ArgumentNullException"><paramref name="flag"/> is null.</exception>
     /// <exception cref="ArgumentException">
-    /// The rule has no such flag, the flag needs a hyperparameter above 0 in a group, it is "stochastic_rounding", which is
-    /// chosen when the optimizer is made, or the optimizer may not have a state that the flag leads to. No group has changed.
+    /// The rule has no such flag, the flag needs a hyperparameter above 0 in a group, it says what is rounded at random
+    /// ("stochastic_rounding", "stochastic_rounding_states"), which is chosen when the optimizer is made, or the optimizer may
+    /// not have a state that the flag leads to. No group has changed.
     /// </exception>
     /// <exception cref="InvalidOperationException">
     /// The flag leads to a state that is not bound, while other states are the host's; or a <see cref="DimerOptimizer"/> has
@@ -35,7 +36,7 @@ public abstract unsafe partial class Optimizer
 
         if (changesStates)
         {
-            ForgetThatStateIsReady();
+            ChangeStates(_groups[0].Hyperparameters);
         }
     }
 
@@ -83,7 +84,7 @@ public abstract unsafe partial class Optimizer
 
         if (changesStates)
         {
-            ForgetThatStateIsReady();
+            ChangeStates(_groups[0].Hyperparameters);
         }
     }
 

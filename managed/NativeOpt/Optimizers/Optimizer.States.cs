@@ -79,36 +79,6 @@ public abstract unsafe partial class Optimizer
         state.CopyTo(destination, IsSigned(role), stream);
     }
 
-    /// <summary>
-    /// Makes the master weights anew from the parameters as they are, after the host wrote these: copies of them with
-    /// <see cref="MasterWeights.Float32"/>, zeros with <see cref="MasterWeights.Remainder"/>. Waits for the stream.
-    /// </summary>
-    /// <param name="stream">The stream of the work that wrote the parameters, and of the next step.</param>
-    /// <exception cref="InvalidOperationException">
-    /// The optimizer has no master weights, or a <see cref="DimerOptimizer"/> has displaced the parameters.
-    /// </exception>
-    /// <exception cref="ArgumentException">The set is on CPU, and the stream is not the default one.</exception>
-    /// <exception cref="ObjectDisposedException">The optimizer, its set or the stream is disposed of.</exception>
-    /// <exception cref="InsufficientMemoryException">There is no memory for the state buffers.</exception>
-    /// <exception cref="NativeOptException">The device reported a fault.</exception>
-    public void ResetMasterWeights(DeviceStream stream = default)
-    {
-        ThrowIfDisposed();
-        if (_states.MasterRole is not { } role)
-        {
-            throw new InvalidOperationException(
-                "The optimizer has no master weights to reset; it was made with MasterWeights.None.");
-        }
-
-        RequireNotDisplaced();
-        EnsureState(stream);
-        lock (_stateLock)
-        {
-            using HandleLease lease = new(_handle, this);
-            WriteMasterWeights(_handle.Buffers.Pointers(NativeRole(role)), stream);
-        }
-    }
-
     /// <summary>Whether a state has negative values; master weights do.</summary>
     internal bool IsSigned(StateRole role) => Rule.FindState(role) is not { IsSigned: false };
 
@@ -137,16 +107,35 @@ public abstract unsafe partial class Optimizer
         _states.RequireTypes(state, paramName);
     }
 
-    /// <summary>Has the next step look which state buffers it needs.</summary>
-    internal void ForgetThatStateIsReady() => _stateIsReady = false;
+    /// <summary>
+    /// Has the next step look which state buffers it needs. A state that it does not need is idle from now on: it begins anew
+    /// when a later step needs it, as it does in a run that was resumed in between, since files do not have it.
+    /// </summary>
+    /// <param name="changed">What the next step takes; all groups need the same states.</param>
+    internal void ChangeStates(in nopt_hyperparams changed)
+    {
+        lock (_stateLock)
+        {
+            foreach (RuleState state in Rule.States)
+            {
+                if (!Rule.HasState(state, changed) && _handle.Buffers.IsBound(StateLayouts.NativeRole(state)))
+                {
+                    _idleStates.Add(state.Role);
+                }
+            }
+
+            _stateIsReady = false;
+        }
+    }
 
     /// <summary>Allocates the state buffers that the next step needs and that are not there yet.</summary>
     /// <param name="stream">The stream of the work that wrote the parameters.</param>
-    internal void EnsureState(DeviceStream stream)
+    /// <param name="isForStep">Whether the next step begins now, from the parameters as they are.</param>
+    internal void EnsureState(DeviceStream stream, bool isForStep = false)
     {
         if (!_stateIsReady)
         {
-            AllocateMissingState(stream);
+            AllocateMissingState(stream, isForStep);
         }
     }
 
@@ -202,12 +191,17 @@ public abstract unsafe partial class Optimizer
             nameof(role));
     }
 
-    private void AllocateMissingState(DeviceStream stream)
+    private void AllocateMissingState(DeviceStream stream, bool isForStep)
     {
         // Two threads at the first step: which one may step is decided natively, but both come by here.
         lock (_stateLock)
         {
             using HandleLease lease = new(_handle, this);
+            if (isForStep)
+            {
+                CheckMasterWeightsOnce(stream);
+            }
+
             foreach (StateRole role in Roles())
             {
                 nopt_role native = NativeRole(role);
@@ -220,16 +214,22 @@ public abstract unsafe partial class Optimizer
 
                 if (!_handle.Buffers.IsBound(native))
                 {
-                    _handle.Buffers.Allocate(native, _states[role], pointers => InitializeAll(role, pointers, stream));
+                    _handle.Buffers.Allocate(native, _states[role], pointers => InitializeAll(role, pointers, true, stream));
                 }
+                else if (_idleStates.Contains(role))
+                {
+                    InitializeAll(role, _handle.Buffers.Pointers(native), false, stream);
+                }
+
+                _idleStates.Remove(role);
             }
 
-            _stateIsReady = true;
+            _stateIsReady = !_masterWeightsAreUnchecked;
         }
     }
 
-    /// <summary>Fills new buffers, which are zeroed.</summary>
-    private void InitializeAll(StateRole role, ReadOnlySpan<nint> pointers, DeviceStream stream)
+    /// <summary>Fills buffers with what they hold before the first step.</summary>
+    private void InitializeAll(StateRole role, ReadOnlySpan<nint> pointers, bool areZeroed, DeviceStream stream)
     {
         if (role == _states.MasterRole)
         {
@@ -238,37 +238,10 @@ public abstract unsafe partial class Optimizer
         }
 
         RuleState state = Rule.FindState(role)!;
-        bool isZero = state.InitialValue == 0 && state.InitialHyperparameter is null;
-        for (int tensor = 0; tensor < pointers.Length && !isZero; tensor++)
+        bool areReady = areZeroed && state.InitialValue == 0 && state.InitialHyperparameter is null;
+        for (int tensor = 0; tensor < pointers.Length && !areReady; tensor++)
         {
             Initialize(state, tensor, _states[role].At(tensor, pointers[tensor]), stream);
-        }
-    }
-
-    /// <summary>Writes what the parameters are to the buffers of master weights: remainders are zero then.</summary>
-    private void WriteMasterWeights(ReadOnlySpan<nint> pointers, DeviceStream stream)
-    {
-        StateRole role = _states.MasterRole!.Value;
-        BufferLayout masters = _states[role];
-        int pieceLength = (int)Math.Min(TensorRef.MaxPieceLength, ParameterSet.TotalElementCount);
-        float[] piece = new float[pieceLength];
-        for (int tensor = 0; tensor < pointers.Length; tensor++)
-        {
-            TensorRef parameter = ParameterSet.GetParameter(tensor);
-            TensorRef master = masters.At(tensor, pointers[tensor]);
-            for (long done = 0; done < master.ElementCount; done += pieceLength)
-            {
-                TensorRef part = master.Slice(done, Math.Min(pieceLength, master.ElementCount - done));
-                if (role == StateRole.MasterParam)
-                {
-                    parameter.Slice(done, part.ElementCount).CopyTo(piece.AsSpan(0, (int)part.ElementCount), stream);
-                }
-
-                fixed (float* host = piece)
-                {
-                    DeviceMemory.CopyAndWait(part.Device, (void*)part.Pointer, host, part.ByteCount, stream);
-                }
-            }
         }
     }
 }

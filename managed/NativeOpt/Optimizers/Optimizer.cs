@@ -15,8 +15,9 @@ namespace NativeOpt;
 /// </para>
 /// <para>
 /// With <see cref="OptimizerOptions.MasterWeights"/> the parameters are what the optimizer's own, longer numbers round to.
-/// These begin as the parameters are when the states are allocated; a host that writes parameters after that (loads a
-/// checkpoint, averages them) calls <see cref="ResetMasterWeights"/>, or the next step goes on from the old ones.
+/// These begin as the parameters are when the states are allocated, at the first step, <see cref="GetState"/> or <c>Save</c>. A
+/// host that writes parameters after that (loads a checkpoint, averages them) calls <see cref="ResetMasterWeights"/>, or the next
+/// step goes on from the old ones; <see cref="FindStaleMasterWeights"/> says where that is so.
 /// </para>
 /// <para>
 /// For equal inputs a step gives the same bits on every device, instruction set and number of threads. It allocates nothing
@@ -47,6 +48,7 @@ public abstract unsafe partial class Optimizer : IDisposable
     private readonly OptimizerGroup[] _groups;
     private readonly nopt_hyperparams[] _stepHyperparameters;
     private readonly bool _stepsAreShort;
+    private readonly HashSet<StateRole> _idleStates = []; // begin anew when steps need them again
     private volatile bool _stateIsReady;
 
     private protected Optimizer(ParameterSet parameters, IReadOnlyList<OptimizerOptions> options)
@@ -61,6 +63,7 @@ public abstract unsafe partial class Optimizer : IDisposable
         ParameterSet = parameters;
         _masterWeights = options[0].MasterWeights; // the same in all groups
         _states = states;
+        _masterWeightsAreUnchecked = states.MasterRole == StateRole.MasterParam;
         _stepsAreShort = parameters.Device.Backend == Backend.Cpu
             && parameters.TotalElementCount <= MaxElementsOfShortSteps && parameters.Count <= MaxTensorsOfShortSteps;
         _stepHyperparameters = GC.AllocateArray<nopt_hyperparams>(options.Count, pinned: true);
@@ -87,7 +90,7 @@ public abstract unsafe partial class Optimizer : IDisposable
     /// </summary>
     public abstract IReadOnlyList<OptimizerGroup> Groups { get; }
 
-    /// <summary>The learning rate of group 0, finite and >= 0; may change between steps.</summary>
+    /// <summary>The learning rate of group 0, 0 to 1e22; may change between steps.</summary>
     /// <inheritdoc cref="OptimizerGroup.LearningRate" path="/exception"/>
     public double LearningRate
     {
@@ -96,7 +99,7 @@ public abstract unsafe partial class Optimizer : IDisposable
     }
 
     /// <summary>
-    /// The weight decay of tensors of group 0 that have none of their own, finite and >= 0; may change between steps.
+    /// The weight decay of tensors of group 0 that have none of their own, 0 to 1e16; may change between steps.
     /// </summary>
     /// <inheritdoc cref="OptimizerGroup.WeightDecay" path="/exception"/>
     public double WeightDecay
@@ -106,6 +109,8 @@ public abstract unsafe partial class Optimizer : IDisposable
     }
 
     internal OptimizerHandle Handle => _handle;
+
+    internal bool IsDisposed => _handle.IsDisposed || ParameterSet.IsDisposed;
 
     internal int GroupCount => _groups.Length;
 
@@ -136,7 +141,8 @@ public abstract unsafe partial class Optimizer : IDisposable
     /// </summary>
     /// <param name="stream">The stream; on CPU the default one.</param>
     /// <exception cref="InvalidOperationException">
-    /// The set has no gradients yet, or a <see cref="DimerOptimizer"/> has displaced the parameters.
+    /// The set has no gradients yet, a <see cref="DimerOptimizer"/> has displaced the parameters, or it is the first step of all or
+    /// after a load, and a parameter is not what its master weight rounds to (<see cref="FindStaleMasterWeights"/>).
     /// </exception>
     /// <exception cref="ConcurrentUseException">The set is in use by another thread.</exception>
     /// <exception cref="ArgumentException">The set is on CPU, and the stream is not the default one.</exception>
@@ -148,7 +154,7 @@ public abstract unsafe partial class Optimizer : IDisposable
         ThrowIfDisposed();
         RequireGradients();
         RequireNotDisplaced();
-        EnsureState(stream);
+        EnsureState(stream, isForStep: true);
         using StepLease lease = new(_handle, this);
         nopt_optimizer* optimizer = (nopt_optimizer*)lease.Pointer;
         void* nativeStream = (void*)stream.Pointer;

@@ -34,7 +34,7 @@ public unsafe class OptimizerGroup
     /// <summary>The group's place among <see cref="Optimizer.Groups"/>, which is the <see cref="TensorOptions.Group"/> of its tensors.</summary>
     public int Index { get; }
 
-    /// <summary>The learning rate, finite and >= 0. It may change between steps.</summary>
+    /// <summary>The learning rate, 0 to 1e22. It may change between steps.</summary>
     /// <exception cref="ArgumentOutOfRangeException">The value is out of range.</exception>
     /// <exception cref="InvalidOperationException">
     /// The optimizer is capturable: <see cref="SetLearningRate"/> also tells the device.
@@ -46,7 +46,7 @@ public unsafe class OptimizerGroup
         set => Set("lr", value);
     }
 
-    /// <summary>The weight decay of tensors that have none of their own, finite and >= 0. It may change between steps.</summary>
+    /// <summary>The weight decay of tensors that have none of their own, 0 to 1e16. It may change between steps.</summary>
     /// <exception cref="ArgumentOutOfRangeException">The value is out of range.</exception>
     /// <exception cref="ObjectDisposedException">The optimizer or its set is disposed of.</exception>
     public double WeightDecay
@@ -188,13 +188,13 @@ public unsafe class OptimizerGroup
     /// <remarks>
     /// A flag may lead to a state that was not there before, as "amsgrad" does. The optimizer allocates it at the next step, with
     /// its <see cref="RuleState.InitialValue"/>, or the host has bound it before
-    /// (<see cref="Optimizer.BindState(StateRole, ReadOnlySpan{nint})"/>). A state that a cleared flag no longer needs stays
-    /// as it is, and is gone on with if the flag is set again.
+    /// (<see cref="Optimizer.BindState(StateRole, ReadOnlySpan{nint})"/>). A state that a cleared flag no longer needs is in no
+    /// file. If the flag is set again, the state begins anew with its initial value, unless the host has bound it since.
     /// </remarks>
     /// <exception cref="ArgumentNullException"><paramref name="flag"/> is null.</exception>
     /// <exception cref="ArgumentException">
-    /// The rule has no such flag, the flag needs a hyperparameter above 0, it is "stochastic_rounding", which is chosen when the
-    /// optimizer is made, or it leads to another set of states, and the optimizer has several groups
+    /// The rule has no such flag, the flag needs a hyperparameter above 0, it says what is rounded at random
+    /// ("stochastic_rounding", "stochastic_rounding_states"), which is chosen when the optimizer is made, or it leads to another set of states, and the optimizer has several groups
     /// (<see cref="Optimizer.SetFlag"/> changes all of them) or may not have such a state.
     /// </exception>
     /// <exception cref="InvalidOperationException">
@@ -233,7 +233,7 @@ public unsafe class OptimizerGroup
     /// Sets <see cref="LearningRate"/>. Where the optimizer is capturable, the device is told, too, for the steps and replays
     /// that the stream is given from now on.
     /// </summary>
-    /// <param name="learningRate">The learning rate, finite and >= 0.</param>
+    /// <param name="learningRate">The learning rate, 0 to 1e22.</param>
     /// <param name="stream">The stream of the steps.</param>
     /// <exception cref="ArgumentOutOfRangeException"><paramref name="learningRate"/> is out of range.</exception>
     /// <exception cref="ArgumentException">The set is on CPU, and the stream is not the default one.</exception>
@@ -280,7 +280,7 @@ public unsafe class OptimizerGroup
         changed.values[own.Index] = value;
         if (own.SelectsStates && RequireChange(changed, _optimizer.GroupCount == 1, property, nameof(value)))
         {
-            _optimizer.ForgetThatStateIsReady();
+            _optimizer.ChangeStates(changed);
         }
 
         Write(changed);
@@ -319,11 +319,12 @@ public unsafe class OptimizerGroup
         _optimizer.RequireNotDisplaced();
         nopt_hyperparams changed = _hyperparameters;
         changed.flags = isSet ? changed.flags | flag.Bit : changed.flags & ~flag.Bit;
-        if (flag.Bit == (uint)nopt_flag.NOPT_FLAG_STOCHASTIC_ROUNDING && changed.flags != _hyperparameters.flags)
+        if (flag.RoundsAtRandom && changed.flags != _hyperparameters.flags)
         {
             throw new ArgumentException(
                 $"{what} is chosen when the optimizer is made, together with its seed: "
-                + $"{nameof(OptimizerOptions)}.{nameof(OptimizerOptions.StochasticRounding)}.",
+                + $"{nameof(OptimizerOptions)}.{nameof(OptimizerOptions.StochasticRounding)} and "
+                + $"{nameof(OptimizerOptions.StochasticRoundingStates)}.",
                 paramName);
         }
 
@@ -382,7 +383,7 @@ public unsafe class OptimizerGroup
         nopt_hyperparams changed = WithFlag(flag, isSet, property, paramName);
         if (RequireChange(changed, _optimizer.GroupCount == 1, property, paramName))
         {
-            _optimizer.ForgetThatStateIsReady();
+            _optimizer.ChangeStates(changed);
         }
 
         Write(changed);

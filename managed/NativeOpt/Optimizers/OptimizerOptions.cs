@@ -15,10 +15,10 @@ public abstract record OptimizerOptions
     {
     }
 
-    /// <summary>The learning rate, finite and >= 0; 1e-3 by default.</summary>
+    /// <summary>The learning rate, 0 to 1e22; 1e-3 by default.</summary>
     public double LearningRate { get; init; } = 1e-3;
 
-    /// <summary>The weight decay, finite and >= 0; a tensor may have its own (<see cref="TensorOptions.WeightDecay"/>).</summary>
+    /// <summary>The weight decay, 0 to 1e16; a tensor may have its own (<see cref="TensorOptions.WeightDecay"/>).</summary>
     public double WeightDecay { get; init; }
 
     /// <summary>Whether to ascend: the gradient's sign is flipped before anything else.</summary>
@@ -76,8 +76,15 @@ public abstract record OptimizerOptions
     public bool StochasticRounding { get; init; }
 
     /// <summary>
-    /// Selects the random numbers of <see cref="StochasticRounding"/>, together with the step count: equal seeds give equal
-    /// bits.
+    /// Whether bfloat16 states (<see cref="StateType"/>, <see cref="StateTypes"/>) are rounded up or down at random, right on
+    /// average, and not to nearest. States of other types are not concerned, and one must be bfloat16. Rounded to nearest, a
+    /// second moment with the usual decay rate of 0.999 neither rises nor decays as it should: docs/precision.md has the numbers.
+    /// </summary>
+    public bool StochasticRoundingStates { get; init; }
+
+    /// <summary>
+    /// Selects the random numbers of <see cref="StochasticRounding"/> and <see cref="StochasticRoundingStates"/>, together with
+    /// the step count: equal seeds give equal bits.
     /// </summary>
     public ulong RoundingSeed { get; init; }
 
@@ -109,6 +116,7 @@ public abstract record OptimizerOptions
         values.Set("weight_decay", WeightDecay);
         values.SetFlag("maximize", Maximize);
         values.SetFlag("stochastic_rounding", StochasticRounding);
+        values.SetFlag("stochastic_rounding_states", StochasticRoundingStates);
         values.SetRoundingSeed(RoundingSeed);
     }
 
@@ -135,6 +143,8 @@ public abstract record OptimizerOptions
             nameof(MinDynamic8ElementCount), MinDynamic8ElementCount, first.MinDynamic8ElementCount, group, paramName);
         RequireSame(nameof(MasterWeights), MasterWeights, first.MasterWeights, group, paramName);
         RequireSame(nameof(StochasticRounding), StochasticRounding, first.StochasticRounding, group, paramName);
+        RequireSame(
+            nameof(StochasticRoundingStates), StochasticRoundingStates, first.StochasticRoundingStates, group, paramName);
         RequireSame(nameof(RoundingSeed), RoundingSeed, first.RoundingSeed, group, paramName);
     }
 
@@ -205,10 +215,12 @@ public abstract record OptimizerOptions
             throw new ArgumentException("StochasticRounding is set, but no tensor is BFloat16.", paramName);
         }
 
-        if (RoundingSeed != 0 && !StochasticRounding)
+        if (RoundingSeed != 0 && !StochasticRounding && !StochasticRoundingStates)
         {
             throw new ArgumentException(
-                $"RoundingSeed is {RoundingSeed}, but StochasticRounding is not set; nothing is random without it.", paramName);
+                $"RoundingSeed is {RoundingSeed}, but neither StochasticRounding nor StochasticRoundingStates is set; nothing is "
+                + "random without them.",
+                paramName);
         }
     }
 

@@ -51,9 +51,9 @@ public sealed record RuleOptions : OptimizerOptions
     }
 
     /// <summary>
-    /// The names of the flags that are set; the rule's defaults unless given. "maximize" and "stochastic_rounding" may be set
-    /// here or by the properties <see cref="OptimizerOptions.Maximize"/> and
-    /// <see cref="OptimizerOptions.StochasticRounding"/>.
+    /// The names of the flags that are set; the rule's defaults unless given. "maximize", "stochastic_rounding" and
+    /// "stochastic_rounding_states" may be set here or by the properties <see cref="OptimizerOptions.Maximize"/>,
+    /// <see cref="OptimizerOptions.StochasticRounding"/> and <see cref="OptimizerOptions.StochasticRoundingStates"/>.
     /// </summary>
     /// <exception cref="ArgumentNullException">The value is null.</exception>
     public IReadOnlyCollection<string> Flags
@@ -65,6 +65,7 @@ public sealed record RuleOptions : OptimizerOptions
             _flags = [.. value.Distinct()];
             Maximize |= _flags.Contains("maximize");
             StochasticRounding |= _flags.Contains("stochastic_rounding");
+            StochasticRoundingStates |= _flags.Contains("stochastic_rounding_states");
         }
     }
 

@@ -5,7 +5,9 @@ namespace NativeOpt;
 /// <summary>Options of <see cref="Sgd"/>; defaults are torch's.</summary>
 public sealed record SgdOptions : OptimizerOptions
 {
-    /// <summary>Decay of the momentum buffer, finite and >= 0; 0, the default, uses no buffer.</summary>
+    /// <summary>
+    /// Decay of the momentum buffer, 0 or 1.18e-38 to 3.4e38; 0, the default, uses no buffer (see <see cref="SgdGroup.Momentum"/>).
+    /// </summary>
     public double Momentum { get; init; }
 
     /// <summary>Whether momentum is Nesterov's; needs <see cref="Momentum"/> > 0.</summary>
@@ -53,8 +55,8 @@ public sealed class Sgd : Optimizer
     public override IReadOnlyList<SgdGroup> Groups { get; }
 
     /// <summary>
-    /// Decay of the momentum buffer of group 0, finite and >= 0; may change between steps. From 0 to more, the buffer starts
-    /// at zero; an optimizer of several groups cannot change between the two.
+    /// Decay of the momentum buffer of group 0, 0 or 1.18e-38 to 3.4e38; may change between steps. From 0 to more, the buffer begins
+    /// anew at zero; an optimizer of several groups cannot change between the two.
     /// </summary>
     /// <inheritdoc cref="SgdGroup.Momentum" path="/exception"/>
     public double Momentum
@@ -73,9 +75,14 @@ public sealed class SgdGroup : OptimizerGroup
     }
 
     /// <summary>
-    /// The decay rate of the momentum buffer, finite and >= 0. It may change between steps. Once it is above 0, the buffer
-    /// starts at zero; an optimizer of several groups cannot change between 0 and more.
+    /// The decay rate of the momentum buffer, 0 or 1.18e-38 to 3.4e38. It may change between steps. When it goes from 0 to more, the
+    /// buffer begins anew at zero, whatever it held before; an optimizer of several groups cannot change between 0 and more.
     /// </summary>
+    /// <remarks>
+    /// A state that is saved while momentum is 0 has no buffer, so that a run which is resumed from it takes the same steps as
+    /// the one that went on. torch keeps the old buffer instead, and goes on with it. A buffer that the host binds while
+    /// momentum is 0 is used as it is.
+    /// </remarks>
     /// <exception cref="ArgumentOutOfRangeException">The value is out of range.</exception>
     /// <exception cref="ArgumentException">
     /// The value is 0, and <see cref="SgdOptions.Nesterov"/> needs more; or it is 0 and those of other groups are not, or the

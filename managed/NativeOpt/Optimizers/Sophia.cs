@@ -21,10 +21,10 @@ public sealed record SophiaOptions : OptimizerOptions
     /// <summary>The decay rate of the running average of the Hessian's diagonal, in [0, 1); 0.99 by default.</summary>
     public double Beta2 { get; init; } = 0.99;
 
-    /// <summary>What scales the Hessian's diagonal, finite and >= 0; 0.01 by default, for Sophia-H. Sophia-G has 0.05.</summary>
+    /// <summary>What scales the Hessian's diagonal, 0 or 1.18e-38 to 3.4e38; 0.01 by default, for Sophia-H. Sophia-G has 0.05.</summary>
     public double Gamma { get; init; } = 0.01;
 
-    /// <summary>The smallest denominator, finite and >= 0; 1e-12 by default.</summary>
+    /// <summary>The smallest denominator, 0 or 1.18e-38 to 3.4e38; 1e-12 by default.</summary>
     public double Epsilon { get; init; } = 1e-12;
 
     internal override string RuleName => "sophia";
@@ -98,7 +98,7 @@ public sealed class Sophia : Optimizer
         set => Groups[0].Beta2 = value;
     }
 
-    /// <summary>What scales the Hessian's diagonal, finite and >= 0. It is that of group 0, and may change between steps.</summary>
+    /// <summary>What scales the Hessian's diagonal, 0 or 1.18e-38 to 3.4e38. It is that of group 0, and may change between steps.</summary>
     /// <inheritdoc cref="SophiaGroup.Gamma" path="/exception"/>
     public double Gamma
     {
@@ -106,7 +106,7 @@ public sealed class Sophia : Optimizer
         set => Groups[0].Gamma = value;
     }
 
-    /// <summary>The smallest denominator, finite and >= 0. It is that of group 0, and may change between steps.</summary>
+    /// <summary>The smallest denominator, 0 or 1.18e-38 to 3.4e38. It is that of group 0, and may change between steps.</summary>
     /// <inheritdoc cref="SophiaGroup.Epsilon" path="/exception"/>
     public double Epsilon
     {
@@ -165,7 +165,7 @@ public sealed class SophiaGroup : OptimizerGroup
         set => Set("beta2", value);
     }
 
-    /// <summary>What scales the Hessian's diagonal, finite and >= 0. It may change between steps.</summary>
+    /// <summary>What scales the Hessian's diagonal, 0 or 1.18e-38 to 3.4e38. It may change between steps.</summary>
     /// <exception cref="ArgumentOutOfRangeException">The value is out of range.</exception>
     /// <exception cref="ObjectDisposedException">The optimizer or its set is disposed of.</exception>
     public double Gamma
@@ -174,7 +174,7 @@ public sealed class SophiaGroup : OptimizerGroup
         set => Set("gamma", value);
     }
 
-    /// <summary>The smallest denominator, finite and >= 0. It may change between steps.</summary>
+    /// <summary>The smallest denominator, 0 or 1.18e-38 to 3.4e38. It may change between steps.</summary>
     /// <exception cref="ArgumentOutOfRangeException">The value is out of range.</exception>
     /// <exception cref="ObjectDisposedException">The optimizer or its set is disposed of.</exception>
     public double Epsilon

@@ -82,12 +82,24 @@ internal sealed class StateLayouts
         return MasterRole is { } master ? roles.Append(master) : roles;
     }
 
-    /// <summary>Throws unless every state that these hyperparameters need may have the types that the options want.</summary>
+    /// <summary>
+    /// Throws unless every state that these hyperparameters need may have the types that the options want, and one is bfloat16
+    /// where such states are rounded at random.
+    /// </summary>
     public void RequireTypes(nopt_hyperparams hyperparameters, string paramName)
     {
-        foreach (RuleState state in Rule.States.Where(state => Rule.HasState(state, hyperparameters)))
+        RuleState[] states = [.. Rule.States.Where(state => Rule.HasState(state, hyperparameters))];
+        foreach (RuleState state in states)
         {
             RequireTypes(state, paramName);
+        }
+
+        if (_options.StochasticRoundingStates && !states.Any(state => Array.IndexOf(this[state.Role].Types, DType.BFloat16) >= 0))
+        {
+            throw new ArgumentException(
+                $"StochasticRoundingStates is set, but no state of the rule \"{Rule.Name}\" with these options is BFloat16; set "
+                + "StateType or StateTypes, or leave it out.",
+                paramName);
         }
     }
 

@@ -29,12 +29,12 @@ internal static class Check
         }
     }
 
-    /// <summary>Above 0 and at most the largest; NaN fails.</summary>
-    public static void AboveZero(double value, double largest, string name, string paramName)
+    /// <summary>Finite, and at least the least normal float; NaN fails.</summary>
+    public static void PositiveOrLarger(double value, string name, string paramName)
     {
-        if (!(value > 0 && value <= largest))
+        if (!(value >= SmallestNormal && value <= double.MaxValue))
         {
-            Throw(value, name, largest == float.MaxValue ? "above 0 and finite as a float" : "above 0 and finite", paramName);
+            Throw(value, name, "finite and at least 1.18e-38, the least normal float", paramName);
         }
     }
 

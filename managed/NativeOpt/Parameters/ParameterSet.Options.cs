@@ -24,7 +24,7 @@ public sealed unsafe partial class ParameterSet
     /// proportional to the number of tensors: <see cref="SetLearningRateScales"/> sets those of all tensors in one.
     /// </summary>
     /// <param name="tensor">The tensor's index.</param>
-    /// <param name="scale">The factor, finite and >= 0.</param>
+    /// <param name="scale">The factor, finite as a float and >= 0; see <see cref="TensorOptions.LearningRateScale"/>.</param>
     /// <exception cref="ArgumentOutOfRangeException">There is no such tensor, or the factor is out of range.</exception>
     /// <exception cref="ConcurrentUseException">The set is in use by another thread.</exception>
     /// <exception cref="ObjectDisposedException">The set is disposed of.</exception>
@@ -74,7 +74,7 @@ public sealed unsafe partial class ParameterSet
     /// tensors: <see cref="SetWeightDecays"/> sets those of all tensors in one.
     /// </summary>
     /// <param name="tensor">The tensor's index.</param>
-    /// <param name="weightDecay">The weight decay, finite and >= 0; null to take the group's.</param>
+    /// <param name="weightDecay">The weight decay, 0 to 1e16; null to take the group's.</param>
     /// <exception cref="ArgumentOutOfRangeException">There is no such tensor, or the value is out of range.</exception>
     /// <exception cref="ConcurrentUseException">The set is in use by another thread.</exception>
     /// <exception cref="ObjectDisposedException">The set is disposed of.</exception>
@@ -90,7 +90,7 @@ public sealed unsafe partial class ParameterSet
     /// size in the shared pool, and values that are what they were cost a comparison.
     /// </summary>
     /// <param name="weightDecays">
-    /// The weight decay of each tensor, in the order of registration; finite and >= 0, or null to take the group's.
+    /// The weight decay of each tensor, in the order of registration; 0 to 1e16, or null to take the group's.
     /// </param>
     /// <exception cref="ArgumentException">There are fewer or more values than tensors.</exception>
     /// <exception cref="ArgumentOutOfRangeException">A value is out of range. None has changed.</exception>

@@ -23,6 +23,7 @@ public sealed unsafe partial class ParameterSet : IDisposable
     private static readonly nopt_role[] ReboundRoles = [nopt_role.NOPT_ROLE_PARAM, nopt_role.NOPT_ROLE_GRAD];
 
     private readonly nint[] _parameters;
+    private readonly nint[] _gradients;
     private readonly PerTensorOptions _options;
 
     /// <summary>Registers tensors, at least one; the device is theirs.</summary>
@@ -62,6 +63,7 @@ public sealed unsafe partial class ParameterSet : IDisposable
         try
         {
             _parameters = new nint[parameters.Length];
+            _gradients = new nint[parameters.Length];
             long[] elementCounts = new long[parameters.Length];
             DType[] types = new DType[parameters.Length];
             for (int i = 0; i < parameters.Length; i++)
@@ -172,6 +174,7 @@ public sealed unsafe partial class ParameterSet : IDisposable
     {
         RequireCount(gradients.Length, nameof(gradients));
         Bind(nopt_role.NOPT_ROLE_GRAD, gradients);
+        gradients.CopyTo(_gradients);
         HasGradients = true;
     }
 
@@ -279,6 +282,7 @@ public sealed unsafe partial class ParameterSet : IDisposable
         }
 
         parameters.CopyTo(_parameters);
+        gradients.CopyTo(_gradients);
         HasGradients = true;
     }
 
@@ -291,6 +295,9 @@ public sealed unsafe partial class ParameterSet : IDisposable
         RequireIndex(tensor);
         return ParameterLayout.At(tensor, _parameters[tensor]);
     }
+
+    /// <summary>A parameter's gradient, where it is now; at address 0 if it has none.</summary>
+    internal TensorRef GetGradient(int tensor) => GradientLayout.At(tensor, _gradients[tensor]);
 
     /// <summary>Lets the tensors go; they are the host's and stay. Further calls do nothing.</summary>
     /// <remarks>An optimizer over the set cannot be used after this, but must still be disposed of.</remarks>

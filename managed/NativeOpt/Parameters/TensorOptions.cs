@@ -6,10 +6,13 @@ public sealed record TensorOptions
     /// <summary>The tensor's name in state files, unique in its set and not empty; null: its index.</summary>
     public string? Name { get; init; }
 
-    /// <summary>Multiplies the optimizer's learning rate for this tensor; finite and >= 0, 1 by default.</summary>
+    /// <summary>
+    /// Multiplies the optimizer's learning rate for this tensor; finite as a float and >= 0, 1 by default. Their product, the
+    /// tensor's learning rate, is at most 1e22, or the step is refused with an <see cref="ArgumentException"/>.
+    /// </summary>
     public double LearningRateScale { get; init; } = 1;
 
-    /// <summary>The tensor's weight decay, finite and >= 0; null, the default, takes the optimizer's.</summary>
+    /// <summary>The tensor's weight decay, 0 to 1e16; null, the default, takes the optimizer's.</summary>
     public double? WeightDecay { get; init; }
 
     /// <summary>

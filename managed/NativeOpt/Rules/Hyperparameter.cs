@@ -8,7 +8,10 @@ namespace NativeOpt;
 /// <param name="Meaning">One line that says what the hyperparameter is.</param>
 /// <param name="Default">The value that torch or the paper has.</param>
 /// <param name="Minimum">The smallest value.</param>
-/// <param name="Maximum">The largest value; <see cref="float.MaxValue"/> if any number that is finite as a float will do.</param>
+/// <param name="Maximum">
+/// The largest value. <see cref="float.MaxValue"/> says that steps compute with the value as a float, as it is: it must then be
+/// <paramref name="Minimum"/>, or normal and finite as a float (1.18e-38 to 3.4e38).
+/// </param>
 /// <param name="MaximumIsExcluded">Whether values must be below <paramref name="Maximum"/>, and not equal to it.</param>
 /// <param name="IsInteger">Whether values must be whole numbers.</param>
 /// <param name="SelectsStates">
@@ -26,13 +29,13 @@ public sealed record Hyperparameter(
     bool IsInteger,
     bool SelectsStates)
 {
-    /// <summary>The range in words, for example "in [0, 1)" or "at least 0 and finite as a float".</summary>
+    /// <summary>The range in words, for example "in [0, 1)" or "0, or normal and finite as a float (1.18e-38 to 3.4e38)".</summary>
     public string Range
     {
         get
         {
-            string range = Maximum >= float.MaxValue
-                ? string.Create(CultureInfo.InvariantCulture, $"at least {Minimum} and finite as a float")
+            string range = IsFloat
+                ? string.Create(CultureInfo.InvariantCulture, $"{Minimum}, or normal and finite as a float (1.18e-38 to 3.4e38)")
                 : string.Create(
                     CultureInfo.InvariantCulture, $"in [{Minimum}, {Maximum}{(MaximumIsExcluded ? ')' : ']')}");
             return IsInteger ? "a whole number " + range : range;
@@ -44,7 +47,10 @@ public sealed record Hyperparameter(
     /// <returns>True if the rule takes it.</returns>
     public bool Allows(double value) =>
         value >= Minimum && (MaximumIsExcluded ? value < Maximum : value <= Maximum)
+        && (!IsFloat || value == Minimum || value >= Check.SmallestNormal)
         && (!IsInteger || value == Math.Floor(value));
+
+    private bool IsFloat => Maximum == float.MaxValue;
 
     /// <summary>Throws unless a value is in the range.</summary>
     /// <param name="value">The value.</param>

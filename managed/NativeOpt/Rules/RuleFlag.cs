@@ -1,3 +1,5 @@
+using NativeOpt.Interop;
+
 namespace NativeOpt;
 
 /// <summary>An option of a rule that is on or off, as the native library describes it.</summary>
@@ -10,4 +12,11 @@ namespace NativeOpt;
 /// optimizer.
 /// </param>
 public sealed record RuleFlag(
-    uint Bit, string Name, string Meaning, string? NeededHyperparameter, bool SelectsStates);
+    uint Bit, string Name, string Meaning, string? NeededHyperparameter, bool SelectsStates)
+{
+    private const uint StochasticRounding =
+        (uint)(nopt_flag.NOPT_FLAG_STOCHASTIC_ROUNDING | nopt_flag.NOPT_FLAG_STOCHASTIC_ROUNDING_STATES);
+
+    /// <summary>Whether it says what is rounded at random, which is chosen with the seed when an optimizer is made.</summary>
+    internal bool RoundsAtRandom => (Bit & StochasticRounding) != 0;
+}

@@ -30,10 +30,20 @@ public abstract partial class Optimizer
     /// "dynamic8": blocks of a float32, little-endian, and a byte for each of up to 256 elements.
     /// </para>
     /// <para>
-    /// Master weights belong to the parameters of the same moment: a host that saves the parameters itself loads both.
+    /// Master weights belong to the parameters of the same moment: a host that saves the parameters itself loads both, in any order.
+    /// Parameters that do not fit their float32 master weights, such as averages that the host put there for a while, are refused;
+    /// save before or after that.
+    /// </para>
+    /// <para>
+    /// Symbolic links are followed. The new file has the permissions of the old one and, on Linux, its owner and group as far
+    /// as the process may give them. A pipe or a device is written to as it is.
     /// </para>
     /// </remarks>
     /// <exception cref="ArgumentNullException"><paramref name="path"/> is null.</exception>
+    /// <exception cref="InvalidOperationException">
+    /// A parameter is not what its master weight rounds to (<see cref="FindStaleMasterWeights"/>), or a
+    /// <see cref="DimerOptimizer"/> has displaced the parameters.
+    /// </exception>
     /// <exception cref="IOException">The file cannot be written.</exception>
     /// <exception cref="UnauthorizedAccessException">The file may not be written.</exception>
     /// <exception cref="OperationCanceledException">The token was cancelled.</exception>
@@ -57,6 +67,10 @@ public abstract partial class Optimizer
     /// <param name="stream">The device's stream of the last step, to wait for; the default one if left out.</param>
     /// <param name="cancellationToken">Ends it early.</param>
     /// <exception cref="ArgumentNullException"><paramref name="destination"/> is null.</exception>
+    /// <exception cref="InvalidOperationException">
+    /// A parameter is not what its master weight rounds to (<see cref="FindStaleMasterWeights"/>), or a
+    /// <see cref="DimerOptimizer"/> has displaced the parameters.
+    /// </exception>
     /// <exception cref="IOException">The stream cannot be written.</exception>
     /// <exception cref="OperationCanceledException">The token was cancelled.</exception>
     /// <exception cref="ConcurrentUseException">The set is in use by another thread.</exception>

@@ -79,6 +79,7 @@ public abstract unsafe partial class Optimizer
 
         stream.Synchronize(ParameterSet.Device);
         StateTransfer.RequireNoStepSince(previous, otherGroups[0].step);
+        ForgetThatMasterWeightsFit();
         SetStates(
             GroupHistories(previous, origins, otherGroups),
             [.. origins.Select(origin => origin < 0 ? Rule.InitialState : otherTensors[origin])]);

@@ -25,6 +25,7 @@ internal static unsafe class OptimizerState
         optimizer.RequireNotDisplaced();
         // What the device counts and says must be that of the last step.
         order.Synchronize(optimizer.ParameterSet.Device);
+        optimizer.RequireMasterWeights(order);
         nopt_step_state[] groups = optimizer.GroupStates();
         List<SafetensorsEntry> entries = [];
 
@@ -86,6 +87,7 @@ internal static unsafe class OptimizerState
             }
         }
 
+        optimizer.ForgetThatMasterWeightsFit();
         optimizer.SetStates(metadata.Groups, metadata.Tensors);
         if (metadata.Dimer is { } state)
         {
@@ -177,7 +179,7 @@ internal static unsafe class OptimizerState
         if (header.Entries.FirstOrDefault(entry => !expected.Contains(entry.Name)) is { } extra)
         {
             throw new InvalidDataException(
-                $"The file has \"{extra.Name}\", which the optimizer has not; it was saved with other options or by another "
+                $"The file has {Printable.Quoted(extra.Name)}, which the optimizer has not; it was saved with other options or by another "
                 + "model.");
         }
 

@@ -83,7 +83,7 @@ internal static unsafe class StateTransfer
             if (entry.Begin != end)
             {
                 throw new InvalidDataException(
-                    $"\"{entry.Name}\" begins at byte {entry.Begin} of the data; the one before it ends at {end}.");
+                    $"{Printable.Quoted(entry.Name)} begins at byte {entry.Begin} of the data; the one before it ends at {end}.");
             }
 
             end = entry.End;

@@ -13,21 +13,23 @@ internal sealed class TorchSharpReader : IDisposable
 
     private readonly Optimizer _optimizer;
     private readonly ParameterSet _set;
+    private readonly SavedHyperparameters _hyperparameters;
     private readonly DeviceStream _order;
     private readonly string _name;
     private readonly List<Source> _sources = [];
     private string _where = "its first bytes";
 
-    public TorchSharpReader(Optimizer optimizer, DeviceStream order)
+    public TorchSharpReader(Optimizer optimizer, SavedHyperparameters hyperparameters, DeviceStream order)
     {
         _optimizer = optimizer;
+        _hyperparameters = hyperparameters;
         _set = optimizer.ParameterSet;
         _order = order;
         _name = TorchSharpFormat.NameOf(optimizer);
     }
 
     /// <summary>Reads and checks everything, and changes nothing.</summary>
-    /// <returns>What sets the step counts, if the file has any.</returns>
+    /// <returns>What sets the hyperparameters, if they are to be taken over, and the step counts, if the file has any.</returns>
     public Action Read(Stream stream, CancellationToken cancellation)
     {
         using BinaryReader reader = new(stream, Encoding.UTF8, leaveOpen: true);
@@ -35,7 +37,7 @@ internal sealed class TorchSharpReader : IDisposable
         {
             RequireClass(reader, _name);
             long groupCount = ReadCounts(reader);
-            nopt_hyperparams[] hyperparameters = ReadGroups(reader, groupCount, cancellation);
+            (nopt_hyperparams[] hyperparameters, Action takeOver) = ReadGroups(reader, groupCount, cancellation);
             if (_name == TorchSharpFormat.SgdName)
             {
                 for (int tensor = 0; tensor < _set.Count; tensor++)
@@ -43,7 +45,7 @@ internal sealed class TorchSharpReader : IDisposable
                     ReadIfAny(reader, StateRole.MomentumBuffer, tensor, cancellation);
                 }
 
-                return static () => { };
+                return takeOver;
             }
 
             long[] steps = new long[_set.Count];
@@ -55,7 +57,7 @@ internal sealed class TorchSharpReader : IDisposable
                 ReadIfAny(reader, StateRole.MaxExpAvgSq, tensor, cancellation);
             }
 
-            return StateTransfer.Counted(_optimizer, steps, hyperparameters, cancellation);
+            return StateTransfer.Counted(_optimizer, steps, hyperparameters, cancellation) + takeOver;
         }
         catch (Exception exception) when (exception is EndOfStreamException or FormatException)
         {
@@ -96,8 +98,9 @@ internal sealed class TorchSharpReader : IDisposable
     }
 
     /// <summary>Reads the options of the file's groups.</summary>
-    /// <returns>The hyperparameters of each group here, with the file's betas.</returns>
-    private nopt_hyperparams[] ReadGroups(BinaryReader reader, long groupCount, CancellationToken cancellation)
+    /// <returns>The hyperparameters of each group here, with the file's betas, and what has the groups take on all of the file's.</returns>
+    private (nopt_hyperparams[] WithBetas, Action TakeOver) ReadGroups(
+        BinaryReader reader, long groupCount, CancellationToken cancellation)
     {
         // All of the file's groups are parts of a single group here; several groups here have to be those of the file.
         List<TorchSharpRun> runs = TorchSharpFormat.RunsOf(_optimizer);
@@ -111,12 +114,14 @@ internal sealed class TorchSharpReader : IDisposable
 
         nopt_hyperparams[] hyperparameters = [.. _optimizer.Groups.Select(static group => group.Hyperparameters)];
         (long Group, double Beta1, double Beta2)?[] betas = new (long, double, double)?[hyperparameters.Length];
+        List<TorchSharpOptions> groups = [];
         for (long group = 0; group < groupCount; group++)
         {
             cancellation.ThrowIfCancellationRequested();
             _where = $"the options of parameter group {group}";
             int here = betas.Length == 1 ? 0 : runs[(int)group].Group;
-            (double beta1, double beta2) = ReadOptions(reader, _optimizer.Groups[here], _name, group);
+            groups.Add(ReadOptions(reader, _optimizer.Groups[here], _name, group));
+            (double beta1, double beta2) = (groups[^1]["beta1"], groups[^1]["beta2"]);
             betas[here] ??= (group, beta1, beta2);
             (long first, double firstBeta1, double firstBeta2) = betas[here]!.Value;
             if ((beta1, beta2) != (firstBeta1, firstBeta2))
@@ -136,7 +141,17 @@ internal sealed class TorchSharpReader : IDisposable
             }
         }
 
-        return hyperparameters;
+        TorchSharpOptionsMatch match = new(_optimizer, groups, runs);
+        switch (_hyperparameters)
+        {
+            case SavedHyperparameters.Keep:
+                return (hyperparameters, static () => { });
+            case SavedHyperparameters.TakeOver:
+                return (hyperparameters, match.TakeOver(_order));
+            default:
+                match.Require();
+                return (hyperparameters, static () => { });
+        }
     }
 
     private long ReadStep(BinaryReader reader, int tensor)
@@ -200,17 +215,18 @@ internal sealed class TorchSharpReader : IDisposable
     }
 
     /// <summary>Reads a group's options, and compares those that say what the states are.</summary>
-    private static (double Beta1, double Beta2) ReadOptions(BinaryReader reader, OptimizerGroup here, string name, long group)
+    private static TorchSharpOptions ReadOptions(BinaryReader reader, OptimizerGroup here, string name, long group)
     {
-        _ = reader.ReadDouble(); // the initial learning rate
-        _ = reader.ReadDouble(); // the learning rate
+        double initialLearningRate = reader.ReadDouble();
+        double learningRate = reader.ReadDouble();
+        double weightDecay;
         string where = $"of parameter group {group}";
         if (name == TorchSharpFormat.SgdName)
         {
-            _ = reader.ReadDouble(); // momentum
+            double momentum = reader.ReadDouble();
             double dampening = reader.ReadDouble();
-            _ = reader.ReadDouble(); // weight_decay
-            _ = ReadFlag(reader, $"nesterov {where}");
+            weightDecay = reader.ReadDouble();
+            bool isNesterov = ReadFlag(reader, $"nesterov {where}");
             if (dampening != 0)
             {
                 throw new InvalidDataException(
@@ -219,18 +235,22 @@ internal sealed class TorchSharpReader : IDisposable
             }
 
             RequireFlag($"maximize {where}", ReadFlag(reader, $"maximize {where}"), false);
-            return (0, 0);
+            return new TorchSharpOptions(
+                here.Index, initialLearningRate,
+                [("lr", learningRate), ("momentum", momentum), ("weight_decay", weightDecay)], [("nesterov", isNesterov)]);
         }
 
         double beta1 = ReadBeta($"beta1 {where}");
         double beta2 = ReadBeta($"beta2 {where}");
-        _ = reader.ReadDouble(); // eps
-        _ = reader.ReadDouble(); // weight_decay
+        double eps = reader.ReadDouble();
+        weightDecay = reader.ReadDouble();
         RequireFlag(
             $"amsgrad {where}", ReadFlag(reader, $"amsgrad {where}"), here.HasFlag("amsgrad"));
         RequireFlag(
             $"maximize {where}", ReadFlag(reader, $"maximize {where}"), here.HasFlag("maximize"));
-        return (beta1, beta2);
+        return new TorchSharpOptions(
+            here.Index, initialLearningRate,
+            [("lr", learningRate), ("beta1", beta1), ("beta2", beta2), ("eps", eps), ("weight_decay", weightDecay)], []);
 
         double ReadBeta(string what)
         {

@@ -111,10 +111,14 @@ public static class TorchSharpState
     /// <param name="cancellationToken">Ends it early, with nothing changed.</param>
     /// <remarks>
     /// <para>
-    /// Each parameter has its own step. Of the options, <see cref="Optimizer.Beta1Product"/> and
-    /// <see cref="Optimizer.Beta2Product"/> come from the file's betas, with which its steps were taken. Learning rate and the
-    /// others are not loaded. SGD has no step count, and <see cref="Optimizer.StepCount"/> stays what it is; a parameter
-    /// without a momentum buffer gets one of zeros.
+    /// Each parameter has its own step. <see cref="Optimizer.Beta1Product"/> and <see cref="Optimizer.Beta2Product"/> come from the
+    /// file's betas, with which its steps were taken. SGD has no step count, and <see cref="Optimizer.StepCount"/> stays what it
+    /// is; a parameter without a momentum buffer gets one of zeros.
+    /// </para>
+    /// <para>
+    /// The file has the hyperparameters of its optimizer. One that is not the optimizer's here is refused, unless the overload
+    /// with <see cref="SavedHyperparameters"/> says what is to become of it. The learning rate may be the one with which the
+    /// file's schedule began, too.
     /// </para>
     /// <para>
     /// States may be float32, bfloat16 or float16, of any shape with as many elements as the parameter has. Elements that a state
@@ -145,11 +149,37 @@ public static class TorchSharpState
     /// <exception cref="ObjectDisposedException">The optimizer, its set or the stream is disposed of.</exception>
     /// <exception cref="NativeOptException">The device reported a fault.</exception>
     public static void Load(
-        Optimizer optimizer, string path, DeviceStream stream = default, CancellationToken cancellationToken = default)
+        Optimizer optimizer, string path, DeviceStream stream = default, CancellationToken cancellationToken = default) =>
+        Load(optimizer, path, SavedHyperparameters.MustMatch, stream, cancellationToken);
+
+    /// <summary>
+    /// Loads a state from a file, whose hyperparameters may be others than the optimizer's; see the overload without a choice.
+    /// </summary>
+    /// <param name="optimizer">
+    /// An optimizer of the rule "adam" (<see cref="Adam"/>, <see cref="AdamW"/>) or "sgd" (<see cref="Sgd"/>), with the amsgrad and
+    /// maximize of TorchSharp's.
+    /// </param>
+    /// <param name="path">The file.</param>
+    /// <param name="hyperparameters">
+    /// What becomes of hyperparameters that are not the optimizer's: the learning rate, betas, eps, momentum, nesterov, weight
+    /// decay. An optimizer cannot take them over where parameters of one group here have different ones in the file, where
+    /// tensors have a learning-rate scale or a weight decay of their own, or from momentum 0 to more and the other way round.
+    /// </param>
+    /// <param name="stream">The device's stream of the last and the next step; the default one if left out.</param>
+    /// <param name="cancellationToken">Ends it early, with nothing changed.</param>
+    /// <exception cref="ArgumentOutOfRangeException"><paramref name="hyperparameters"/> is no value of its type.</exception>
+    /// <inheritdoc cref="Load(Optimizer, string, DeviceStream, CancellationToken)" path="/exception"/>
+    public static void Load(
+        Optimizer optimizer,
+        string path,
+        SavedHyperparameters hyperparameters,
+        DeviceStream stream = default,
+        CancellationToken cancellationToken = default)
     {
         ArgumentNullException.ThrowIfNull(optimizer);
         ArgumentNullException.ThrowIfNull(path);
-        StateTransfer.LoadFile(path, file => Load(optimizer, file, mustEnd: true, stream, cancellationToken));
+        Check.Defined(hyperparameters, nameof(hyperparameters), nameof(hyperparameters));
+        StateTransfer.LoadFile(path, file => Load(optimizer, file, mustEnd: true, hyperparameters, stream, cancellationToken));
     }
 
     /// <summary>
@@ -164,26 +194,54 @@ public static class TorchSharpState
     /// <param name="cancellationToken">Ends it early, with nothing changed.</param>
     /// <inheritdoc cref="Load(Optimizer, string, DeviceStream, CancellationToken)" path="/exception"/>
     public static void Load(
-        Optimizer optimizer, Stream source, DeviceStream stream = default, CancellationToken cancellationToken = default)
+        Optimizer optimizer, Stream source, DeviceStream stream = default, CancellationToken cancellationToken = default) =>
+        Load(optimizer, source, SavedHyperparameters.MustMatch, stream, cancellationToken);
+
+    /// <summary>
+    /// Loads a state from a stream, from its position on, and leaves the stream after it; its hyperparameters may be others than
+    /// the optimizer's. See the overload with a path.
+    /// </summary>
+    /// <param name="optimizer">
+    /// An optimizer of the rule "adam" (<see cref="Adam"/>, <see cref="AdamW"/>) or "sgd" (<see cref="Sgd"/>), with the amsgrad and
+    /// maximize of TorchSharp's.
+    /// </param>
+    /// <param name="source">The stream; it stays open, and need not seek.</param>
+    /// <param name="hyperparameters">What becomes of hyperparameters that are not the optimizer's.</param>
+    /// <param name="stream">The device's stream of the last and the next step; the default one if left out.</param>
+    /// <param name="cancellationToken">Ends it early, with nothing changed.</param>
+    /// <inheritdoc cref="Load(Optimizer, string, SavedHyperparameters, DeviceStream, CancellationToken)" path="/exception"/>
+    public static void Load(
+        Optimizer optimizer,
+        Stream source,
+        SavedHyperparameters hyperparameters,
+        DeviceStream stream = default,
+        CancellationToken cancellationToken = default)
     {
         ArgumentNullException.ThrowIfNull(optimizer);
         ArgumentNullException.ThrowIfNull(source);
-        Load(optimizer, source, mustEnd: false, stream, cancellationToken);
+        Check.Defined(hyperparameters, nameof(hyperparameters), nameof(hyperparameters));
+        Load(optimizer, source, mustEnd: false, hyperparameters, stream, cancellationToken);
     }
 
     private static void Load(
-        Optimizer optimizer, Stream source, bool mustEnd, DeviceStream stream, CancellationToken cancellation)
+        Optimizer optimizer,
+        Stream source,
+        bool mustEnd,
+        SavedHyperparameters hyperparameters,
+        DeviceStream stream,
+        CancellationToken cancellation)
     {
         optimizer.ThrowIfDisposed();
         optimizer.RequireNotDisplaced();
         using HandleLease lease = new(optimizer.Handle, optimizer);
-        using TorchSharpReader reader = new(optimizer, stream);
+        using TorchSharpReader reader = new(optimizer, hyperparameters, stream);
         Action count = reader.Read(source, cancellation);
         if (mustEnd && source.ReadByte() != -1)
         {
             throw new InvalidDataException("There is something after the end of the state; it is another file, or damaged.");
         }
 
+        optimizer.ForgetThatMasterWeightsFit();
         count();
         reader.CopyStates();
     }

@@ -254,6 +254,7 @@ public static class TorchState
                 optimizer, steps, [.. optimizer.Groups.Select(static group => group.Hyperparameters)], cancellationToken);
         }
 
+        optimizer.ForgetThatMasterWeightsFit();
         count();
         Array.ForEach(copies, copy => copy.Run(stream));
 
@@ -305,7 +306,7 @@ public static class TorchState
         if (entries.Keys.FirstOrDefault(key => !known.Contains(key)) is { } extra)
         {
             throw new InvalidDataException(
-                $"The file has \"{extra}\", which the optimizer has not: the rule \"{optimizer.RuleName}\" with these options "
+                $"The file has {Printable.Quoted(extra)}, which the optimizer has not: the rule \"{optimizer.RuleName}\" with these options "
                 + $"has {(states.Length == 0 ? "no states" : string.Join(", ", suffixes))} of {names.Length} tensors.");
         }
 

@@ -63,7 +63,7 @@ public unsafe class DescriptionTests
     public void Ranges_are_the_librarys(string name)
     {
         double[] values =
-            [double.NaN, double.NegativeInfinity, -1e39, -2, -1e-300, 0, 1e-300, 0.5, Math.BitDecrement(1), 1, 1.5, 2, 1e39, double.PositiveInfinity];
+            [double.NaN, double.NegativeInfinity, -1e39, -2, -1e-300, 0, 1e-300, 1e-46, 1e-39, Check.SmallestNormal, 0.5, Math.BitDecrement(1), 1, 1.5, 2, 1e16, 1e22, 1e23, 1e39, double.PositiveInfinity];
         Rule rule = Rule.Get(name);
         foreach (Hyperparameter own in rule.Hyperparameters)
         {

@@ -81,7 +81,7 @@ public class RuleOptimizerTests
             "The rule \"sgd\" has no hyperparameter \"beta1\"; it has lr, weight_decay, momentum", "sgd", new() { ["beta1"] = 0.5 });
         Refuses<ArgumentException>("inverse is set, but the rule \"adam\" has no flag \"inverse\"; it has ", "adam", [], "inverse");
         Refuses<ArgumentOutOfRangeException>("beta1 is 1.5; it must be in [0, 1).", "adam", new() { ["beta1"] = 1.5 });
-        Refuses<ArgumentOutOfRangeException>("eps is -1; it must be at least 0 and finite as a float.", "adam", new() { ["eps"] = -1 });
+        Refuses<ArgumentOutOfRangeException>("eps is -1; it must be 0, or normal and finite as a float (1.18e-38 to 3.4e38).", "adam", new() { ["eps"] = -1 });
         Refuses<ArgumentException>("nesterov needs a momentum above 0.", "sgd", [], "nesterov");
         Assert.Throws<ArgumentNullException>(() => new RuleOptimizer(model.Set, (RuleOptions)null!));
         using ParameterSet two = ParameterSet.FromArrays([[1], [2]], [[1], [2]], [new(), new() { Group = 1 }]);

@@ -38,6 +38,7 @@ public class OptionsTests
             Refuses(nameof(DimerOptions.Rotation), (DimerRotation)value, new DimerOptions { Rotation = (DimerRotation)value });
             Refuses(nameof(DimerOptions.Angle), (RotationAngle)value, new DimerOptions { Angle = (RotationAngle)value });
             Refuses(nameof(DimerOptions.Correction), (DimerCorrection)value, new DimerOptions { Correction = (DimerCorrection)value });
+            Refuses(nameof(DimerOptions.Fallback), (DimerFallback)value, new DimerOptions { Fallback = (DimerFallback)value });
         }
 
         static void Refuses(string name, object value, DimerOptions options)

@@ -51,7 +51,7 @@ public class SafetyTests
     [MemberData(nameof(Failures))]
     public void A_failed_evaluation_changes_nothing(Failure failure, int evaluation, RotationAngle angle, int rotations)
     {
-        DimerOptions options = FixedRate with { Angle = angle, RotationsPerUpdate = rotations };
+        DimerOptions options = FixedRate with { Angle = angle, RotationsPerUpdate = rotations, Fallback = DimerFallback.NoStep };
         using DimerSetup setup = new(options);
         using DimerSetup twin = new(options);
         setup.Step(3);
@@ -316,44 +316,6 @@ public class SafetyTests
         setup.Dimer.Restore();
         Assert.Equal(undisplaced, setup.Model.ParameterBytes());
         Assert.Equal(before, DimerSnapshot.Of(setup.Dimer).Replace("gradient False", "gradient True", StringComparison.Ordinal));
-    }
-
-    /// <summary>Nothing but an update's first displacement uses the learning rate.</summary>
-    [Fact]
-    public void A_learning_rate_of_0_needs_a_displacement()
-    {
-        foreach (double learningRate in new[] { 0, 1e-40 })
-        {
-            using DimerSetup setup = new(new DimerOptions { Interval = 2 });
-            setup.Step(2);
-            setup.Loss.Closure();
-            setup.Optimizer.LearningRate = learningRate;
-            foreach (Action action in new Action[] { () => setup.Dimer.Step(setup.Loss.Closure), setup.Dimer.Displace })
-            {
-                InvalidOperationException exception =
-                    DimerSnapshot.Unchanged<InvalidOperationException>(setup.Dimer, action);
-                Assert.Contains("DimerOptions.Displacement", exception.Message, StringComparison.Ordinal);
-            }
-
-            setup.Dimer.Options = setup.Dimer.Options with { Displacement = 0.1 };
-            setup.Step(1);
-            setup.Dimer.Options = setup.Dimer.Options with { Displacement = null };
-            setup.Step(1); // without an update
-            Assert.Equal(4, setup.Dimer.StepCount);
-            DimerSnapshot.Unchanged<InvalidOperationException>(setup.Dimer, () => setup.Dimer.Step(setup.Loss.Closure));
-        }
-    }
-
-    /// <summary>10 times a learning rate need not be a float.</summary>
-    [Fact]
-    public void A_learning_rate_that_is_too_large_to_displace_by_is_refused()
-    {
-        using DimerSetup setup = new(new DimerOptions { Interval = 2 });
-        setup.Loss.Closure();
-        setup.Optimizer.LearningRate = 3e38;
-        InvalidOperationException exception =
-            DimerSnapshot.Unchanged<InvalidOperationException>(setup.Dimer, setup.Dimer.Displace);
-        Assert.Contains("DimerOptions.Displacement", exception.Message, StringComparison.Ordinal);
     }
 
     [Fact]

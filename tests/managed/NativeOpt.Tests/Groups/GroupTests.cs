@@ -111,6 +111,7 @@ public class GroupTests
         Refuses("Amsgrad is False", new DualAdamOptions { Amsgrad = true }, new DualAdamOptions());
         Refuses("MasterWeights is Float32", new AdamWOptions(), new AdamWOptions { MasterWeights = MasterWeights.Float32 });
         Refuses("StochasticRounding is True", new SgdOptions(), new SgdOptions { StochasticRounding = true });
+        Refuses("StochasticRoundingStates is True", new AdamOptions(), new AdamOptions { StochasticRoundingStates = true });
         Refuses(
             "RoundingSeed is 3, but options[0].RoundingSeed is 2",
             new InvAdamOptions { StochasticRounding = true, RoundingSeed = 2 },

@@ -142,6 +142,32 @@ public unsafe class Dynamic8Tests
         }
     }
 
+    /// <summary>
+    /// The square of a gradient of 1.9e19 is infinite, which no option of gradients looks at. The element begins anew; the
+    /// others of its block step as if its gradient had been 0.
+    /// </summary>
+    [Fact]
+    public void A_square_that_overflows_harms_no_other_element()
+    {
+        float[] parameters = Run(1.9e19f, out byte[] states);
+        Assert.Equal(Run(0, out byte[] expected), parameters);
+        Assert.Equal(expected, states);
+
+        static float[] Run(float gradient, out byte[] states)
+        {
+            using Model model = new(256);
+            using AdamW optimizer = new(
+                model.Set, new AdamWOptions { StateType = DType.Dynamic8, MinDynamic8ElementCount = 0 });
+            optimizer.GradientOptions = new GradientOptions { SkipNonFinite = true };
+            model.Gradients[0][7] = gradient;
+            optimizer.Step();
+            Assert.False(optimizer.GetGradientStatus().Skipped);
+            model.Step(optimizer, 2, 5);
+            states = [.. optimizer.StateRoles.SelectMany(role => Dynamic8Code.Bytes(optimizer.GetState(role, 0)))];
+            return model.Parameters[0];
+        }
+    }
+
     [Fact]
     public void Every_byte_is_read_as_its_number()
     {

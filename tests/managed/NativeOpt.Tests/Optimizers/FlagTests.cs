@@ -21,7 +21,8 @@ public class FlagTests
         TypedRule typed = TypedRule.All.Single(own => own.Name == name);
         foreach (PropertyInfo option in typed.Properties.Where(static property => property.PropertyType == typeof(bool)))
         {
-            if (typed.DescribedName(option) is not { } flag || option.Name == nameof(OptimizerOptions.StochasticRounding))
+            if (typed.DescribedName(option) is not { } flag
+                || option.Name.StartsWith(nameof(OptimizerOptions.StochasticRounding), StringComparison.Ordinal))
             {
                 continue;
             }
@@ -50,7 +51,7 @@ public class FlagTests
     public void Flags_are_set_by_name(string name)
     {
         Rule rule = Rule.Get(name);
-        foreach (RuleFlag flag in rule.Flags.Where(static flag => flag.Name != "stochastic_rounding"))
+        foreach (RuleFlag flag in rule.Flags.Where(static flag => !flag.Name.StartsWith("stochastic_rounding", StringComparison.Ordinal)))
         {
             string[] without = [.. rule.DefaultFlags.Select(static own => own.Name).Where(own => own != flag.Name)];
             Dictionary<string, double> values = flag.NeededHyperparameter is { } needed ? new() { [needed] = 0.5 } : [];
@@ -77,29 +78,109 @@ public class FlagTests
         Assert.Equal("flag", unknown.ParamName);
         Assert.Contains("has no flag \"no_such_flag\"; it has", unknown.Message, StringComparison.Ordinal);
         Snapshot.Unchanged<ArgumentNullException>(refusing, () => refusing.Groups[0].SetFlag(null!, true));
-        Assert.Contains(
-            "chosen when the optimizer is made",
-            Snapshot.Unchanged<ArgumentException>(refusing, () => refusing.SetFlag("stochastic_rounding", true)).Message,
-            StringComparison.Ordinal);
-        refusing.SetFlag("stochastic_rounding", false); // as it is
+        foreach (string rounding in new[] { "stochastic_rounding", "stochastic_rounding_states" })
+        {
+            Assert.Contains(
+                "chosen when the optimizer is made",
+                Snapshot.Unchanged<ArgumentException>(refusing, () => refusing.SetFlag(rounding, true)).Message,
+                StringComparison.Ordinal);
+            refusing.SetFlag(rounding, false); // as it is
+        }
     }
 
-    [Fact]
-    public void A_new_state_is_allocated_and_an_old_one_is_gone_on_with()
+    /// <summary>A state that options did without for a while begins anew, whatever it is made of.</summary>
+    [Theory]
+    [InlineData(DType.Float32)]
+    [InlineData(DType.BFloat16)]
+    [InlineData(DType.Dynamic8)]
+    public void A_state_that_is_needed_again_begins_anew(DType type)
     {
         using Model model = new(Sizes);
-        using Adam optimizer = new(model.Set);
+        AdamOptions options = new() { StateType = type };
+        using Adam optimizer = new(
+            model.Set, type == DType.Dynamic8 ? options with { MinDynamic8ElementCount = 0 } : options);
         model.Step(optimizer, 1, 2);
         optimizer.Groups[0].Amsgrad = true;
         Assert.Equal(new float[5], Snapshot.Values(optimizer, StateRole.MaxExpAvgSq, 0));
         model.Step(optimizer, 3, 3);
-        float[] highest = Snapshot.Values(optimizer, StateRole.MaxExpAvgSq, 0);
-        Assert.Equal(Snapshot.Values(optimizer, StateRole.ExpAvgSq, 0), highest);
+        Assert.Equal(
+            Snapshot.Values(optimizer, StateRole.ExpAvgSq, 0), Snapshot.Values(optimizer, StateRole.MaxExpAvgSq, 0));
         optimizer.Groups[0].Amsgrad = false;
         Assert.DoesNotContain(StateRole.MaxExpAvgSq, optimizer.StateRoles);
         model.Step(optimizer, 4, 4);
-        optimizer.Groups[0].Amsgrad = true;
-        Assert.Equal(highest, Snapshot.Values(optimizer, StateRole.MaxExpAvgSq, 0));
+        optimizer.SetFlag("amsgrad", true);
+        Assert.Equal(new float[5], Snapshot.Values(optimizer, StateRole.MaxExpAvgSq, 0));
+        model.Step(optimizer, 5, 5);
+        Assert.Equal(
+            Snapshot.Values(optimizer, StateRole.ExpAvgSq, 0), Snapshot.Values(optimizer, StateRole.MaxExpAvgSq, 0));
+    }
+
+    /// <summary>Momentum 0.9, 0 for ten steps, and 0.9 again, with a gradient of 1: the buffer begins at zero both times.</summary>
+    [Fact]
+    public void Momentum_that_comes_back_begins_at_zero_with_and_without_a_resumed_run()
+    {
+        using Model model = new(1);
+        using Model resumedModel = new(1);
+        using Sgd optimizer = new(model.Set, new SgdOptions { LearningRate = 1, Momentum = 0.9 });
+        using Sgd resumed = new(resumedModel.Set, new SgdOptions { LearningRate = 1 });
+        Step(optimizer, model, 1);
+        Step(optimizer, model, 1.9f);
+        optimizer.Momentum = 0;
+        for (int step = 0; step < 10; step++)
+        {
+            Step(optimizer, model, 1);
+        }
+
+        using MemoryStream file = new();
+        optimizer.Save(file);
+        file.Position = 0;
+        resumed.Load(file);
+        optimizer.Momentum = 0.9;
+        resumed.SetHyperparameter("momentum", [0.9]);
+        foreach (float expected in new[] { 1, 1.9f, 2.71f })
+        {
+            Step(optimizer, model, expected);
+            Step(resumed, resumedModel, expected);
+        }
+
+        Assert.Equal(Snapshot.Values(optimizer, StateRole.MomentumBuffer, 0), Snapshot.Values(resumed, StateRole.MomentumBuffer, 0));
+
+        static void Step(Sgd optimizer, Model model, float expected)
+        {
+            (model.Parameters[0][0], model.Gradients[0][0]) = (0, 1);
+            optimizer.Step();
+            Assert.Equal(-expected, model.Parameters[0][0], 6);
+        }
+    }
+
+    /// <summary>What the host binds while the options do without a state is its content, and is not begun anew.</summary>
+    [Fact]
+    public void A_state_that_is_bound_while_it_is_idle_is_used_as_it_is()
+    {
+        using Model model = new(1);
+        using DeviceBuffer<float> buffer = new(Device.Cpu, 1);
+        using Sgd optimizer = new(model.Set, new SgdOptions { LearningRate = 1, Momentum = 0.5 });
+        optimizer.BindState(StateRole.MomentumBuffer, [buffer.Pointer]);
+        optimizer.Momentum = 0;
+        optimizer.Momentum = 0.5;
+        buffer.AsSpan()[0] = 4;
+        Step(1);
+        optimizer.Momentum = 0;
+        buffer.AsSpan()[0] = 4;
+        optimizer.BindState(StateRole.MomentumBuffer, [buffer.Pointer]);
+        optimizer.Momentum = 0.5;
+        Step(3);
+        optimizer.Momentum = 0;
+        optimizer.Momentum = 0.5;
+        optimizer.BindStates(new Dictionary<StateRole, nint[]> { [StateRole.MomentumBuffer] = [buffer.Pointer] });
+        Step(2.5f);
+
+        void Step(float expected)
+        {
+            (model.Parameters[0][0], model.Gradients[0][0]) = (0, 1);
+            optimizer.Step();
+            Assert.Equal((-expected, expected), (model.Parameters[0][0], buffer.AsSpan()[0]));
+        }
     }
 
     [Fact]

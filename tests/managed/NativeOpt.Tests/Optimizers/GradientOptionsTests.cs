@@ -69,6 +69,10 @@ public class GradientOptionsTests
         Refuse(new GradientOptions { MaxNorm = double.NaN }, nameof(GradientOptions.MaxNorm));
         Refuse(new GradientOptions { MaxValue = -1 }, nameof(GradientOptions.MaxValue));
         Refuse(new GradientOptions { MaxValue = 1e39 }, nameof(GradientOptions.MaxValue));
+        Refuse(new GradientOptions { MaxNorm = 1e-39 }, nameof(GradientOptions.MaxNorm));
+        Refuse(new GradientOptions { MaxValue = 1e-46 }, nameof(GradientOptions.MaxValue));
+        Refuse(new GradientOptions { LossScale = 1e-39, SkipNonFinite = true }, nameof(GradientOptions.LossScale));
+        Refuse(new GradientOptions { LossScale = 1e46 }, nameof(GradientOptions.LossScale));
         Refuse(new GradientOptions { LossScale = 0 }, nameof(GradientOptions.LossScale));
         Refuse(new GradientOptions { LossScale = double.PositiveInfinity }, nameof(GradientOptions.LossScale));
         Assert.Same(good, optimizer.GradientOptions);
@@ -79,6 +83,22 @@ public class GradientOptionsTests
             var error = Assert.Throws<ArgumentOutOfRangeException>(() => optimizer.GradientOptions = options);
             Assert.Contains(name, error.Message, StringComparison.Ordinal);
         }
+    }
+
+    /// <summary>A finite gradient that the division by the loss scale makes infinite is not finite, clipped or not.</summary>
+    [Theory]
+    [InlineData(null)]
+    [InlineData(1.0)]
+    public void A_gradient_that_overflows_is_skipped(double? maxNorm)
+    {
+        using Model model = new(2);
+        using Sgd optimizer = new(model.Set);
+        optimizer.GradientOptions = new GradientOptions { LossScale = 1e-3, SkipNonFinite = true, MaxNorm = maxNorm };
+        (model.Gradients[0][0], model.Gradients[0][1]) = (3e38f, 0);
+        (model.Parameters[0][0], model.Parameters[0][1]) = (1, 1);
+        optimizer.Step();
+        Assert.True(optimizer.GetGradientStatus().Skipped);
+        Assert.Equal([1f, 1f], model.Parameters[0]);
     }
 
     [Fact]
@@ -104,86 +124,5 @@ public class GradientOptionsTests
         optimizer.SetCapturable(false);
         optimizer.Step();
         Assert.Equal([-5.5f, -2.75f], model.Parameters[0]);
-    }
-
-    [Fact]
-    public void The_scale_follows_the_rules_of_torch()
-    {
-        using Model model = new(4);
-        using Sgd optimizer = new(model.Set, new SgdOptions { LearningRate = 1 });
-        GradScaler scaler = new(initialScale: 64, growthFactor: 4, backoffFactor: 0.25, growthInterval: 3);
-
-        // Good and bad steps, and the scale after each.
-        (bool Good, double Scale, int Tracker)[] steps =
-        [
-            (true, 64, 1), (true, 64, 2), (true, 256, 0), (true, 256, 1), (false, 64, 0), (false, 16, 0), (true, 16, 1),
-            (true, 16, 2), (true, 64, 0),
-        ];
-        int good = 0;
-        foreach ((bool isGood, double scale, int tracker) in steps)
-        {
-            float[] before = [.. model.Parameters[0]];
-            Array.Fill(model.Gradients[0], isGood ? (float)scaler.Scale * 0.5f : float.NegativeInfinity);
-            scaler.Step(optimizer);
-            scaler.Update();
-            Assert.Equal((scale, tracker), (scaler.Scale, scaler.GrowthTracker));
-            Assert.Equal(isGood ? [.. before.Select(static value => value - 0.5f)] : before, model.Parameters[0]);
-            good += isGood ? 1 : 0;
-            Assert.Equal(good, optimizer.StepCount);
-        }
-    }
-
-    [Fact]
-    public void A_scaler_knows_of_a_skipped_step_after_its_optimizer_is_disposed_of()
-    {
-        using Model model = new(1);
-        GradScaler scaler = new(initialScale: 8);
-        using (Sgd optimizer = new(model.Set))
-        {
-            model.Gradients[0][0] = float.NaN;
-            scaler.Step(optimizer);
-        }
-
-        scaler.Update();
-        Assert.Equal(4, scaler.Scale);
-        Assert.Throws<InvalidOperationException>(() => scaler.Update());
-    }
-
-    [Fact]
-    public void A_scaler_keeps_the_other_options_and_serves_several_optimizers()
-    {
-        using Model first = new(1);
-        using Model second = new(1);
-        using Sgd a = new(first.Set);
-        using Sgd b = new(second.Set);
-        GradScaler scaler = new(initialScale: 8);
-        a.GradientOptions = new GradientOptions { MaxNorm = 3 };
-        scaler.Step(a);
-        second.Gradients[0][0] = float.NaN;
-        scaler.Step(b);
-        Assert.Equal(new GradientOptions { MaxNorm = 3, LossScale = 8, SkipNonFinite = true }, a.GradientOptions);
-        scaler.Update();
-        Assert.Equal(4, scaler.Scale);
-        Assert.Equal((1L, 0L), (a.StepCount, b.StepCount));
-        Assert.Throws<InvalidOperationException>(() => scaler.Update());
-    }
-
-    [Fact]
-    public void A_scaler_refuses_what_makes_no_sense()
-    {
-        Assert.Throws<ArgumentOutOfRangeException>(() => new GradScaler(initialScale: 0));
-        Assert.Throws<ArgumentOutOfRangeException>(() => new GradScaler(growthFactor: 1));
-        Assert.Throws<ArgumentOutOfRangeException>(() => new GradScaler(growthFactor: double.NaN));
-        Assert.Throws<ArgumentOutOfRangeException>(() => new GradScaler(backoffFactor: 1));
-        Assert.Throws<ArgumentOutOfRangeException>(() => new GradScaler(backoffFactor: 0));
-        Assert.Throws<ArgumentOutOfRangeException>(() => new GradScaler(growthInterval: 0));
-        GradScaler scaler = new() { Scale = 12, GrowthTracker = 5 };
-        Assert.Throws<ArgumentOutOfRangeException>(() => scaler.Scale = double.NaN);
-        Assert.Throws<ArgumentOutOfRangeException>(() => scaler.GrowthTracker = -1);
-        Assert.Throws<ArgumentNullException>(() => scaler.Step((Optimizer)null!));
-        Assert.Throws<ArgumentNullException>(() => scaler.Step((DimerOptimizer)null!));
-        Assert.Throws<ArgumentNullException>(() => scaler.Step(null!, static () => 0));
-        Assert.Throws<ArgumentNullException>(() => scaler.Displace(null!));
-        Assert.Equal((12.0, 5), (scaler.Scale, scaler.GrowthTracker));
     }
 }

@@ -210,7 +210,18 @@ public class MasterWeightsTests
             "MinDynamic8ElementCount is 0, but StateType is BFloat16", MixedTensorKind.All,
             new SgdOptions { StateType = DType.BFloat16, MinDynamic8ElementCount = 0 }
         },
-        { "RoundingSeed is 4, but StochasticRounding is not set", MixedTensorKind.All, new AdamOptions { RoundingSeed = 4 } },
+        {
+            "RoundingSeed is 4, but neither StochasticRounding nor StochasticRoundingStates is set", MixedTensorKind.All,
+            new AdamOptions { RoundingSeed = 4 }
+        },
+        {
+            "StochasticRoundingStates is set, but no state of the rule \"adam\" with these options is BFloat16", MixedTensorKind.All,
+            new AdamOptions { StateType = DType.Float16, StochasticRoundingStates = true }
+        },
+        {
+            "StochasticRoundingStates is set, but no state of the rule \"sgd\" with these options is BFloat16", MixedTensorKind.All,
+            new SgdOptions { StateType = DType.BFloat16, StochasticRoundingStates = true }
+        },
     };
 
     public enum MixedTensorKind

@@ -21,6 +21,26 @@ public class ScheduleTests
         Assert.Equal(3, new LearningRateSchedule(3, 5, 5).At(4));
     }
 
+    /// <summary>The last step before the end, the end and what follows, of every length that is not ordinary.</summary>
+    [Theory]
+    [InlineData(10, 10, 1)]
+    [InlineData(1, 1, 1)]
+    [InlineData(1, 0, 1)]
+    [InlineData(2, 1, 1)]
+    [InlineData(10, 9, 1)]
+    [InlineData(10, 0, 0.1 + (0.9 * 0.024471741852423234))] // (1 + cos(0.9 pi)) / 2
+    [InlineData(long.MaxValue, long.MaxValue, 1)]
+    [InlineData(long.MaxValue, long.MaxValue - 1, 1)]
+    [InlineData(long.MaxValue, 0, 0.1)]
+    public void The_final_learning_rate_is_that_of_the_end_and_of_all_that_follows(long steps, long warmupSteps, double last)
+    {
+        LearningRateSchedule schedule = new(1, steps, warmupSteps, 0.1);
+        Assert.Equal(last, schedule.At(steps - 1), 1e-15);
+        Assert.Equal(0.1, schedule.At(steps));
+        Assert.Equal(0.1, schedule.At(long.MaxValue));
+        Assert.Equal(warmupSteps == 0 ? 1 : 1.0 / warmupSteps, schedule.At(0), 1e-15);
+    }
+
     [Fact]
     public void Schedules_that_make_no_sense_are_refused()
     {
@@ -32,6 +52,7 @@ public class ScheduleTests
         Refuse("final", () => new LearningRateSchedule(1, 10, 0, 1.5));
         Refuse("final", () => new LearningRateSchedule(1, 10, 0, double.NaN));
         Refuse("step", () => new LearningRateSchedule(1, 10).At(-1));
+        Refuse("step", () => new LearningRateSchedule(1, 10).At(long.MinValue));
         Refuse("steps", () => DualAdamOptions.SwitchingRateFor(0));
 
         static void Refuse(string name, Func<object> action) =>

@@ -42,6 +42,21 @@ public class ValidationTests
     public void Betas_outside_0_to_1_are_refused(string name, Func<double, OptimizerOptions> options) =>
         RefusesOptions(name, options, NotBetas);
 
+    /// <summary>Values that are fine as doubles and not as floats; the learning rate of a tensor is a product.</summary>
+    [Fact]
+    public void Values_that_floats_cannot_hold_are_refused()
+    {
+        RefusesOptions(nameof(AdamOptions.Epsilon), value => new AdamOptions { Epsilon = value }, [1e-46, 1e-39]);
+        RefusesOptions(nameof(AdamOptions.LearningRate), value => new AdamOptions { LearningRate = value }, [1e23]);
+        RefusesOptions(nameof(AdamOptions.WeightDecay), value => new AdamOptions { WeightDecay = value }, [1e17]);
+        using ParameterSet set = ParameterSet.FromArrays([[1], [2]], [[1], [2]], [new(), new() { LearningRateScale = 1e30 }]);
+        using Adam optimizer = new(set, new AdamOptions { LearningRate = 1e-50 });
+        optimizer.Step();
+        optimizer.LearningRate = 1e10;
+        ArgumentException error = Snapshot.Unchanged<ArgumentException>(optimizer, optimizer.Step);
+        Assert.Contains("lr is 1e+10 and lr_scale[1] is 1e+30; their product", error.Message, StringComparison.Ordinal);
+    }
+
     [Fact]
     public void Nesterov_needs_momentum()
     {
