@@ -15,6 +15,9 @@ else()
             -ffp-contract=off
             # Without it, sqrtf must be able to set errno, and no loop around it vectorises.
             -fno-math-errno
+            # No result depends on the processor's exception flags, which nobody reads. Without it, GCC vectorises no loop
+            # that computes what a comparison may not need: Adan and Sophia took four to five times as long for AVX2.
+            $<$<CXX_COMPILER_ID:GNU>:-fno-trapping-math>
             # Lines for the symbols that are kept apart, the same wherever the sources lie.
             $<$<CONFIG:Release>:-g1> -ffile-prefix-map=${PROJECT_SOURCE_DIR}/=
             -Wall -Wextra -Wpedantic -Wshadow -Wconversion -Wdouble-promotion

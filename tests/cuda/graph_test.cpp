@@ -262,7 +262,7 @@ TEST(CudaGraphs, ReplaysRoundByTheirStep) {
         model.fill_params(random);
         model.fill(NOPT_ROLE_GRAD, random);
         nopt_hyperparams h = defaults("adam");
-        h.flags = NOPT_FLAG_STOCHASTIC_ROUNDING;
+        h.flags = NOPT_FLAG_STOCHASTIC_ROUNDING | NOPT_FLAG_STOCHASTIC_ROUNDING_STATES;
         h.rounding_seed = 5;
         if (backend == NOPT_BACKEND_CPU) {
             for (int step = 0; step < kSteps; ++step) {

@@ -134,6 +134,7 @@ TEST(Descriptions, FlagsAreTheBitsThatTheRuleKnows) {
         }
         EXPECT_EQ(all, d.info.flags) << rule;
         EXPECT_TRUE(has_flag(rule, "stochastic_rounding")) << rule;
+        EXPECT_TRUE(has_flag(rule, "stochastic_rounding_states")) << rule;
     }
 }
 

@@ -563,6 +563,48 @@ TEST(DimerGradients, ASkippedStepKeepsWhatRotationsTurned) {
     EXPECT_EQ(1, state_after_work(model).step);
 }
 
+// A scale below 1 and the correction make finite gradients infinite: g itself, the displaced one, or what is along N.
+TEST(DimerGradients, AGradientThatOverflowsIsSkipped) {
+    struct Large {
+        double loss_scale;
+        float grad;
+        float displaced;  // 0: no update
+        bool skips;
+    };
+    const Large all[] = {{1e-3, 3e38f, 0.0f, true},  {1e-3, 3e38f, 1.0f, true},  {1e-3, 1.0f, 3e38f, true},
+                         {1e-3, 1e35f, 0.0f, true},  {1e-3, 5e34f, 0.0f, false}, {1e-3, 5e34f, 4e34f, false},
+                         {1.0, 1e38f, 0.0f, true},   {1e10, 1e38f, 0.0f, true},  {1.0, 5e37f, 0.0f, false},
+                         {1.0, 5e37f, 4e37f, false}, {1e10, 5e37f, 0.0f, false}};
+    const nopt_hyperparams h = defaults("sgd");
+    for (const nopt_dimer_scope scope : kScopes) {
+        for (const double max_norm : {0.0, 1.0}) {
+            for (const Large& one : all) {
+                nopt_dimer_options o = dimer_defaults();  // alpha is 5
+                o.correction = NOPT_DIMER_CORRECTION_PUBLISHED;
+                DimerModel model("sgd", {37, 0, 600}, scope);
+                set_options(model, grad_options(max_norm, 0.0, one.loss_scale, true));
+                const std::vector<float> theta = model.values(NOPT_ROLE_PARAM);
+                std::vector<float> grads(637, 0.0f);
+                grads[40] = one.grad;
+                model.set_values(NOPT_ROLE_GRAD, grads);
+                if (one.displaced != 0.0f) {
+                    NOPT_ASSERT_OK(model.displace(o));
+                    grads[40] = one.displaced;
+                    model.set_values(NOPT_ROLE_GRAD, grads);
+                }
+                NOPT_ASSERT_OK(model.dimer_step(o, h));
+                EXPECT_EQ(one.skips ? 1u : 0u, status_of(model.optimizer).skipped)
+                    << one.loss_scale << " " << one.grad << " " << one.displaced;
+                const std::vector<float> after = model.values(NOPT_ROLE_PARAM);
+                EXPECT_EQ(one.skips, same_bits(theta, after));
+                for (const float param : after) {
+                    ASSERT_TRUE(isfinite(param)) << one.loss_scale << " " << one.grad << " " << one.displaced;
+                }
+            }
+        }
+    }
+}
+
 // A rotation refuses a bad gradient as ever; the step goes by its own.
 TEST(DimerGradients, ARefusedRotationIsNoReasonToSkip) {
     nopt_dimer_options o = dimer_defaults();

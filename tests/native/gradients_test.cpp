@@ -1,4 +1,6 @@
 // Clipping, loss scales and skipped steps, against plain steps on gradients that the test has scaled and clipped.
+#include <float.h>
+
 #include "support/mixed_model.h"
 
 namespace nopt_test {
@@ -135,6 +137,77 @@ TEST(Gradients, TheLargestFloatsAreNotSkipped) {
     EXPECT_NEAR(3.4e38 * sqrt(1000.0), s.norm, 1e-6 * s.norm);
 }
 
+// Divides a gradient of 0.5 times any scale that there is, also where 1 / scale is no normal float.
+TEST(Gradients, AnyScaleIsDividedOut) {
+    for (const double scale : {static_cast<double>(FLT_MIN), 1e-30, 3.0, 1e30, 0x1p127, static_cast<double>(FLT_MAX)}) {
+        for (const uint32_t maximize : {0u, static_cast<uint32_t>(NOPT_FLAG_MAXIMIZE)}) {
+            Model model("sgd", {50});
+            NOPT_ASSERT_OK(nopt_optimizer_set_capturable(model.optimizer, 1, nullptr));
+            const nopt_grad_options o = grad_options(0.0, 0.0, scale, true);
+            NOPT_ASSERT_OK(nopt_optimizer_set_grad_options(model.optimizer, &o));
+            model.buffer(NOPT_ROLE_PARAM).fill(1.0f);
+            model.buffer(NOPT_ROLE_GRAD).fill(static_cast<float>(0.5 * scale));
+            *model.buffer(NOPT_ROLE_GRAD).tensor(0) = 0.0f;
+            nopt_hyperparams h = defaults("sgd");
+            h.flags = maximize;
+            lr(h) = 0.1;
+            NOPT_ASSERT_OK(model.step(h));
+            EXPECT_EQ(0u, status_of(model.optimizer).skipped);
+            const float* const param = model.buffer(NOPT_ROLE_PARAM).tensor(0);
+            EXPECT_EQ(1.0f, param[0]);
+            EXPECT_FLOAT_EQ(maximize != 0 ? 1.05f : 0.95f, param[49]) << scale;
+        }
+    }
+}
+
+// Coefficients below the normal floats: the clipped gradients have the norm that they are clipped to. (Of what is below
+// the normal floats itself, the last digits are two units off.)
+TEST(Gradients, AnyCoefficientClips) {
+    for (const double max_norm : {static_cast<double>(FLT_MIN), 1e-30, 1e-3, 1.0, DBL_MAX}) {
+        for (const double scale : {1.0, 0x1p127}) {
+            Model model("sgd", {1000});
+            const nopt_grad_options o = grad_options(max_norm, 0.0, scale, false);
+            NOPT_ASSERT_OK(nopt_optimizer_set_grad_options(model.optimizer, &o));
+            model.buffer(NOPT_ROLE_PARAM).fill(0.0f);
+            model.buffer(NOPT_ROLE_GRAD).fill(-3e38f);
+            nopt_hyperparams h = defaults("sgd");
+            lr(h) = 1.0;
+            NOPT_ASSERT_OK(model.step(h));
+            const double norm = 3e38 * sqrt(1000.0) / scale;
+            const double expected = std::min(max_norm / (norm + 1e-6), 1.0) * 3e38 / scale;
+            const float param = model.buffer(NOPT_ROLE_PARAM).tensor(0)[999];
+            EXPECT_NEAR(expected, static_cast<double>(param), 1e-6 * expected + 3e-45) << max_norm << " " << scale;
+        }
+    }
+}
+
+// What a scale below 1 makes infinite is not finite, whether it would be clipped or not.
+TEST(Gradients, AGradientThatOverflowsIsSkipped) {
+    for (const double max_norm : {0.0, 1.0}) {
+        for (const double max_value : {0.0, 1.0}) {
+            Model model("adam", {70, 20000});
+            NOPT_ASSERT_OK(nopt_optimizer_set_capturable(model.optimizer, 1, nullptr));
+            const nopt_grad_options o = grad_options(max_norm, max_value, 1e-3, true);
+            NOPT_ASSERT_OK(nopt_optimizer_set_grad_options(model.optimizer, &o));
+            model.new_gradients();
+            const float small = model.buffer(NOPT_ROLE_GRAD).tensor(1)[19999];
+            model.buffer(NOPT_ROLE_GRAD).tensor(1)[19999] = 3e38f;
+            const std::vector<float> before = model.all_values();
+            NOPT_ASSERT_OK(model.step(defaults("adam")));
+            EXPECT_EQ(1u, status_of(model.optimizer).skipped);
+            EXPECT_TRUE(same_bits(before, model.all_values()));
+            EXPECT_EQ(0, state_of(model.optimizer).step);
+            model.buffer(NOPT_ROLE_GRAD).tensor(1)[19999] = 3e35f;  // 3e38 after division
+            NOPT_ASSERT_OK(model.step(defaults("adam")));
+            EXPECT_EQ(0u, status_of(model.optimizer).skipped);
+            model.buffer(NOPT_ROLE_GRAD).tensor(1)[19999] = small;
+            NOPT_ASSERT_OK(model.step(defaults("adam")));
+            EXPECT_EQ(2, state_of(model.optimizer).step);
+            EXPECT_EQ(1, status_of(model.optimizer).skipped_steps);
+        }
+    }
+}
+
 // Frozen tensors have no part in the norm.
 TEST(Gradients, TheNormIsThatOfWhatMoves) {
     Model model("sgd", {4, 40000, 4});
@@ -198,7 +271,7 @@ TEST(Gradients, OptionsAreChecked) {
         EXPECT_EQ(expected, nopt_optimizer_set_grad_options(model.optimizer, &o));
         EXPECT_NE(nullptr, strstr(nopt_last_error_message(), words)) << nopt_last_error_message();
     };
-    for (const double bad : {-2.0, static_cast<double>(NAN), static_cast<double>(INFINITY)}) {
+    for (const double bad : {-2.0, 1e-39, 1e-300, static_cast<double>(NAN), static_cast<double>(INFINITY)}) {
         nopt_grad_options o = grad_options(0.0, 0.0, bad, false);
         refused(NOPT_ERROR_INVALID_ARGUMENT, "options->loss_scale is", o);
         o = grad_options(1.0, 1.0, 0.0, false);
@@ -208,7 +281,9 @@ TEST(Gradients, OptionsAreChecked) {
         o.max_value = bad;
         refused(NOPT_ERROR_INVALID_ARGUMENT, "options->max_value is", o);
     }
-    nopt_grad_options o = grad_options(0.0, 0.0, 0.0, false);
+    nopt_grad_options o = grad_options(0.0, 0.0, 1e46, false);
+    refused(NOPT_ERROR_INVALID_ARGUMENT, "options->loss_scale is 1e+46; it must be in [1.17549e-38, 3.40282e+38]", o);
+    o = grad_options(0.0, 0.0, 0.0, false);
     o.max_norm = 1.0;
     refused(NOPT_ERROR_INVALID_ARGUMENT, "no NOPT_GRAD_CLIP_NORM", o);
     o.max_norm = 0.0;
@@ -252,7 +327,7 @@ TEST(Gradients, TheLossScaleCanBeOnTheDevice) {
     }
     EXPECT_EQ(NOPT_ERROR_INVALID_STATE, model.step(h));  // none was set
     EXPECT_NE(nullptr, strstr(nopt_last_error_message(), "nopt_optimizer_set_loss_scale")) << nopt_last_error_message();
-    for (const double bad : {0.0, -1.0, static_cast<double>(NAN), static_cast<double>(INFINITY)}) {
+    for (const double bad : {0.0, -1.0, 1e-39, 1e46, static_cast<double>(NAN), static_cast<double>(INFINITY)}) {
         EXPECT_EQ(NOPT_ERROR_INVALID_ARGUMENT, nopt_optimizer_set_loss_scale(model.optimizer, bad, nullptr)) << bad;
     }
     EXPECT_EQ(NOPT_ERROR_INVALID_ARGUMENT, nopt_optimizer_set_loss_scale(nullptr, 1.0, nullptr));

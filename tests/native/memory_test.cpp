@@ -42,7 +42,7 @@ TEST(Memory, FillsEveryType) {
         {NOPT_DTYPE_BFLOAT16, 0.1, 0x3dcdu, 2},
         {NOPT_DTYPE_BFLOAT16, -std::numeric_limits<double>::infinity(), 0xff80u, 2},
         {NOPT_DTYPE_FLOAT16, 0.1, 0x2e66u, 2},
-        {NOPT_DTYPE_FLOAT16, 1e6, 0x7c00u, 2},
+        {NOPT_DTYPE_FLOAT16, std::numeric_limits<double>::infinity(), 0x7c00u, 2},
         {NOPT_DTYPE_DYNAMIC8, 0.0, 0u, 1},
     };
     for (const Case& c : cases) {
@@ -148,6 +148,11 @@ TEST(Memory, BadArgumentsWriteNothing) {
               nopt_memory_fill(NOPT_BACKEND_CPU, 0, odd + 1, 1, NOPT_DTYPE_DYNAMIC8, 0.0, nullptr));
     EXPECT_EQ(NOPT_ERROR_UNSUPPORTED,
               nopt_memory_fill(NOPT_BACKEND_CPU, 0, buffer, 1, NOPT_DTYPE_DYNAMIC8, 1.0, nullptr));
+    EXPECT_EQ(NOPT_ERROR_INVALID_ARGUMENT,
+              nopt_memory_fill(NOPT_BACKEND_CPU, 0, buffer, 1, NOPT_DTYPE_FLOAT32, 1e39, nullptr));
+    EXPECT_STREQ("value is 1e+39, which is infinite as a float32", nopt_last_error_message());
+    EXPECT_EQ(NOPT_ERROR_INVALID_ARGUMENT,
+              nopt_memory_fill(NOPT_BACKEND_CPU, 0, buffer, 1, NOPT_DTYPE_FLOAT16, -1e5, nullptr));
     EXPECT_EQ(NOPT_ERROR_INVALID_ARGUMENT,
               nopt_memory_fill(NOPT_BACKEND_CPU, 0, buffer, 1, static_cast<nopt_dtype>(9), 0.0, nullptr));
     EXPECT_EQ(NOPT_ERROR_INVALID_ARGUMENT,

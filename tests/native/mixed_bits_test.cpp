@@ -11,7 +11,7 @@ std::vector<uint8_t> run(const char* rule, const std::vector<Mix>& mixes, int64_
     Random random(3);
     model.fill_params(random);
     nopt_hyperparams h = defaults(rule);
-    h.flags = NOPT_FLAG_STOCHASTIC_ROUNDING | flag(rule, "amsgrad");
+    h.flags = NOPT_FLAG_STOCHASTIC_ROUNDING | NOPT_FLAG_STOCHASTIC_ROUNDING_STATES | flag(rule, "amsgrad");
     h.rounding_seed = 11;
     const nopt_dimer_options o = dimer_defaults();
     for (int step = 0; step < 3; ++step) {

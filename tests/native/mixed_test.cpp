@@ -238,6 +238,57 @@ TEST(Mixed, StochasticRoundingIsReproducibleAndUnbiased) {
     }
 }
 
+// Each state of each tensor is rounded by numbers of its own, and none but bfloat16 ones at random.
+TEST(Mixed, StatesRoundStochastically) {
+    const std::vector<Mix> mixes = {{77, NOPT_DTYPE_FLOAT32, NOPT_DTYPE_FLOAT32, NOPT_DTYPE_FLOAT16},
+                                    {20003, NOPT_DTYPE_FLOAT32, NOPT_DTYPE_FLOAT32, NOPT_DTYPE_BFLOAT16},
+                                    {300, NOPT_DTYPE_BFLOAT16, NOPT_DTYPE_FLOAT32, NOPT_DTYPE_BFLOAT16},
+                                    {77, NOPT_DTYPE_FLOAT32, NOPT_DTYPE_FLOAT32, NOPT_DTYPE_FLOAT32},
+                                    {300, NOPT_DTYPE_FLOAT32, NOPT_DTYPE_FLOAT32, NOPT_DTYPE_DYNAMIC8}};
+    // Without and with a tensor in blocks, which other code of a device takes.
+    for (const size_t tensors : {mixes.size() - 1, mixes.size()}) {
+        for (const int64_t misalign : {0, 1}) {
+            MixedModel model("adam", {mixes.begin(), mixes.begin() + static_cast<std::ptrdiff_t>(tensors)}, misalign);
+            MixedModel nearest("adam", model.mixes(), misalign);
+            nopt_hyperparams h = defaults("adam");
+            for (MixedModel* const one : {&model, &nearest}) {
+                Random random(7);
+                one->fill_params(random);
+                one->fill(NOPT_ROLE_GRAD, random);
+                h.flags = one == &model ? uint32_t{NOPT_FLAG_STOCHASTIC_ROUNDING_STATES} : 0;
+                h.rounding_seed = one == &model ? 0x123456789abcdefu : 0;
+                NOPT_ASSERT_OK(nopt_optimizer_step(one->optimizer, &h, nullptr));
+                one->read();
+            }
+            for (const char* const name : {"exp_avg", "exp_avg_sq"}) {
+                const nopt_role role = state_role("adam", name);
+                const uint32_t use = 3 + static_cast<uint32_t>(role - NOPT_ROLE_STATE);
+                const bool is_square = role == state_role("adam", "exp_avg_sq");
+                int64_t went_elsewhere = 0;
+                model.for_all([&](size_t t, int64_t i) {
+                    const uint32_t actual = model.buffer(role).bits(t, i);
+                    if (mixes[t].state != NOPT_DTYPE_BFLOAT16) {
+                        ASSERT_EQ(nearest.buffer(role).bits(t, i), actual) << t << ", " << i;
+                        return;
+                    }
+                    const float g = model.value(NOPT_ROLE_GRAD, t, i);
+                    const float exact =
+                        is_square ? static_cast<float>(1.0 - 0.999) * (g * g) : static_cast<float>(1.0 - 0.9) * g;
+                    const nopt::Philox counter = {
+                        {static_cast<uint32_t>(i / 8), use << 24, static_cast<uint32_t>(t), 1}};
+                    const nopt::Philox words = nopt::philox(counter, 0x89abcdefu, 0x1234567u);
+                    const uint32_t random = words.word[i % 8 / 2] >> (i % 2 * 16) & 0xffff;
+                    ASSERT_EQ((encoded(exact, NOPT_DTYPE_FLOAT32) + random) >> 16, actual) << name << t << ", " << i;
+                    went_elsewhere += nearest.buffer(role).bits(t, i) != actual;
+                });
+                EXPECT_GT(went_elsewhere, 4000) << name;
+            }
+            // Parameters are none of its concern.
+            EXPECT_EQ(nearest.buffer(NOPT_ROLE_PARAM).bytes(), model.buffer(NOPT_ROLE_PARAM).bytes());
+        }
+    }
+}
+
 // The dimer sees widened gradients and theta, and writes displaced parameters rounded.
 TEST(Mixed, DimersAreRoundedFloat32Dimers) {
     for (const nopt_dimer_scope scope : kScopes) {
@@ -401,6 +452,8 @@ TEST(Mixed, WhatDoesNotFitIsRefused) {
     refused(NOPT_ERROR_INVALID_ARGUMENT, "rounding_seed is 7", nopt_optimizer_step(optimizer, &h, nullptr));
     h.flags = NOPT_FLAG_STOCHASTIC_ROUNDING;
     refused(NOPT_ERROR_UNSUPPORTED, "no bfloat16 tensor", nopt_optimizer_step(optimizer, &h, nullptr));
+    h.flags = NOPT_FLAG_STOCHASTIC_ROUNDING_STATES;
+    refused(NOPT_ERROR_UNSUPPORTED, "no state is bfloat16", nopt_optimizer_step(optimizer, &h, nullptr));
     NOPT_ASSERT_OK(nopt_optimizer_destroy(optimizer));
     NOPT_ASSERT_OK(nopt_param_set_destroy(set));
     NOPT_ASSERT_OK(nopt_memory_free(backend, 0, memory));

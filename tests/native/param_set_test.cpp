@@ -194,6 +194,9 @@ TEST(ParamSet, RefusesBadTensorOptions) {
         expect_refused({4, 4}, NOPT_ERROR_INVALID_ARGUMENT, "weight_decay[1]",
                        [&](Model& model) { return nopt_param_set_set_weight_decay(model.set, 2, values); });
     }
+    const double decays[] = {1e16, 1.1e16};
+    expect_refused({4, 4}, NOPT_ERROR_INVALID_ARGUMENT, "weight_decay[1] is 1.1e+16; it must be in [0, 1e+16]",
+                   [&](Model& model) { return nopt_param_set_set_weight_decay(model.set, 2, decays); });
     const double inherit[] = {1.0, NOPT_INHERIT};
     expect_refused({4, 4}, NOPT_ERROR_INVALID_ARGUMENT, "lr_scale[1]",
                    [&](Model& model) { return nopt_param_set_set_lr_scale(model.set, 2, inherit); });

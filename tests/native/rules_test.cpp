@@ -129,6 +129,47 @@ TEST(Rules, SmallDecoupledDecayIsNotLost) {
     EXPECT_NEAR(1e6 * (1.0 - 10e-7), static_cast<double>(*model.buffer(NOPT_ROLE_PARAM).tensor(0)), 0.32);
 }
 
+// The first parameter after a step from 1 with these gradients, one after the other.
+float param_after(const nopt_hyperparams& h, const std::string& rule, const std::vector<float>& grads) {
+    Model model(rule, {40});
+    model.buffer(NOPT_ROLE_PARAM).fill(1.0f);
+    for (const float grad : grads) {
+        model.buffer(NOPT_ROLE_GRAD).fill(grad);
+        NOPT_EXPECT_OK(model.step(h));
+    }
+    return *model.buffer(NOPT_ROLE_PARAM).tensor(0);
+}
+
+// g^2 overflows, so that InvAdam's part is 0 times infinity; with eps 0, Adam's part is 0 times 0 / 0.
+TEST(Rules, APartOfDualAdamWithoutWeightDoesNotCount) {
+    nopt_hyperparams h = defaults("dualadam");
+    value(h, "dualadam", "switching_rate") = 1.0;
+    EXPECT_EQ(1.0f, param_after(h, "dualadam", {1e20f, 1e20f}));
+    EXPECT_EQ(1.0f, param_after(defaults("adam"), "adam", {1e20f, 1e20f}));
+    value(h, "dualadam", "switching_rate") = 0.5;  // the second step has no inverse part
+    EXPECT_EQ(param_after(h, "dualadam", {1.0f}), param_after(h, "dualadam", {1.0f, 1e20f}));
+
+    value(h, "dualadam", "switching_rate") = 0.0;
+    value(h, "dualadam", "eps") = 0.0;
+    EXPECT_EQ(1.0f, param_after(h, "dualadam", {0.0f}));
+    EXPECT_EQ(param_after(defaults("invadam"), "invadam", {0.0f, 0.5f}), param_after(h, "dualadam", {0.0f, 0.5f}));
+    // With no learning rate neither part has a weight.
+    lr(h) = 0.0;
+    EXPECT_EQ(1.0f, param_after(h, "dualadam", {0.0f, 1e20f}));
+}
+
+// A difference of two gradients that overflows has no part in the update with a beta2 of 0, and neither has a decay of
+// 0 where the update is infinite.
+TEST(Rules, APartOfAdanWithoutWeightDoesNotCount) {
+    nopt_hyperparams h = defaults("adan");
+    value(h, "adan", "beta2") = 0.0;
+    // The squares overflow, so that the update is 0.
+    EXPECT_EQ(1.0f, param_after(h, "adan", {3e38f, -3e38f}));
+    h = defaults("adan");
+    value(h, "adan", "eps") = 0.0;
+    EXPECT_EQ(-INFINITY, param_after(h, "adan", {1e-30f}));  // the square underflows
+}
+
 TEST(Rules, NansInOneElementStayThere) {
     for (const Case& one : all_cases()) {
         Model model(one.rule, {100});

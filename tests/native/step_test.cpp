@@ -1,4 +1,5 @@
 // The step call itself: hyperparameters that it refuses, its state, resuming, and sets with nothing in them.
+#include <float.h>
 #include <math.h>
 
 #include <functional>
@@ -34,6 +35,10 @@ TEST(Step, RefusesHyperparametersOutOfRangeAndWritesNothing) {
             if (info.is_integer != 0) {
                 bad.push_back(info.min + 0.5);
             }
+            if (info.max == static_cast<double>(FLT_MAX)) {
+                // What floats have as 0, or without all digits.
+                bad.insert(bad.end(), {1e-300, 1e-46, nextafter(static_cast<double>(FLT_MIN), 0.0)});
+            }
             for (const double one : bad) {
                 value = one;
                 expect_refused(rule, h, kInvalid, std::string(info.name) + " is ");
@@ -48,6 +53,92 @@ TEST(Step, RefusesHyperparametersOutOfRangeAndWritesNothing) {
             }
         }
     }
+}
+
+// The largest and the smallest values that are allowed, all at once: what steps make of them in float is finite.
+TEST(Step, TheBoundsOfHyperparametersLeadToFiniteSteps) {
+    for (const std::string& rule : all_rules()) {
+        for (const uint32_t flags : {0u, static_cast<uint32_t>(NOPT_FLAG_DECOUPLED_WEIGHT_DECAY)}) {
+            for (const double beta : {0.0, nextafter(1.0, 0.0)}) {
+                nopt_hyperparams h = defaults(rule);
+                h.flags = known_flags(rule, flags);
+                for (const nopt_hyperparam_info& info : describe(rule).hyperparams) {
+                    const bool is_decay_rate = info.max_is_excluded != 0 && info.max == 1.0;
+                    h.values[info.index] = is_decay_rate ? beta : h.values[info.index];
+                }
+                lr(h) = describe(rule).hyperparams[NOPT_HYPERPARAM_LR].max;
+                weight_decay(h) = describe(rule).hyperparams[NOPT_HYPERPARAM_WEIGHT_DECAY].max;
+                Model model(rule, {40});
+                model.buffer(NOPT_ROLE_PARAM).fill(1e-20f);
+                model.buffer(NOPT_ROLE_GRAD).fill(0.0f);
+                for (const nopt_role role : model.inputs()) {
+                    model.buffer(role).fill(1.0f);
+                }
+                NOPT_ASSERT_OK(model.step(h));
+                EXPECT_TRUE(isfinite(*model.buffer(NOPT_ROLE_PARAM).tensor(0))) << rule << " " << flags << " " << beta;
+            }
+        }
+    }
+}
+
+// A schedule may take a learning rate and a weight decay down to any number; as floats they vanish as their effect
+// does.
+TEST(Step, SmallLearningRatesAndDecaysVanish) {
+    for (const std::string& rule : all_rules()) {
+        nopt_hyperparams h = defaults(rule);
+        lr(h) = 1e-50;
+        weight_decay(h) = 1e-50;
+        Model model(rule, {40});
+        model.new_gradients();
+        const std::vector<float> before = model.buffer(NOPT_ROLE_PARAM).values();
+        NOPT_ASSERT_OK(model.step(h));
+        EXPECT_TRUE(same_bits(before, model.buffer(NOPT_ROLE_PARAM).values())) << rule;
+    }
+}
+
+// The learning rate of a tensor is a product. It is refused where it is made, with both factors.
+TEST(Step, RefusesLearningRatesOfTensorsThatAreTooLarge) {
+    const double lr_scale[] = {1.0, 1e30, 1.0};
+    nopt_hyperparams h = defaults("adam");
+    lr(h) = 1e10;
+    Model model("adam", {4, 4, 4});
+    model.new_gradients();
+    NOPT_ASSERT_OK(nopt_param_set_set_lr_scale(model.set, 3, lr_scale));
+    const std::vector<float> before = model.all_values();
+    const char* const words = "lr is 1e+10 and lr_scale[1] is 1e+30; their product";
+    const auto refused = [&](nopt_status status, const std::string& expected) {
+        EXPECT_EQ(NOPT_ERROR_INVALID_ARGUMENT, status);
+        EXPECT_NE(nullptr, strstr(nopt_last_error_message(), expected.c_str())) << nopt_last_error_message();
+        EXPECT_TRUE(same_bits(before, model.all_values()));
+        EXPECT_EQ(0, model.state().step);
+    };
+    refused(model.step(h), words);
+
+    // On the device.
+    NOPT_ASSERT_OK(nopt_optimizer_set_capturable(model.optimizer, 1, nullptr));
+    refused(nopt_optimizer_set_lr(model.optimizer, 1e10, nullptr), words);
+    refused(nopt_optimizer_set_lr(model.optimizer, 1e23, nullptr), "lr is 1e+23; it must be in [0, 1e+22]");
+    NOPT_ASSERT_OK(nopt_optimizer_set_lr(model.optimizer, 1e-10, nullptr));
+    h.values[NOPT_HYPERPARAM_LR] = NOPT_LR_ON_DEVICE;
+    NOPT_ASSERT_OK(nopt_param_set_set_lr_scale(model.set, 3, std::vector<double>{1.0, 1e38, 1.0}.data()));
+    refused(model.step(h), "lr is 1e-10 and lr_scale[1] is 1e+38; their product");
+    NOPT_ASSERT_OK(nopt_optimizer_set_capturable(model.optimizer, 0, nullptr));
+
+    // In a group that has another learning rate, and once the factors are gone.
+    const int32_t group[] = {0, 1, 0};
+    NOPT_ASSERT_OK(nopt_param_set_set_lr_scale(model.set, 3, lr_scale));
+    NOPT_ASSERT_OK(nopt_optimizer_set_group_count(model.optimizer, 2));
+    NOPT_ASSERT_OK(nopt_param_set_set_groups(model.set, 3, group));
+    nopt_hyperparams both[] = {defaults("adam"), defaults("adam")};
+    lr(both[0]) = 1e10;
+    lr(both[1]) = 1e-7;
+    refused(nopt_optimizer_step(model.optimizer, both, nullptr),
+            "hyperparams[1]: lr is 1e-07 and lr_scale[1] is 1e+30; their product");
+    lr(both[1]) = 1e-30;
+    NOPT_ASSERT_OK(nopt_optimizer_step(model.optimizer, both, nullptr));
+    NOPT_ASSERT_OK(nopt_param_set_set_lr_scale(model.set, 3, nullptr));
+    lr(both[1]) = 1e22;
+    NOPT_ASSERT_OK(nopt_optimizer_step(model.optimizer, both, nullptr));
 }
 
 // What a rule does not have must be 0: values past its last one, and flags.
@@ -87,11 +178,10 @@ TEST(Step, SaysWhatIsWrongWithAHyperparameter) {
     expect_refused("adam", h, NOPT_ERROR_INVALID_ARGUMENT, "beta1 is 1.5; it must be in [0, 1)");
     h = defaults("adam");
     lr(h) = -2.0;
-    expect_refused("adam", h, NOPT_ERROR_INVALID_ARGUMENT, "lr is -2; it must be >= 0 and finite as a float");
+    expect_refused("adam", h, NOPT_ERROR_INVALID_ARGUMENT, "lr is -2; it must be in [0, 1e+22]");
     h = defaults("sgd");
     weight_decay(h) = 1e39;
-    expect_refused("sgd", h, NOPT_ERROR_INVALID_ARGUMENT,
-                   "weight_decay is 1e+39; it must be >= 0 and finite as a float");
+    expect_refused("sgd", h, NOPT_ERROR_INVALID_ARGUMENT, "weight_decay is 1e+39; it must be in [0, 1e+16]");
     h = defaults("sgd");
     h.flags = flag("sgd", "nesterov");
     expect_refused("sgd", h, NOPT_ERROR_INVALID_ARGUMENT, "flags has nesterov, which needs momentum > 0");

@@ -8,14 +8,20 @@ using namespace nopt;
 
 namespace {
 
-void check_above_0(bool used, double value, double largest, const char* name, const char* flag) {
-    if (!used && value != 0.0) {
-        throw Error(NOPT_ERROR_INVALID_ARGUMENT, "options->%s is %g, but flags has no %s; leave it 0", name, value,
-                    flag);
+// A scale must be one that a float32 loss can be multiplied with. With bounds below the normal floats nothing would be
+// left of gradients.
+void check_normal(double value, double largest, const char* name) {
+    if (!(value >= double{FLT_MIN} && value <= largest)) {
+        throw Error(NOPT_ERROR_INVALID_ARGUMENT, "%s is %g; it must be in [%g, %g]", name, value, double{FLT_MIN},
+                    largest);
     }
-    if (used && !(value > 0.0 && value <= largest)) {
-        throw Error(NOPT_ERROR_INVALID_ARGUMENT, "options->%s is %g; it must be > 0 and finite%s", name, value,
-                    largest == double{FLT_MAX} ? " as a float" : "");
+}
+
+void check_bound(bool used, double value, double largest, const char* name, const char* flag) {
+    if (used) {
+        check_normal(value, largest, name);
+    } else if (value != 0.0) {
+        throw Error(NOPT_ERROR_INVALID_ARGUMENT, "%s is %g, but flags has no %s; leave it 0", name, value, flag);
     }
 }
 
@@ -25,10 +31,11 @@ GradInput read_grad_options(const nopt_grad_options* options) {
     if ((o.flags & ~kKnown) != 0) {
         throw Error(NOPT_ERROR_UNSUPPORTED, "options->flags is %u; it must be a sum of nopt_grad_flag values", o.flags);
     }
-    check_above_0((o.flags & NOPT_GRAD_CLIP_NORM) != 0, o.max_norm, DBL_MAX, "max_norm", "NOPT_GRAD_CLIP_NORM");
-    check_above_0((o.flags & NOPT_GRAD_CLIP_VALUE) != 0, o.max_value, FLT_MAX, "max_value", "NOPT_GRAD_CLIP_VALUE");
-    if (o.loss_scale != NOPT_LOSS_SCALE_ON_DEVICE) {
-        check_above_0(o.loss_scale != 0.0, o.loss_scale, DBL_MAX, "loss_scale", "");
+    check_bound((o.flags & NOPT_GRAD_CLIP_NORM) != 0, o.max_norm, DBL_MAX, "options->max_norm", "NOPT_GRAD_CLIP_NORM");
+    check_bound((o.flags & NOPT_GRAD_CLIP_VALUE) != 0, o.max_value, FLT_MAX, "options->max_value",
+                "NOPT_GRAD_CLIP_VALUE");
+    if (o.loss_scale != NOPT_LOSS_SCALE_ON_DEVICE && o.loss_scale != 0.0) {
+        check_normal(o.loss_scale, FLT_MAX, "options->loss_scale");
     }
     return {o.max_norm, o.max_value, o.loss_scale == 0.0 ? 1.0 : o.loss_scale,
             (o.flags & NOPT_GRAD_SKIP_NONFINITE) != 0 ? 1 : 0};
@@ -41,9 +48,7 @@ extern "C" {
 nopt_status nopt_optimizer_set_loss_scale(nopt_optimizer* optimizer, double loss_scale, void* stream) {
     return guarded([&] {
         require_not_null(optimizer, "optimizer");
-        if (!(loss_scale > 0.0 && loss_scale <= DBL_MAX)) {
-            throw Error(NOPT_ERROR_INVALID_ARGUMENT, "loss_scale is %g; it must be > 0 and finite", loss_scale);
-        }
+        check_normal(loss_scale, FLT_MAX, "loss_scale");
         OptimizerState& own = *optimizer->state;
         const UseGuard guard(*own.set);
         check_stream(own.set->kind, stream);

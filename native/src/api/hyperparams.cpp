@@ -37,24 +37,29 @@ void check_flags(const Rule& rule, const nopt_hyperparams& h) {
                         rule.info.hyperparams[flag.needed_hyperparam].name);
         }
     }
-    if ((h.flags & NOPT_FLAG_STOCHASTIC_ROUNDING) == 0 && h.rounding_seed != 0) {
+    if ((h.flags & kStochasticRounding) == 0 && h.rounding_seed != 0) {
         throw Error(NOPT_ERROR_INVALID_ARGUMENT,
-                    "rounding_seed is %" PRIu64 ", but flags has no stochastic_rounding; leave it 0", h.rounding_seed);
+                    "rounding_seed is %" PRIu64
+                    ", but flags has neither stochastic_rounding nor stochastic_rounding_states; leave it 0",
+                    h.rounding_seed);
     }
 }
 
 void check_for_optimizer(const OptimizerState& optimizer, const nopt_hyperparams& h, int group) {
-    if (h.values[kLr] == NOPT_LR_ON_DEVICE) {
+    double lr = h.values[kLr];
+    if (lr == NOPT_LR_ON_DEVICE) {
         if (!optimizer.capturable) {
             throw Error(NOPT_ERROR_INVALID_ARGUMENT,
                         "lr is -1; it must be >= 0, or NOPT_LR_ON_DEVICE (-1) of a capturable optimizer, see "
                         "nopt_optimizer_set_capturable");
         }
-        if (optimizer.lr[static_cast<size_t>(group)] == kNoLr) {
+        lr = optimizer.lr[static_cast<size_t>(group)];
+        if (lr == kNoLr) {
             throw Error(NOPT_ERROR_INVALID_STATE,
                         "lr is NOPT_LR_ON_DEVICE (-1), but none was set; call nopt_optimizer_set_lr first");
         }
     }
+    require_learning_rates(*optimizer.set, group, lr);
     if ((h.flags & NOPT_FLAG_STOCHASTIC_ROUNDING) != 0 && !optimizer.set->has_bare_bfloat16()) {
         throw Error(NOPT_ERROR_UNSUPPORTED,
                     "flags has stochastic_rounding, but the set has no bfloat16 tensor without MASTER_PARAM or "
@@ -91,16 +96,32 @@ const char* describe_range(const Range& range, char (&text)[96]) {
     if (range.is_integer) {
         snprintf(text, sizeof text, "a whole number from %g to %.17g", range.min, range.max);
     } else if (range.max == double{FLT_MAX}) {
-        snprintf(text, sizeof text, ">= %g and finite as a float", range.min);
+        snprintf(text, sizeof text, "%g, or normal and finite as a float (%g to %g)", range.min, double{FLT_MIN},
+                 range.max);
     } else {
         snprintf(text, sizeof text, "in [%g, %g%c", range.min, range.max, range.max_is_excluded ? ')' : ']');
     }
     return text;
 }
 
+void require_learning_rates(const ParamSet& set, int group, double lr) {
+    if (lr * set.largest_lr_scale <= kLrRange.max) {
+        return;
+    }
+    for (size_t t = 0; t < set.lr_scale.size(); ++t) {
+        if ((set.group.empty() ? 0 : set.group[t]) == group && lr * set.lr_scale[t] > kLrRange.max) {
+            throw Error(
+                NOPT_ERROR_INVALID_ARGUMENT,
+                "lr is %g and lr_scale[%zu] is %g; their product, the tensor's learning rate, must be at most %g", lr,
+                t, set.lr_scale[t], kLrRange.max);
+        }
+    }
+}
+
 bool is_in(const Range& range, double value) {
     const bool is_inside = value >= range.min && (range.max_is_excluded ? value < range.max : value <= range.max);
-    return is_inside && !(range.is_integer && floor(value) != value);
+    const bool is_lost = range.max == double{FLT_MAX} && value != range.min && value < double{FLT_MIN};
+    return is_inside && !is_lost && !(range.is_integer && floor(value) != value);
 }
 
 void check_hyperparam(const HyperparamInfo& info, double value) {

@@ -1,4 +1,5 @@
 #include <inttypes.h>
+#include <math.h>
 
 #include <limits>
 
@@ -102,6 +103,11 @@ nopt_status nopt_memory_fill(nopt_backend backend, int32_t device_index, void* d
         }
         found.check_pointer(device_index, destination, "destination", 0);
         const float rounded = static_cast<float>(value);
+        const bool is_half = type == NOPT_DTYPE_BFLOAT16 || type == NOPT_DTYPE_FLOAT16;
+        if (isfinite(value) && !isfinite(is_half ? from_half(type, to_half(type, rounded)) : rounded)) {
+            throw Error(NOPT_ERROR_INVALID_ARGUMENT, "value is %g, which is infinite as a %s", value,
+                        dtype_info(type).name);
+        }
         switch (type) {
             case NOPT_DTYPE_FLOAT32:
                 return found.fill(device_index, destination, count, 4, bits_of(rounded), stream);

@@ -131,8 +131,8 @@ nopt_status nopt_optimizer_set_lr(nopt_optimizer* optimizer, double lr, void* st
 nopt_status nopt_optimizer_set_group_lr(nopt_optimizer* optimizer, int32_t group, double lr, void* stream) {
     return guarded([&] {
         require_not_null(optimizer, "optimizer");
-        check_at_least_0(lr, "lr");
         OptimizerState& own = *optimizer->state;
+        check_hyperparam(own.rule_info().info.hyperparams[kLr], lr);
         const UseGuard guard(*own.set);
         require_group(own, group);
         check_stream(own.set->kind, stream);
@@ -141,6 +141,7 @@ nopt_status nopt_optimizer_set_group_lr(nopt_optimizer* optimizer, int32_t group
                         "nopt_optimizer_set_lr: the optimizer is not capturable; call nopt_optimizer_set_capturable "
                         "first, or pass the learning rate with each step");
         }
+        require_learning_rates(*own.set, group, lr);
         if (own.counter != nullptr) {
             own.counter->set_lr(group, lr, stream);
         }

@@ -1,6 +1,7 @@
 #include <float.h>
 #include <inttypes.h>
 
+#include <algorithm>
 #include <limits>
 
 #include "api/api.h"
@@ -29,13 +30,13 @@ bool may_be(nopt_role role, int dtype) { return is_dtype(dtype) && (role_dtypes(
 
 // Stores per-tensor values after checking them all.
 void set_tensor_values(ParamSet& set, std::vector<double>& target, int64_t tensor_count, const double* values,
-                       const char* name, bool may_inherit) {
+                       const char* name, double largest, bool may_inherit) {
     check_tensor_count(set, tensor_count);
     for (int64_t i = 0; values != nullptr && i < tensor_count; ++i) {
         const bool inherits = may_inherit && values[i] == NOPT_INHERIT;
-        if (!inherits && !(values[i] >= 0.0 && values[i] <= double{FLT_MAX})) {
-            throw Error(NOPT_ERROR_INVALID_ARGUMENT, "%s[%" PRId64 "] is %g; it must be >= 0 and finite as a float%s",
-                        name, i, values[i], may_inherit ? ", or NOPT_INHERIT" : "");
+        if (!inherits && !(values[i] >= 0.0 && values[i] <= largest)) {
+            throw Error(NOPT_ERROR_INVALID_ARGUMENT, "%s[%" PRId64 "] is %g; it must be in [0, %g]%s", name, i,
+                        values[i], largest, may_inherit ? ", or NOPT_INHERIT" : "");
         }
     }
     if (values == nullptr) {
@@ -154,16 +155,20 @@ nopt_status nopt_param_set_bind_roles(nopt_param_set* set, int64_t tensor_count,
 nopt_status nopt_param_set_set_lr_scale(nopt_param_set* set, int64_t tensor_count, const double* lr_scale) {
     return guarded([&] {
         require_not_null(set, "set");
-        const UseGuard guard(*set->set);
-        set_tensor_values(*set->set, set->set->lr_scale, tensor_count, lr_scale, "lr_scale", false);
+        ParamSet& own = *set->set;
+        const UseGuard guard(own);
+        set_tensor_values(own, own.lr_scale, tensor_count, lr_scale, "lr_scale", double{FLT_MAX}, false);
+        own.largest_lr_scale = own.lr_scale.empty() ? 1.0 : *std::max_element(own.lr_scale.begin(), own.lr_scale.end());
     });
 }
 
 nopt_status nopt_param_set_set_weight_decay(nopt_param_set* set, int64_t tensor_count, const double* weight_decay) {
     return guarded([&] {
         require_not_null(set, "set");
-        const UseGuard guard(*set->set);
-        set_tensor_values(*set->set, set->set->weight_decay, tensor_count, weight_decay, "weight_decay", true);
+        ParamSet& own = *set->set;
+        const UseGuard guard(own);
+        set_tensor_values(own, own.weight_decay, tensor_count, weight_decay, "weight_decay", kWeightDecayRange.max,
+                          true);
     });
 }
 

@@ -13,11 +13,12 @@ namespace {
 
 // All groups need the same states, and round alike.
 void require_like_group_0(const StepInput& input, const StepInput& first, int group) {
-    const char* const differs = input.variant != first.variant ? "needs other states than group 0"
-                                : ((input.flags ^ first.flags) & NOPT_FLAG_STOCHASTIC_ROUNDING) != 0 ||
-                                        input.rounding_seed != first.rounding_seed
-                                    ? "rounds in another way than group 0 (stochastic_rounding, rounding_seed)"
-                                    : nullptr;
+    const char* const differs =
+        input.variant != first.variant ? "needs other states than group 0"
+        : ((input.flags ^ first.flags) & kStochasticRounding) != 0 || input.rounding_seed != first.rounding_seed
+            ? "rounds in another way than group 0 (stochastic_rounding, "
+              "stochastic_rounding_states, rounding_seed)"
+            : nullptr;
     if (differs != nullptr) {
         throw Error(NOPT_ERROR_UNSUPPORTED, "hyperparams[%d] %s; such tensors need an optimizer of their own", group,
                     differs);
@@ -41,6 +42,18 @@ void require_state_types(const ParamSet& set, const RuleInfo& info, int state) {
                         info.states[state].name, i, dtype_info(types[i]).name, info.name);
         }
     }
+}
+
+// A state that a step does without for now counts, too: SGD's momentum may be turned off for a while.
+void require_rounded_states(const ParamSet& set, const RuleInfo& info) {
+    for (int i = 0; i < info.states.count; ++i) {
+        const std::vector<nopt_dtype>& types = set.types[state_role(i)];
+        if (std::find(types.begin(), types.end(), NOPT_DTYPE_BFLOAT16) != types.end()) {
+            return;
+        }
+    }
+    throw Error(NOPT_ERROR_UNSUPPORTED,
+                "flags has stochastic_rounding_states, but no state is bfloat16; see nopt_param_set_set_dtypes");
 }
 
 // Whether these hyperparameters have been checked, and nothing that the checks read has changed since.
@@ -83,6 +96,9 @@ void check_step(OptimizerState& optimizer, const nopt_hyperparams* hyperparams) 
             require_bound(set, rule.info, state_role(i), "state", rule.info.states[i].name);
             require_state_types(set, rule.info, i);
         }
+    }
+    if ((inputs[0].flags & NOPT_FLAG_STOCHASTIC_ROUNDING_STATES) != 0) {
+        require_rounded_states(set, rule.info);
     }
     // The learning rate of a capturable optimizer may change without any of this changing.
     optimizer.checked_version = optimizer.capturable ? OptimizerState::kUnchecked : set.version;

@@ -40,7 +40,8 @@ bool cpu_step_with_grads(ParamSet& set, const StepPlan& plan) {
     if (dimer_has_sum) {
         sum_scopes(*plan.dimer, sum, probe);
     }
-    if (!decide_gradients(plan.grads->input, sum, probe, grads.reading)) {
+    const double growth = plan.dimer == nullptr ? 1.0 : growth_of(plan.dimer->input);
+    if (!decide_gradients(plan.grads->input, sum, probe, growth, grads.reading)) {
         if (plan.dimer != nullptr && plan.dimer->decision != kDecideProject) {
             cpu_dimer_restore(set);
         }

@@ -67,13 +67,21 @@ NOPT_HD void tensor_loop_for(uint32_t inputs, const ElementwiseArgs& args, int64
     }
 }
 
-// `kAdjustsGrad` is what the scalars say, but known when this is compiled: in cache it saves Adam a twentieth of its
-// time, InvAdam a tenth, that gradients which are neither scaled nor clipped need no operations for it.
-template <class Rule, uint32_t kStates, bool kAdjustsGrad>
+// What becomes of gradients, as the scalars say it, but known when this is compiled. In cache it saves Adam a twentieth
+// of its time, InvAdam a tenth, that gradients which are neither scaled nor clipped need no operations for it, and
+// InvAdam a fourteenth where they are, that a power of 2 of 1 needs none.
+enum GradUse {
+    kGradAsItIs,
+    kGradAdjusted,
+    kGradAdjustedByPower
+};
+
+template <class Rule, uint32_t kStates, GradUse kUse>
 void all_tensors(const ElementwiseArgs& args) {
     constexpr int kInputCount = describe<Rule>().inputs.count;
     typename Rule::Scalars scalars = *static_cast<const typename Rule::Scalars*>(args.scalars);
-    scalars.adjusts_grad = kAdjustsGrad;
+    scalars.adjusts_grad = kUse != kGradAsItIs;
+    if constexpr (kUse != kGradAdjustedByPower) scalars.grad_power = 1.0f;
     for (int64_t t = args.first; t <= args.last; ++t) {
         if (args.buffers.grad[t] == nullptr) {
             continue;
@@ -88,10 +96,13 @@ void all_tensors(const ElementwiseArgs& args) {
 
 template <class Rule, uint32_t kStates>
 void elementwise(const ElementwiseArgs& args) {
-    if (static_cast<const typename Rule::Scalars*>(args.scalars)->adjusts_grad != 0) {
-        all_tensors<Rule, kStates, true>(args);
+    const CommonScalars& scalars = *static_cast<const typename Rule::Scalars*>(args.scalars);
+    if (scalars.adjusts_grad == 0) {
+        all_tensors<Rule, kStates, kGradAsItIs>(args);
+    } else if (scalars.grad_power == 1.0f) {
+        all_tensors<Rule, kStates, kGradAdjusted>(args);
     } else {
-        all_tensors<Rule, kStates, false>(args);
+        all_tensors<Rule, kStates, kGradAdjustedByPower>(args);
     }
 }
 

@@ -208,20 +208,27 @@ struct TiledStep {
         }
         float* const theta = tile.read_theta(turns ? NOPT_ROLE_PARAM_BACKUP : NOPT_ROLE_PARAM, rooms.theta);
         float* const param = tile.written_theta(theta, rooms.param);
-        float* states[kMaxStates];
+        float* states[kMaxStates] = {};
         const float* inputs[kMaxInputs];
+        bool has_blocks = false;
         for (int i = 0; i < info.states.count; ++i) {
-            states[i] =
-                step.has_state(i) ? tile.read_state(state_role(i), info.states[i].sign, rooms.states[i]) : nullptr;
+            if (step.has_state(i)) {
+                states[i] = tile.read_state(state_role(i), info.states[i].sign, rooms.states[i]);
+                has_blocks = has_blocks || set.dtype(state_role(i), tensor) == NOPT_DTYPE_DYNAMIC8;
+            }
         }
         for (int i = 0; i < info.inputs.count; ++i) {
             inputs[i] = tile.read(input_role(i), rooms.inputs[i]);
         }
         update(own, count, param, theta, grad, states, inputs);
-        tile.write_back_theta(param, step.plan.inputs[0], own.common().step);
+        if (has_blocks) {
+            convert.restart_elements(states, count);
+        }
+        const StepInput& input = step.plan.inputs[0];
+        tile.write_back_theta(param, input, own.common().step);
         for (int i = 0; i < info.states.count; ++i) {
             if (step.has_state(i)) {
-                tile.write_back_state(state_role(i), info.states[i].sign, states[i], rooms.states[i]);
+                tile.write_back_state(i, info.states[i].sign, states[i], rooms.states[i], input, own.common().step);
             }
         }
     }

@@ -68,18 +68,25 @@ public:
         return set_.dtype(role, tensor_) == NOPT_DTYPE_FLOAT32 ? buffer + begin_ : room;
     }
 
+    // What has no sign to be told of, rounded to nearest.
     void write_back(nopt_role role, const float* values, const TileRoom& room) const {
-        write_back_state(role, kSigned, values, room);
+        if (values == room) {
+            convert_.from_float[set_.dtype(role, tensor_)](values, count_, half(role));
+        }
     }
 
-    void write_back_state(nopt_role role, Sign sign, const float* values, const TileRoom& room) const {
-        if (values == room) {
-            const nopt_dtype type = set_.dtype(role, tensor_);
-            if (type == NOPT_DTYPE_DYNAMIC8) {
-                convert_.to_blocks[sign](values, count_, blocks(role));
-            } else {
-                convert_.from_float[type](values, count_, half(role));
-            }
+    // State `i` of the rule; `step` is the tensor's, for stochastic rounding.
+    void write_back_state(int i, Sign sign, const float* values, const TileRoom& room, const StepInput& input,
+                          uint32_t step) const {
+        const nopt_role role = state_role(i);
+        const nopt_dtype type = set_.dtype(role, tensor_);
+        if (values == room && type == NOPT_DTYPE_DYNAMIC8) {
+            convert_.to_blocks[sign](values, count_, blocks(role));
+        } else if (values == room && type == NOPT_DTYPE_BFLOAT16 &&
+                   (input.flags & NOPT_FLAG_STOCHASTIC_ROUNDING_STATES) != 0) {
+            write_stochastic(role, kRandomStates + static_cast<uint32_t>(i), values, input, step);
+        } else {
+            write_back(role, values, room);
         }
     }
 
@@ -114,8 +121,7 @@ public:
         } else if (set_.pointer(NOPT_ROLE_MASTER_PARAM, tensor_) != nullptr) {
             convert_.from_master(theta, count_, param);
         } else if ((input.flags & NOPT_FLAG_STOCHASTIC_ROUNDING) != 0) {
-            convert_.from_float_stochastic(theta, count_, input.rounding_seed, step, static_cast<uint32_t>(tensor_),
-                                           begin_, param);
+            write_stochastic(NOPT_ROLE_PARAM, kRandomRounding, theta, input, step);
         } else {
             convert_.from_float[type](theta, count_, param);
         }
@@ -123,6 +129,12 @@ public:
 
 private:
     uint16_t* half(nopt_role role) const { return static_cast<uint16_t*>(set_.pointer(role, tensor_)) + begin_; }
+
+    void write_stochastic(nopt_role role, uint32_t use, const float* values, const StepInput& input,
+                          uint32_t step) const {
+        convert_.from_float_stochastic(values, count_, input.rounding_seed, use, step, static_cast<uint32_t>(tensor_),
+                                       begin_, half(role));
+    }
 
     // Tiles begin where blocks do.
     unsigned char* blocks(nopt_role role) const {

@@ -88,6 +88,7 @@ struct BlockwiseUpdate {
     Present present;
     typename Rule::Scalars scalars;
     const DynamicNumbers* numbers;
+    bool has_blocks;  // whether a state is of DYNAMIC8
 
     __device__ BlockwiseUpdate(const UpdateTable& table, const typename Source::Table& dimer,
                                const CohortScalars& cohorts, const DynamicNumbers* numbers_, const Piece& piece)
@@ -95,12 +96,14 @@ struct BlockwiseUpdate {
           inputs(table, piece),
           present{states_of<Rule, kAnyVariant>(table), inputs.present()},
           scalars(scalars_of<Rule>(cohorts, piece.tensor)),
-          numbers(numbers_) {
-        source.theta.set_step(scalars.step);
+          numbers(numbers_),
+          has_blocks(false) {
+        source.theta.rounding.set_step(scalars.step);
 #pragma unroll
         for (int s = 0; s < Shape::kStates; ++s) {
             if (present.state(s)) {
                 states[s] = StateCells(table.states[s], table.theta.types, state_role(s), piece);
+                has_blocks = has_blocks || states[s].has_blocks();
             }
         }
     }
@@ -156,9 +159,16 @@ struct BlockwiseUpdate {
             }
             Rule::update(e, present, scalars);
             p.v[k] = e.param;
+            bool finite = true;
 #pragma unroll
             for (int s = 0; s < Shape::kStates; ++s) {
-                own[s][k] = e.state[s];
+                finite = finite && (!present.state(s) || is_finite(e.state[s]));
+            }
+            // As dynamic8.h says at is_finite.
+            const bool restarts = has_blocks && !finite;
+#pragma unroll
+            for (int s = 0; s < Shape::kStates; ++s) {
+                own[s][k] = restarts ? 0.0f : e.state[s];
             }
         }
         if (stores) {
@@ -197,7 +207,7 @@ struct BlockwiseUpdate {
                 for (int k = 0; k < Values::kCount; ++k) {
                     values.v[k] = own[s][k];
                 }
-                states[s].cells.store(i, values);
+                source.theta.rounding.store_state(states[s].cells, s, i, values);
                 continue;
             }
             Codes<Values::kCount> codes = {};

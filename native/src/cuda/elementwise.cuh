@@ -91,7 +91,7 @@ struct Update {
           inputs(table, piece),
           present{states_of<Rule, kVariant>(table), inputs.present()},
           scalars(scalars_of<Rule>(cohorts, piece.tensor)) {
-        source.theta.set_step(scalars.step);
+        source.theta.rounding.set_step(scalars.step);
 #pragma unroll
         for (int s = 0; s < Shape::kStates; ++s) {
             if (present.state(s)) {
@@ -149,7 +149,7 @@ struct Update {
 #pragma unroll
         for (int s = 0; s < Shape::kStates; ++s) {
             if (present.state(s)) {
-                states[s].store(i, own[s]);
+                source.theta.rounding.store_state(states[s], s, i, own[s]);
             }
         }
         source.store(i, direction);

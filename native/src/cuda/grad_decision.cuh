@@ -20,7 +20,8 @@ struct GradDecision {
     const Sums* sums;
     const DimerScope* scopes;  // what earlier passes of a dimer found; null without one
     int64_t scope_count;
-    int32_t kind;  // a SumKind: of that pass
+    int32_t kind;   // a SumKind: of that pass
+    double growth;  // by a dimer's correction; 1 without one
     GradReading* reading;
     Published<GradReading>* published;
     int32_t* skip;  // for the launches that follow

@@ -90,7 +90,7 @@ __global__ void __launch_bounds__(kThreadsPerBlock, 1)
             sum_squares(grads, sum, probe);
         }
         reading = *grads.reading;
-        const bool taken = decide_gradients(grad_input, sum, probe, reading);
+        const bool taken = decide_gradients(grad_input, sum, probe, grads.growth, reading);
         __syncthreads();  // all have read
         if (threadIdx.x == 0) {
             *grads.reading = reading;

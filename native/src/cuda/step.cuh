@@ -18,6 +18,7 @@ inline GradDecision grad_decision(const StepPlan& plan) {
     }
     const CudaGrads& grads = static_cast<const CudaGrads&>(plan.grads->data);
     decision.input = plan.grads->input;
+    decision.growth = plan.dimer == nullptr ? 1.0 : growth_of(plan.dimer->input);
     decision.reading = grads.reading.get();
     decision.published = grads.published.device;
     decision.skip = grads.skip.get();
@@ -56,8 +57,8 @@ inline UpdateTable update_table(const ParamSet& set, const StepPlan& plan, const
     UpdateTable table = {};
     table.set = data.piece_table();
     table.theta = data.theta_table(set);
-    table.theta.stochastic = (first.flags & NOPT_FLAG_STOCHASTIC_ROUNDING) != 0 ? 1 : 0;
-    table.theta.rounding_seed = first.rounding_seed;
+    table.theta.rounding = {first.rounding_seed, (first.flags & NOPT_FLAG_STOCHASTIC_ROUNDING) != 0 ? 1 : 0,
+                            (first.flags & NOPT_FLAG_STOCHASTIC_ROUNDING_STATES) != 0 ? 1 : 0};
     const bool is_displaced = dimer != nullptr && dimer->decision != kDecideProject;
     table.theta_source = is_displaced ? data.table(set, NOPT_ROLE_PARAM_BACKUP) : table.theta.param;
     table.grad = data.table(set, dimer == nullptr ? NOPT_ROLE_GRAD : dimer->grad);

@@ -5,6 +5,7 @@
 #include <stdint.h>
 
 #include "cuda/cells.cuh"
+#include "cuda/rounding.cuh"
 
 namespace nopt {
 
@@ -15,9 +16,7 @@ struct ThetaTable {
     // Of 16-bit parameters. An address may be null.
     RoleTable master;
     RoleTable remainder;
-    // Of stochastic rounding.
-    int32_t stochastic;
-    uint64_t rounding_seed;
+    RoundingTable rounding;
 };
 
 // Where a step finds theta and where it leaves it.
@@ -28,11 +27,10 @@ template <>
 struct Theta<false> {
     Cells<false> source;
     Cells<false> param;
+    Rounding<false> rounding;
 
     __device__ Theta(const ThetaTable& table, RoleTable from, const Piece& piece)
         : source(from, nullptr, NOPT_ROLE_PARAM, piece), param(table.param, nullptr, NOPT_ROLE_PARAM, piece) {}
-
-    __device__ void set_step(uint32_t) {}
 
     template <class Wide>
     __device__ int offset() const {
@@ -57,28 +55,17 @@ struct Theta<true> {
     Cells<true> source;
     Cells<true> param;
     Cells<true> beside;  // MASTER_PARAM, which is float32, or PARAM_REMAINDER, which has 16 bits; null: neither
-    bool stochastic;
-    uint64_t seed;
-    uint32_t step;  // of the tensor, where steps round stochastically
-    int tensor;
-    int64_t begin;
+    Rounding<true> rounding;
 
     __device__ Theta(const ThetaTable& table, RoleTable from, const Piece& piece)
         : source(from, table.types, NOPT_ROLE_PARAM, piece),
           param(table.param, table.types, NOPT_ROLE_PARAM, piece),
           beside(optional_cells<true>(table.master, table.types, NOPT_ROLE_MASTER_PARAM, piece)),
-          stochastic(table.stochastic != 0),
-          seed(table.rounding_seed),
-          step(0),
-          tensor(piece.tensor),
-          begin(piece.begin) {
+          rounding(table.rounding, piece) {
         if (beside.at == nullptr) {
             beside = optional_cells<true>(table.remainder, table.types, NOPT_ROLE_PARAM_REMAINDER, piece);
         }
     }
-
-    // Stochastic rounding draws by the tensor's step.
-    __device__ void set_step(uint32_t tensor_step) { step = tensor_step; }
 
     __device__ bool has_master() const { return beside.at != nullptr && beside.dtype == NOPT_DTYPE_FLOAT32; }
 
@@ -121,24 +108,14 @@ struct Theta<true> {
             }
             beside.store_halves(i, lower);
         }
-        if (param.dtype != NOPT_DTYPE_BFLOAT16 || !(beside.at != nullptr || stochastic)) {
-            param.store<Values>(i, values);
+        if (beside.at == nullptr || param.dtype != NOPT_DTYPE_BFLOAT16) {
+            rounding.store_param(param, i, values);
             return;
         }
         Halves<Values::kCount> rounded;
-        Philox bits = {};
 #pragma unroll
         for (int k = 0; k < Values::kCount; ++k) {
-            if (beside.at != nullptr) {
-                rounded.v[k] = to_bfloat16_away(values.v[k]);
-                continue;
-            }
-            const uint64_t element = static_cast<uint64_t>(begin + i + k);
-            if (k == 0 || element % kRandomsPerBlock == 0) {
-                bits = rounding_bits(seed, step, static_cast<uint32_t>(tensor), element / kRandomsPerBlock);
-            }
-            rounded.v[k] = to_bfloat16_stochastic(values.v[k],
-                                                  rounding_bits_of(bits, static_cast<int>(element % kRandomsPerBlock)));
+            rounded.v[k] = to_bfloat16_away(values.v[k]);
         }
         param.store_halves(i, rounded);
     }

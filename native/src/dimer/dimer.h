@@ -109,6 +109,9 @@ NOPT_HD void refuse(DimerScope& s) {
     s.sine = 0.0;
 }
 
+// How many times longer than the gradient the corrected one can be, N being a unit vector.
+NOPT_HD double growth_of(const DimerInput& input) { return 1.0 + input.alpha; }
+
 // Gradients, and so all of their sums, are those of the scaled loss; the curvature and what else the host is told are
 // not. Only lengths need the scale: directions and angles are the same without.
 

@@ -151,12 +151,14 @@ static_assert(elements_are_known(), "bytes_of, from_half and to_half know every 
 constexpr int kRandomsPerBlock = 8;  // elements that share a block of random bits
 
 // For eight elements of a tensor in a row, from 8 block on, in the tensor's step `step`. The upper byte of a word tells
-// this use from others.
-NOPT_HD Philox rounding_bits(uint64_t seed, uint32_t step, uint32_t tensor, uint64_t block) {
-    const Philox counter = {{static_cast<uint32_t>(block),
-                             (static_cast<uint32_t>(block >> 32) & 0xffffffu) | uint32_t{kRandomRounding} << 24, tensor,
-                             step}};
-    return philox(counter, static_cast<uint32_t>(seed), static_cast<uint32_t>(seed >> 32));
+// what is rounded: `use` is kRandomRounding, or kRandomStates + i.
+NOPT_HD Philox rounding_counter(uint32_t use, uint32_t step, uint32_t tensor, uint64_t block) {
+    return {{static_cast<uint32_t>(block), (static_cast<uint32_t>(block >> 32) & 0xffffffu) | use << 24, tensor, step}};
+}
+
+NOPT_HD Philox rounding_bits(uint64_t seed, uint32_t use, uint32_t step, uint32_t tensor, uint64_t block) {
+    return philox(rounding_counter(use, step, tensor, block), static_cast<uint32_t>(seed),
+                  static_cast<uint32_t>(seed >> 32));
 }
 
 // The 16 bits of element k of the eight. (No index into the words: on the device that would take local memory.)

@@ -88,8 +88,12 @@ NOPT_HD uint8_t to_dynamic(float number) {
     return static_cast<uint8_t>((limited ^ sign) - sign);
 }
 
-// The order of magnitudes, with infinity above all numbers and NaN above it, so that a block with one of them has it as
-// its scale.
+// Whether a block can hold a state. One that is not finite would take the others of its block along, as they share its
+// scale; so its element begins anew instead, with 0 in all of its states (in those of other types, too: a moment
+// without the other would make steps of any length).
+NOPT_HD bool is_finite(float value) { return (bits_of(value) & 0x7f800000u) != 0x7f800000u; }
+
+// The order of magnitudes, of finite states.
 NOPT_HD uint32_t larger_magnitude(uint32_t largest, float value) {
     const uint32_t own = bits_of(value) & 0x7fffffffu;
     return own > largest ? own : largest;

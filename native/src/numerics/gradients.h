@@ -2,6 +2,7 @@
 // Once for the host and the device.
 #pragma once
 
+#include <float.h>
 #include <math.h>
 #include <stdint.h>
 
@@ -36,8 +37,9 @@ NOPT_HD bool needs_sum(const GradInput& grads) { return grads.max_norm > 0.0 || 
 
 // `sum`: of the squares of all gradients, as they are; any number where none is needed. A float's square is far from
 // the limits of double, so that the sum is finite if and only if all gradients are. `probe`: the same where they are
-// all that a step reads; else a sum that is finite only if the rest is finite, too. Returns whether the step is taken.
-NOPT_HD bool decide_gradients(const GradInput& grads, double sum, double probe, GradReading& reading) {
+// all that a step reads; else the sum of the squares of the rest is in it, too. `growth`: how many times longer a
+// dimer's correction can make the gradient; 1 without one. Returns whether the step is taken.
+NOPT_HD bool decide_gradients(const GradInput& grads, double sum, double probe, double growth, GradReading& reading) {
     reading.norm = needs_sum(grads) ? sqrt(sum) / grads.loss_scale : 0.0;
     reading.clip_coefficient = 1.0;
     if (grads.max_norm > 0.0) {
@@ -45,7 +47,10 @@ NOPT_HD bool decide_gradients(const GradInput& grads, double sum, double probe, 
         const double coefficient = grads.max_norm / (reading.norm + 1e-6);
         reading.clip_coefficient = coefficient > 1.0 ? 1.0 : coefficient;
     }
-    reading.skipped = grads.skips != 0 && !(probe - probe == 0.0) ? 1 : 0;
+    // No element is larger than the length of all of them. What nothing makes larger is finite if the gradients are.
+    const double largest = grads.loss_scale < 1.0 ? growth / grads.loss_scale : growth;
+    const bool is_finite = largest > 1.0 ? sqrt(probe) * largest <= double{FLT_MAX} : probe - probe == 0.0;
+    reading.skipped = grads.skips != 0 && !is_finite ? 1 : 0;
     reading.skipped_steps += reading.skipped;
     ++reading.version;
     return reading.skipped == 0;

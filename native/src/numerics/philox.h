@@ -12,23 +12,31 @@ struct Philox {
     uint32_t word[4];
 };
 
+constexpr int kPhiloxRounds = 10;
+
+// A round, from 0 on, with the key of the whole.
+NOPT_HD Philox philox_round(const Philox& c, uint32_t key0, uint32_t key1, int round) {
+    const uint64_t product0 = uint64_t{0xD2511F53u} * c.word[0];
+    const uint64_t product1 = uint64_t{0xCD9E8D57u} * c.word[2];
+    const uint32_t count = static_cast<uint32_t>(round);
+    return {{static_cast<uint32_t>(product1 >> 32) ^ c.word[1] ^ (key0 + count * 0x9E3779B9u),
+             static_cast<uint32_t>(product1),
+             static_cast<uint32_t>(product0 >> 32) ^ c.word[3] ^ (key1 + count * 0xBB67AE85u),
+             static_cast<uint32_t>(product0)}};
+}
+
 NOPT_HD Philox philox(Philox counter, uint32_t key0, uint32_t key1) {
-    Philox c = counter;
-    for (int round = 0; round < 10; ++round) {
-        const uint64_t product0 = uint64_t{0xD2511F53u} * c.word[0];
-        const uint64_t product1 = uint64_t{0xCD9E8D57u} * c.word[2];
-        c = {{static_cast<uint32_t>(product1 >> 32) ^ c.word[1] ^ key0, static_cast<uint32_t>(product1),
-              static_cast<uint32_t>(product0 >> 32) ^ c.word[3] ^ key1, static_cast<uint32_t>(product0)}};
-        key0 += 0x9E3779B9u;
-        key1 += 0xBB67AE85u;
+    for (int round = 0; round < kPhiloxRounds; ++round) {
+        counter = philox_round(counter, key0, key1, round);
     }
-    return c;
+    return counter;
 }
 
 // What the counters are used for, so that two uses of one seed never draw the same numbers.
 enum RandomUse : uint32_t {
     kRandomDirection = 1,
-    kRandomRounding = 2
+    kRandomRounding = 2,  // of parameters
+    kRandomStates = 3     // rounding of the first state; state i has this use + i
 };
 
 // A random number for the element, in (-1, 1), nearly normal and never 0: the sum of four uniform ones.

@@ -42,7 +42,7 @@ struct Adan : RuleDefaults {
         {"beta1", 0.98, kDecayRate, "Decay rate of the gradient's running average."},
         {"beta2", 0.92, kDecayRate, "Decay rate of the running average of the gradient's differences."},
         {"beta3", 0.99, kDecayRate, "Decay rate of the second moment."},
-        {"eps", 1e-8, kNotNegative, "Added to the root of the second moment."}};
+        {"eps", 1e-8, kFloat, "Added to the root of the second moment."}};
     static constexpr uint32_t common_flags = NOPT_FLAG_BIAS_CORRECTION_BY_POWER;
     static constexpr FlagInfo flags[] = {
         {"no_prox",
@@ -107,16 +107,20 @@ struct Adan : RuleDefaults {
         const float difference = s.has_no_past ? 0.0f : g - e.state[kPreGrad];
         const float exp_avg = s.beta1 * e.state[kExpAvg] + s.one_minus_beta1 * g;
         const float exp_avg_diff = s.beta2 * e.state[kExpAvgDiff] + s.one_minus_beta2 * difference;
-        const float ahead = g + s.beta2 * difference;
+        // With a beta2 of 0 the difference does not count in the update, even where it overflows.
+        const float ahead_by = s.beta2 * difference;
+        const float ahead = g + (s.beta2 == 0.0f ? 0.0f : ahead_by);
         const float exp_avg_sq = s.beta3 * e.state[kExpAvgSq] + s.one_minus_beta3 * (ahead * ahead);
         e.state[kExpAvg] = exp_avg;
         e.state[kExpAvgDiff] = exp_avg_diff;
         e.state[kExpAvgSq] = exp_avg_sq;
         e.state[kPreGrad] = g;
         const float denominator = NOPT_SQRTF(exp_avg_sq) * s.inv_sqrt_bias_correction3 + s.eps;
-        const float delta = (s.step_size * exp_avg + s.diff_step_size * exp_avg_diff) / denominator;
+        const float by_diff = s.diff_step_size * exp_avg_diff;
+        const float delta = (s.step_size * exp_avg + (s.diff_step_size == 0.0f ? 0.0f : by_diff)) / denominator;
         // x / (1 + y) = x - x * y / (1 + y), which loses nothing of a small y.
-        e.param = apply_update(e.param, delta + s.prox_decay * (e.param - delta), s);
+        const float decay = s.prox_decay * (e.param - delta);
+        e.param = apply_update(e.param, delta + (s.prox_decay == 0.0f ? 0.0f : decay), s);
     }
 };
 

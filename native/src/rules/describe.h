@@ -17,8 +17,16 @@ struct Range {
     bool is_integer;
 };
 
-constexpr Range kNotNegative = {0.0, double{FLT_MAX}, false, false};  // finite as a float, too
-constexpr Range kDecayRate = {0.0, 1.0, true, false};                 // a beta
+// What steps compute with as a float, as it is: 0, or normal and finite as a float. A double that a float has as 0
+// would mean another thing, such as an eps that does not keep 0 / 0 away.
+constexpr Range kFloat = {0.0, double{FLT_MAX}, false, false};
+constexpr Range kDecayRate = {0.0, 1.0, true, false};  // a beta
+
+// Learning rates and weight decays may be as small as schedules make them: as a float they vanish as their effect does.
+// Their bounds keep finite as a float whatever they become a part of: a learning rate over 1 - beta^t, which is 2^-53
+// or more, and the product of both.
+constexpr Range kLrRange = {0.0, 1e22, false, false};
+constexpr Range kWeightDecayRange = {0.0, 1e16, false, false};
 
 struct HyperparamInfo {
     const char* name;
@@ -32,11 +40,10 @@ constexpr int kLr = NOPT_HYPERPARAM_LR;
 constexpr int kWeightDecay = NOPT_HYPERPARAM_WEIGHT_DECAY;
 constexpr int kFirstOwnHyperparam = 2;
 
-constexpr HyperparamInfo lr_info(double default_value) {
-    return {"lr", default_value, kNotNegative, "The learning rate."};
-}
+constexpr HyperparamInfo lr_info(double default_value) { return {"lr", default_value, kLrRange, "The learning rate."}; }
 constexpr HyperparamInfo weight_decay_info(double default_value) {
-    return {"weight_decay", default_value, kNotNegative, "The weight decay of tensors that have none of their own."};
+    return {"weight_decay", default_value, kWeightDecayRange,
+            "The weight decay of tensors that have none of their own."};
 }
 
 // An option of the rule's own. Flag i of a rule is the bit own_flag(i).
@@ -62,7 +69,12 @@ constexpr CommonFlagInfo kCommonFlags[] = {
      "Rounds bfloat16 parameters up or down at random, right on average (Croci et al. 2022)."},
     {NOPT_FLAG_BIAS_CORRECTION_BY_POWER, "bias_correction_by_power",
      "Corrects the bias by beta^t with this step's beta, as torch does, and not by the product of the betas of all "
-     "steps."}};
+     "steps."},
+    {NOPT_FLAG_STOCHASTIC_ROUNDING_STATES, "stochastic_rounding_states",
+     "Rounds bfloat16 states up or down at random, right on average (Croci et al. 2022)."}};
+
+// The flags that say what is rounded at random; every rule knows them.
+constexpr uint32_t kStochasticRounding = NOPT_FLAG_STOCHASTIC_ROUNDING | NOPT_FLAG_STOCHASTIC_ROUNDING_STATES;
 
 constexpr uint32_t own_flag(int i) { return uint32_t{NOPT_FLAG_RULE} << i; }
 
@@ -162,7 +174,7 @@ constexpr RuleInfo describe() {
     return {Rule::name,
             Rule::source,
             Rule::equations,
-            Rule::common_flags | NOPT_FLAG_STOCHASTIC_ROUNDING,
+            Rule::common_flags | kStochasticRounding,
             Rule::default_flags,
             table_of<HyperparamInfo>(Rule::hyperparams),
             table_of<FlagInfo>(Rule::flags),

@@ -22,7 +22,7 @@ struct DualAdam : MomentRule<DualAdam> {
         beta1_info,
         beta2_info,
         eps_info,
-        {"switching_rate", 8e-5, kNotNegative,
+        {"switching_rate", 8e-5, kFloat,
          "xi: the weight of the inverse part at step t is max(0, 1 - xi * t); 8e-5 in the paper."}};
     static constexpr FlagInfo flags[] = {kAmsgradInfo, kInverseEpsilonInfo};
 
@@ -30,7 +30,8 @@ struct DualAdam : MomentRule<DualAdam> {
         float inverse_step_size;  // lr * a / (1 - beta1^t)
         float step_size;          // lr * (1 - a) / (1 - beta1^t)
         float eps;
-        float inverse_eps;  // eps with inverse_epsilon, else 0
+        float inverse_eps;   // eps with inverse_epsilon, else 0
+        float largest_root;  // of the inverse part; infinite, or 0
     };
 
     NOPT_HD static Scalars scalars(const StepInput& step, const Clock& clock, double lr_scale, double weight_decay) {
@@ -43,12 +44,23 @@ struct DualAdam : MomentRule<DualAdam> {
         s.step_size = static_cast<float>(lr * (1.0 - a));
         s.eps = static_cast<float>(step.values[kEps]);
         s.inverse_eps = (step.flags & kInverseEpsilon) != 0 ? s.eps : 0.0f;
+        s.largest_root = INFINITY;
+        // A part without weight must not count, even where it would be infinite or a NaN: then it is finite.
+        if (s.inverse_step_size == 0.0f) {
+            s.inverse_eps = 0.0f;
+            s.largest_root = 0.0f;
+        }
+        if (s.step_size == 0.0f) {
+            s.eps = 1.0f;
+        }
         return s;
     }
 
     // lr * (a * m_hat * sqrt(v_hat) + (1 - a) * m_hat / (sqrt(v_hat) + eps))
     NOPT_HD static float delta(float exp_avg, float root, const Scalars& s) {
-        return s.inverse_step_size * (exp_avg * (root + s.inverse_eps)) + s.step_size * (exp_avg / (root + s.eps));
+        const float inverse_root = s.largest_root < root ? s.largest_root : root;
+        return s.inverse_step_size * (exp_avg * (inverse_root + s.inverse_eps)) +
+               s.step_size * (exp_avg / (root + s.eps));
     }
 };
 

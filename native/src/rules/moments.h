@@ -38,7 +38,7 @@ struct MomentRule : RuleDefaults {
 
     static constexpr HyperparamInfo beta1_info = {"beta1", 0.9, kDecayRate, "Decay rate of the first moment."};
     static constexpr HyperparamInfo beta2_info = {"beta2", 0.999, kDecayRate, "Decay rate of the second moment."};
-    static constexpr HyperparamInfo eps_info = {"eps", 1e-8, kNotNegative, "Added to the root of the second moment."};
+    static constexpr HyperparamInfo eps_info = {"eps", 1e-8, kFloat, "Added to the root of the second moment."};
 
     static constexpr uint32_t common_flags =
         NOPT_FLAG_MAXIMIZE | NOPT_FLAG_DECOUPLED_WEIGHT_DECAY | NOPT_FLAG_BIAS_CORRECTION_BY_POWER;

@@ -104,8 +104,9 @@ struct CommonScalars {
     float lr_weight_decay;  // lr * weight_decay, for decoupled decay
     float weight_decay;     // for L2
     float grad_factor;      // negative to maximize
+    float grad_power;       // 1, or a power of 2 that grad_factor lacks; see set_common
     float max_grad;
-    int32_t adjusts_grad;  // whether grad_factor and max_grad change the gradient
+    int32_t adjusts_grad;  // whether these three change the gradient
     int32_t decoupled;
     int32_t l2;
     uint32_t step;  // the lower bits of t, for stochastic rounding
@@ -118,9 +119,14 @@ NOPT_HD void set_common(CommonScalars& s, const StepInput& step, const Clock& cl
     s.weight_decay = static_cast<float>(weight_decay);
     s.decoupled = decoupled && weight_decay != 0.0;
     s.l2 = !decoupled && weight_decay != 0.0;
-    s.grad_factor = static_cast<float>((step.flags & NOPT_FLAG_MAXIMIZE) != 0 ? -step.grad_factor : step.grad_factor);
+    // A factor below the normal floats would lose digits, or become 0, where large gradients times it are ordinary
+    // numbers. So it is applied in two parts, the second of which, a power of 2, rounds nothing normal.
+    const double factor = (step.flags & NOPT_FLAG_MAXIMIZE) != 0 ? -step.grad_factor : step.grad_factor;
+    const bool is_small = step.grad_factor < double{FLT_MIN};
+    s.grad_factor = static_cast<float>(is_small ? factor / double{FLT_MIN} : factor);
+    s.grad_power = is_small ? FLT_MIN : 1.0f;
     s.max_grad = static_cast<float>(step.max_grad);
-    s.adjusts_grad = s.grad_factor != 1.0f || s.max_grad < INFINITY;
+    s.adjusts_grad = s.grad_factor != 1.0f || is_small || s.max_grad < INFINITY;
     s.step = static_cast<uint32_t>(clock.step);
 }
 
@@ -129,7 +135,7 @@ NOPT_HD void set_common(CommonScalars& s, const StepInput& step, const Clock& cl
 NOPT_HD float effective_grad(const Element& e, const CommonScalars& s) {
     float adjusted = e.grad;
     if (s.adjusts_grad) {
-        adjusted = s.grad_factor * e.grad;
+        adjusted = s.grad_factor * e.grad * s.grad_power;
         adjusted = s.max_grad < adjusted ? s.max_grad : adjusted;
         adjusted = -s.max_grad > adjusted ? -s.max_grad : adjusted;
     }

@@ -24,7 +24,7 @@ struct Sgd : RuleDefaults {
     static constexpr HyperparamInfo hyperparams[] = {
         lr_info(1e-3),
         weight_decay_info(0.0),
-        {"momentum", 0.0, kNotNegative, "Decay rate of the momentum buffer; 0 uses no buffer."}};
+        {"momentum", 0.0, kFloat, "Decay rate of the momentum buffer; 0 uses no buffer."}};
     static constexpr uint32_t common_flags = NOPT_FLAG_MAXIMIZE | NOPT_FLAG_DECOUPLED_WEIGHT_DECAY;
     static constexpr FlagInfo flags[] = {
         {"nesterov", "Nesterov momentum; needs momentum > 0 (Sutskever et al. 2013; as torch defines it).", kMomentum}};

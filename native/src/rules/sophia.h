@@ -34,8 +34,8 @@ struct Sophia : RuleDefaults {
         weight_decay_info(0.1),
         {"beta1", 0.965, kDecayRate, "Decay rate of the gradient's running average."},
         {"beta2", 0.99, kDecayRate, "Decay rate of the Hessian diagonal's running average."},
-        {"gamma", 0.01, kNotNegative, "Scales the Hessian diagonal: 0.01 for Sophia-H, 0.05 for Sophia-G."},
-        {"eps", 1e-12, kNotNegative, "The smallest denominator."}};
+        {"gamma", 0.01, kFloat, "Scales the Hessian diagonal: 0.01 for Sophia-H, 0.05 for Sophia-G."},
+        {"eps", 1e-12, kFloat, "The smallest denominator."}};
     static constexpr uint32_t common_flags = NOPT_FLAG_MAXIMIZE | NOPT_FLAG_DECOUPLED_WEIGHT_DECAY;
     static constexpr uint32_t default_flags = NOPT_FLAG_DECOUPLED_WEIGHT_DECAY;
     static constexpr StateInfo states[] = {

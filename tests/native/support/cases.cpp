@@ -57,7 +57,8 @@ std::vector<Setting> with_all_flags(const std::string& rule, const Setting& base
     for (const nopt_flag_info& info : describe(rule).flags) {
         const bool needs_decay = info.flag == NOPT_FLAG_DECOUPLED_WEIGHT_DECAY;
         const bool lacks = info.needed_hyperparam >= 0 && !(base.hyperparams.values[info.needed_hyperparam] > 0.0);
-        constexpr uint32_t kElsewhere = NOPT_FLAG_STOCHASTIC_ROUNDING | NOPT_FLAG_BIAS_CORRECTION_BY_POWER;
+        constexpr uint32_t kElsewhere =
+            NOPT_FLAG_STOCHASTIC_ROUNDING | NOPT_FLAG_STOCHASTIC_ROUNDING_STATES | NOPT_FLAG_BIAS_CORRECTION_BY_POWER;
         if (lacks || needs_decay || (info.flag & kElsewhere) != 0) {
             continue;
         }

@@ -198,6 +198,7 @@ struct Mix {
     nopt_dtype grad;
     nopt_dtype state;
     Extra extra = Extra::kNone;
+    bool first_is_float32 = false;  // of several states
 };
 
 // Every mix, with sizes around what is handled at one time; empties first, in the middle and last.
@@ -255,7 +256,10 @@ public:
             // What the rule does not allow is float32.
             std::vector<nopt_dtype> types;
             for (const Mix& mix : mixes_) {
-                types.push_back((info.dtypes >> mix.state & 1u) != 0 ? mix.state : NOPT_DTYPE_FLOAT32);
+                const bool is_float32 =
+                    mix.first_is_float32 && description_.states.size() > 1 && info.role == NOPT_ROLE_STATE;
+                const bool fits = (info.dtypes >> mix.state & 1u) != 0;
+                types.push_back(fits && !is_float32 ? mix.state : NOPT_DTYPE_FLOAT32);
             }
             NOPT_EXPECT_OK(nopt_param_set_set_dtypes(set, role, count, types.data()));
             add(role, types, all);
