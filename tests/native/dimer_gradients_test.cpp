@@ -257,7 +257,8 @@ TEST_P(DimerGradients, FollowTheEquations) {
                         }
                     }
                     EXPECT_TRUE(follower.model.intact());
-                    EXPECT_LT(follower.loose, 0.02 * follower.compared);
+                    // A few, where two large numbers cancel; more in Adagrad's sum, to which the whole square is added.
+                    EXPECT_LT(follower.loose, 0.03 * follower.compared);
                     EXPECT_EQ(setting.max_norm > 0.0 && setting.max_norm < 1.0, follower.coefficient < 1.0);
                     EXPECT_EQ(setting.max_value > 0.0, follower.clipped > 100);
                     EXPECT_EQ(setting.max_value > 0.0, follower.clipped > 0);

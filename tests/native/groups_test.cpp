@@ -39,7 +39,7 @@ std::vector<nopt_hyperparams> hyperparams_of(const Case& one) {
     for (const nopt_hyperparam_info& info : describe(one.rule).hyperparams) {
         double& changed = (info.index < 2 || turn++ % 2 == 1 ? b : c).values[info.index];
         if (info.is_integer == 0 && info.selects_states == 0) {
-            changed = changed * 0.75 + (info.index == NOPT_HYPERPARAM_WEIGHT_DECAY ? 0.03 : 0.0);
+            changed = std::max(info.min, changed * 0.75 + (info.index == NOPT_HYPERPARAM_WEIGHT_DECAY ? 0.03 : 0.0));
         }
     }
     return {a, b, c};

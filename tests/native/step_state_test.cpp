@@ -88,10 +88,12 @@ std::vector<Impossible> impossible_states(const std::string& rule, const nopt_hy
     const double infinity = static_cast<double>(INFINITY);
     for (const int64_t step : {0, 7}) {
         for (const nopt_running_info& info : describe(rule).running) {
-            // A product of decay rates begins at 1, and is less from the first step on.
-            std::vector<double> values = {nan, -infinity, infinity, -1e-300, 1.5};
-            const double other = step == 0 ? state_after(rule, h, 7).running[info.index] : info.initial_value;
-            values.push_back(other);
+            std::vector<double> values = {nan, -infinity, infinity};
+            // A product of decay rates begins at 1, and is less from the first step on. Others may be any number.
+            if (std::string(info.name).find("_product") != std::string::npos) {
+                const double other = step == 0 ? state_after(rule, h, 7).running[info.index] : info.initial_value;
+                values.insert(values.end(), {-1e-300, 1.5, other});
+            }
             for (const double value : values) {
                 const int32_t i = info.index;
                 all.push_back({info.name, step, [=](nopt_step_state& s) { s.running[i] = value; }});

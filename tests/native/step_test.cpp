@@ -185,6 +185,9 @@ TEST(Step, SaysWhatIsWrongWithAHyperparameter) {
     h = defaults("sgd");
     h.flags = flag("sgd", "nesterov");
     expect_refused("sgd", h, NOPT_ERROR_INVALID_ARGUMENT, "flags has nesterov, which needs momentum > 0");
+    value(h, "sgd", "momentum") = 0.9;
+    value(h, "sgd", "dampening") = 0.5;
+    expect_refused("sgd", h, NOPT_ERROR_INVALID_ARGUMENT, "flags has nesterov, which needs dampening = 0");
     h = defaults("adam");
     h.flags = 1u << 31;
     expect_refused("adam", h, NOPT_ERROR_UNSUPPORTED, "an unknown flag (2147483648)");

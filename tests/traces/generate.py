@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Writes the traces of this folder: each update rule in float64, straight from its equations.
+"""Writes the traces of this folder: runs of each update rule of rules.py, in float64.
 
     python3 tests/traces/generate.py [FOLDER]
 
@@ -13,6 +13,8 @@ import random
 import struct
 import sys
 
+from rules import RULES, options_of
+
 # An empty tensor and a scalar are ordinary input.
 SHAPES = [[2, 3], [0], [], [5]]
 TOLERANCE = {"rtol": 1e-6, "atol": 1e-6}
@@ -21,180 +23,6 @@ TOLERANCE = {"rtol": 1e-6, "atol": 1e-6}
 def float32(x):
     """The float32 nearest to x, as a float64."""
     return struct.unpack("<f", struct.pack("<f", x))[0]
-
-
-RULES = {}  # the class of each rule, by the rule's name in traces
-
-
-class Rule:
-    """An update rule over one tensor. A rule is a class below this one and nothing else: it names itself, its options
-    with their values unless a trace says otherwise, and its traces with what they say."""
-
-    NAMES = ()
-    OPTIONS = {}
-    TRACES = {}
-    # What a trace gives beside the gradient: name -> (the steps that have it, the smallest value, the largest).
-    INPUTS = {}
-
-    def __init_subclass__(cls):
-        RULES.update(dict.fromkeys(cls.NAMES, cls))
-
-    def __init__(self, options, size):
-        self.options = options
-        self.states = {}  # by name; what a trace holds after the last step
-
-    def step(self, t, theta, gradient, inputs):
-        """Takes step t, counted from 1. `inputs` are those that are given in this step, by name."""
-        raise NotImplementedError
-
-
-def options_of(rule, **changes):
-    return {"rule": rule, **RULES[rule].OPTIONS, **changes}
-
-
-class Adam(Rule):
-    """Adam, AdamW, InvAdam and DualAdam. The update u of theta -= lr * u is a * inverse + (1 - a) * adam."""
-
-    NAMES = ("adam", "adamw", "invadam", "dualadam")
-    OPTIONS = {
-        "lr": 0.01, "betas": [0.9, 0.999], "eps": 1e-8, "weight_decay": 0.0, "decoupled": False, "amsgrad": False,
-        "maximize": False, "xi": 0.0, "inverse_eps": False,
-    }
-    # Where an option would otherwise vanish in the tolerance, its value is large enough to be seen.
-    TRACES = {
-        "adam": {"rule": "adam", "eps": 1e-3},
-        "adam-l2-amsgrad": {"rule": "adam", "amsgrad": True, "weight_decay": 0.1, "betas": [0.8, 0.7]},
-        "adamw-maximize": {
-            "rule": "adamw", "maximize": True, "weight_decay": 0.1, "decoupled": True, "betas": [0.9, 0.95]},
-        "invadam": {"rule": "invadam", "lr": 0.05, "betas": [0.8, 0.9]},
-        # Adam from step 5 on.
-        "dualadam": {"rule": "dualadam", "xi": 0.2, "weight_decay": 0.05, "decoupled": True},
-        "dualadam-inverse-eps": {"rule": "dualadam", "xi": 0.06, "eps": 0.05, "inverse_eps": True},
-    }
-
-    def __init__(self, options, size):
-        super().__init__(options, size)
-        self.m = [0.0] * size
-        self.v = [0.0] * size
-        self.largest_v = [0.0] * size
-        self.states = {"exp_avg": self.m, "exp_avg_sq": self.v}
-        if options["amsgrad"]:
-            self.states["max_exp_avg_sq"] = self.largest_v
-
-    def step(self, t, theta, gradient, inputs):
-        o = self.options
-        beta1, beta2 = o["betas"]
-        a = {"adam": 0.0, "adamw": 0.0, "invadam": 1.0}.get(o["rule"])
-        if a is None:
-            a = max(0.0, 1 - o["xi"] * t)
-        for i, g in enumerate(gradient):
-            if o["maximize"]:
-                g = -g
-            if o["decoupled"]:
-                theta[i] *= 1 - o["lr"] * o["weight_decay"]
-            else:
-                g += o["weight_decay"] * theta[i]
-            self.m[i] = beta1 * self.m[i] + (1 - beta1) * g
-            self.v[i] = beta2 * self.v[i] + (1 - beta2) * g * g
-            self.largest_v[i] = max(self.largest_v[i], self.v[i])
-            v = self.largest_v[i] if o["amsgrad"] else self.v[i]
-            m_hat = self.m[i] / (1 - beta1**t)
-            root = math.sqrt(v / (1 - beta2**t))
-            inverse = m_hat * (root + o["eps"] if o["inverse_eps"] else root)
-            theta[i] -= o["lr"] * (a * inverse + (1 - a) * m_hat / (root + o["eps"]))
-
-
-class Adan(Rule):
-    """Adan (arXiv 2208.06677), as the authors' code has it: with bias correction, and from zero states."""
-
-    NAMES = ("adan",)
-    OPTIONS = {"lr": 0.01, "weight_decay": 0.0, "betas": [0.9, 0.8, 0.95], "eps": 1e-3, "no_prox": False}
-    TRACES = {
-        "adan": {"rule": "adan"},
-        "adan-prox": {"rule": "adan", "weight_decay": 0.5, "betas": [0.98, 0.92, 0.99], "eps": 1e-8},
-        "adan-no-prox": {"rule": "adan", "weight_decay": 0.5, "no_prox": True},
-    }
-
-    def __init__(self, options, size):
-        super().__init__(options, size)
-        self.m = [0.0] * size
-        self.v = [0.0] * size
-        self.n = [0.0] * size
-        self.last = [0.0] * size
-        self.states = {"exp_avg": self.m, "exp_avg_diff": self.v, "exp_avg_sq": self.n, "pre_grad": self.last}
-
-    def step(self, t, theta, gradient, inputs):
-        o = self.options
-        beta1, beta2, beta3 = o["betas"]
-        for i, g in enumerate(gradient):
-            difference = g - self.last[i] if t > 1 else 0.0
-            self.m[i] = beta1 * self.m[i] + (1 - beta1) * g
-            self.v[i] = beta2 * self.v[i] + (1 - beta2) * difference
-            self.n[i] = beta3 * self.n[i] + (1 - beta3) * (g + beta2 * difference) ** 2
-            self.last[i] = g
-            m_hat, v_hat = self.m[i] / (1 - beta1**t), self.v[i] / (1 - beta2**t)
-            update = (m_hat + beta2 * v_hat) / (math.sqrt(self.n[i] / (1 - beta3**t)) + o["eps"])
-            if o["no_prox"]:
-                theta[i] = theta[i] * (1 - o["lr"] * o["weight_decay"]) - o["lr"] * update
-            else:
-                theta[i] = (theta[i] - o["lr"] * update) / (1 + o["lr"] * o["weight_decay"])
-
-
-class Sgd(Rule):
-    """Stochastic gradient descent; with momentum, and with Nesterov's."""
-
-    NAMES = ("sgd",)
-    OPTIONS = {"lr": 0.1, "momentum": 0.0, "nesterov": False, "weight_decay": 0.0}
-    TRACES = {
-        "sgd": {"rule": "sgd", "weight_decay": 0.01},
-        "sgd-momentum-nesterov": {"rule": "sgd", "momentum": 0.9, "nesterov": True},
-    }
-
-    def __init__(self, options, size):
-        super().__init__(options, size)
-        self.buffer = [0.0] * size
-        if options["momentum"] > 0:
-            self.states = {"momentum_buffer": self.buffer}
-
-    def step(self, t, theta, gradient, inputs):
-        o = self.options
-        for i, g in enumerate(gradient):
-            g += o["weight_decay"] * theta[i]
-            self.buffer[i] = o["momentum"] * self.buffer[i] + g
-            theta[i] -= o["lr"] * (g + o["momentum"] * self.buffer[i] if o["nesterov"] else self.buffer[i])
-
-
-class Sophia(Rule):
-    """Sophia (arXiv 2305.14342, algorithm 3). Its decay is decoupled."""
-
-    NAMES = ("sophia",)
-    OPTIONS = {
-        "lr": 0.01, "weight_decay": 0.1, "betas": [0.9, 0.7], "gamma": 1.0, "eps": 1e-12, "decoupled": True,
-    }
-    TRACES = {
-        "sophia": {"rule": "sophia"},
-        # eps is the denominator of many elements.
-        "sophia-floor": {"rule": "sophia", "weight_decay": 0.0, "eps": 0.1},
-    }
-    # Some elements have a negative curvature.
-    INPUTS = {"hessian": (range(1, 100, 3), -0.5, 1.5)}
-
-    def __init__(self, options, size):
-        super().__init__(options, size)
-        self.m = [0.0] * size
-        self.h = [0.0] * size
-        self.states = {"exp_avg": self.m, "hessian": self.h}
-
-    def step(self, t, theta, gradient, inputs):
-        o = self.options
-        beta1, beta2 = o["betas"]
-        for i, g in enumerate(gradient):
-            self.m[i] = beta1 * self.m[i] + (1 - beta1) * g
-            if "hessian" in inputs:
-                self.h[i] = beta2 * self.h[i] + (1 - beta2) * inputs["hessian"][i]
-            theta[i] *= 1 - o["lr"] * o["weight_decay"]
-            update = self.m[i] / max(o["gamma"] * self.h[i], o["eps"])
-            theta[i] -= o["lr"] * min(max(update, -1.0), 1.0)
 
 
 def dimer(**changes):

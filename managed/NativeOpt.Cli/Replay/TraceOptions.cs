@@ -14,8 +14,8 @@ internal static class TraceOptions
     private const string Beta = "beta";
     private const string Schedule = "schedule";
 
-    // The one schedule that a rule of the library has is this.
-    private const string LinearSchedule = "linear";
+    // By the number that dualadam's hyperparameter has.
+    private static readonly string[] Schedules = ["linear", "exponential", "fixed", "given"];
 
     private static readonly (string Described, string InTraces)[] Renamed =
     [
@@ -23,9 +23,6 @@ internal static class TraceOptions
         ("inverse_epsilon", "inverse_eps"),
         (OptimizerPresets.DecoupledWeightDecay, "decoupled"),
     ];
-
-    // Numbers of other programs' optimizers. The formats of their traces are known, whether or not a rule has them.
-    private static readonly string[] NumbersOfOthers = ["dampening", "momentum_decay", "base", "steps_per_epoch", "switch_step"];
 
     // A number of one rule alone, which others' traces have, too: no value of it changes another rule.
     private static readonly string[] Harmless = ["xi"];
@@ -49,7 +46,7 @@ internal static class TraceOptions
     private static IEnumerable<string> Known() =>
     [
         Rule, .. NativeOpt.Rule.All.SelectMany(static rule => rule.Hyperparameters).Select(static own => InTraces(own.Name)).Distinct(),
-        .. AllFlags().Select(InTraces), .. NumbersOfOthers, Schedule,
+        .. AllFlags().Select(InTraces),
     ];
 
     // Traces are of float32, of which none is rounded at random.
@@ -83,14 +80,15 @@ internal static class TraceOptions
                     Preset = Preset.With(beta.Name, item.Number(beta.Minimum));
                 }
             }
+            else if (name == Schedule)
+            {
+                int schedule = Array.IndexOf(Schedules, value.OneOf(Schedules));
+                Refuse($"{name}: {Schedules[schedule]}", own.Length == 0 && schedule != 0);
+                Preset = own.Length == 0 ? Preset : Preset.With(Schedule, schedule);
+            }
             else if (own is [var hyperparameter])
             {
                 Preset = Preset.With(hyperparameter.Name, value.Number(hyperparameter.Minimum));
-            }
-            else if (name == Schedule)
-            {
-                string schedule = value.Text();
-                Refuse($"{name}: {schedule}", schedule != LinearSchedule);
             }
             else if (AllFlags().FirstOrDefault(flag => InTraces(flag) == name) is { } flag)
             {

@@ -153,8 +153,12 @@ internal static class TraceReader
             static name => name,
             name => states.Contains(name)
                 ? PerTensor(node.Member(name), tensors, Numbers)
-                : PerTensor<double>(node.Member(name), tensors, static (item, _, _) => [item.Number()]));
+                : PerTensor<double>(node.Member(name), tensors, static (item, _, _) => [Scalar(item)]));
     }
+
+    // A number, or an array of it alone.
+    private static double Scalar(JsonNode node) =>
+        (node.Element.ValueKind == JsonValueKind.Array ? node.Items(1, "of the running scalar")[0] : node).Number();
 
     private static Tolerance ReadTolerance(JsonNode node)
     {

@@ -29,6 +29,8 @@ internal sealed class TraceTensors : IDisposable
     /// <summary>The parameters as they were at the last <see cref="ReadParameters"/>.</summary>
     public float[][] Parameters { get; }
 
+    public TensorRef[] Gradients => [.. _gradients.Select(static gradient => (TensorRef)gradient)];
+
     public void WriteGradients(IReadOnlyList<float[]> gradients) => Write(_gradients, gradients);
 
     /// <summary>Gives an optimizer the inputs of a step, and none of those that the step does without.</summary>

@@ -24,6 +24,9 @@ internal sealed unsafe record SelftestRule(Rule Rule, string Name, string Group,
     // How much is added to a default that has no upper bound: a parameter of a few steps is changed by it altogether.
     private const double FarFromDefault = 0.4;
 
+    // Step sizes of at most 50 and a million steps before an average are as good as no bound.
+    private const double LargeDefault = 10;
+
     /// <summary>
     /// Every rule of the library with every combination of the options that it knows: of each rule the plain one first, and
     /// all together last. What rounds at random depends on element types, which is why it is not among them; bias correction
@@ -74,12 +77,15 @@ internal sealed unsafe record SelftestRule(Rule Rule, string Name, string Group,
             .Aggregate(0u, static (mask, flag) => mask | flag.Bit);
 
     private static nopt_hyperparams ValuesOf(
-        Rule rule, double weightDecay, (StateSelector Selector, double Value)[] selected, bool isFar = false)
+        Rule rule, double weightDecay, (StateSelector Selector, double Value)[] selected, bool isFar = false, uint flags = 0)
     {
         nopt_hyperparams hyperparameters = new() { struct_size = (uint)sizeof(nopt_hyperparams) };
         foreach (Hyperparameter own in rule.Hyperparameters)
         {
-            hyperparameters.values[own.Index] = isFar ? Far(own) : own.Default;
+            // A flag that needs one hyperparameter may exclude another, as Nesterov's momentum does with dampening.
+            bool isExcluded = own.Default == own.Minimum && own.Maximum < float.MaxValue
+                && rule.Flags.Any(flag => (flags & flag.Bit) != 0 && flag.NeededHyperparameter is not null);
+            hyperparameters.values[own.Index] = isFar && !isExcluded ? Far(own) : own.Default;
         }
 
         hyperparameters.values[(int)nopt_hyperparam.NOPT_HYPERPARAM_LR] = LearningRate;
@@ -92,19 +98,19 @@ internal sealed unsafe record SelftestRule(Rule Rule, string Name, string Group,
         return hyperparameters;
     }
 
-    // Half of the default where the range is bounded, else more than it.
+    // A number of steps changes something on the way, after the first step. Others: half of the default, or of the
+    // range, where this is bounded, else more than it, or a small number where the default is so large that a few steps do not notice it.
     private static double Far(Hyperparameter own) =>
-        own.Maximum < float.MaxValue ? Allowed(own, own.Minimum + ((own.Default - own.Minimum) / 2))
-            : Allowed(own, own.Default + (own.IsInteger ? 1 : FarFromDefault));
-
-    private static double Allowed(Hyperparameter own, double value) => own.Allows(value) ? value : own.Default;
+        own.IsInteger ? own.Allows(own.Default + 1) ? own.Default + 1 : own.Default - 1
+            : own.Maximum < float.MaxValue ? (own.Minimum + (own.Default > own.Minimum ? own.Default : own.Maximum)) / 2
+            : (own.Default < LargeDefault ? own.Default : own.Minimum) + FarFromDefault;
 
     private static double ValueOf(nopt_hyperparams values, Hyperparameter own) => values.values[own.Index];
 
     private static SelftestRule Create(
         Rule rule, uint flags, double weightDecay, (StateSelector Selector, double Value)[] selected, bool isFar)
     {
-        nopt_hyperparams hyperparameters = ValuesOf(rule, weightDecay, selected, isFar);
+        nopt_hyperparams hyperparameters = ValuesOf(rule, weightDecay, selected, isFar, flags);
         hyperparameters.flags = flags;
         string decay = weightDecay == 0 ? "no"
             : !rule.Flags.Any(static flag => flag.Bit == Decoupled) ? "weight"

@@ -11,7 +11,7 @@ namespace NativeOpt.TorchSharp.Modules
     public sealed class AdamW : FusedOptimizer, torch.optim.IBetas
     {
         private static readonly Lazy<RuleBinding> Binding =
-            new(static () => new RuleBinding("adam", typeof(TorchAdamW), "decoupled_weight_decay"));
+            new(static () => new RuleBinding("adam", typeof(TorchAdamW), null, "decoupled_weight_decay"));
 
         internal AdamW(ParameterSource parameters, TorchAdamW.Options defaults, StepOptions? stepOptions)
             : base(Binding.Value, parameters, defaults, stepOptions)

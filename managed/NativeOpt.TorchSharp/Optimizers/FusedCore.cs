@@ -19,11 +19,13 @@ internal sealed class FusedCore : IDisposable
     /// <param name="options">The options of each group.</param>
     /// <param name="states">The tensors of each state, by parameter; null where there is none.</param>
     /// <param name="counts">The steps that each parameter has taken.</param>
+    /// <param name="running">Running scalars by name, of each parameter; those that are NaN are as the counts say.</param>
     public FusedCore(
         FusedParameter[] parameters,
         IReadOnlyList<RuleOptions> options,
         IReadOnlyDictionary<StateRole, torch.Tensor?[]> states,
-        long[] counts)
+        long[] counts,
+        IReadOnlyDictionary<string, double[]> running)
     {
         _gradients = new nint[parameters.Length];
         _hasGradient = new bool[parameters.Length];
@@ -47,6 +49,10 @@ internal sealed class FusedCore : IDisposable
                     static pair => pair.Key,
                     pair => pair.Value.Select((state, i) => ToTensorRef(state, parameters[i].Device)).ToArray()));
                 Optimizer.SetStepCounts(counts);
+                foreach ((string name, double[] values) in running)
+                {
+                    SetRunningScalars(name, values);
+                }
             }
             catch
             {
@@ -126,6 +132,13 @@ internal sealed class FusedCore : IDisposable
                     + "optimizer one of them, or a clone of the other.");
             }
         }
+    }
+
+    private void SetRunningScalars(string name, double[] values)
+    {
+        double[] counted = new double[values.Length];
+        Optimizer.GetRunningScalars(name, counted);
+        Optimizer.SetRunningScalars(name, [.. values.Zip(counted, static (own, other) => double.IsNaN(own) ? other : own)]);
     }
 
     private static TensorRef ToTensorRef(torch.Tensor? state, Device device) =>

@@ -11,6 +11,7 @@ public abstract partial class FusedOptimizer
     private FusedCore? _core;
     private torch.Tensor?[] _bound = [];
     private long[] _stepCounts = [];
+    private double[][] _runningScalars = []; // by parameter
     private int _stepsUntilWalk;
 
     private int TensorCount => Rule.States.Count + (_stepOptions.MasterWeights ? 1 : 0);
@@ -131,6 +132,14 @@ public abstract partial class FusedOptimizer
             {
                 return false;
             }
+
+            for (int scalar = 0; scalar < _runningScalars[i].Length; scalar++)
+            {
+                if (!_access.GetRunningScalar(_states[i], scalar).Equals(_runningScalars[i][scalar]))
+                {
+                    return false;
+                }
+            }
         }
 
         return _core!.HasParametersOf(_fused);
@@ -139,7 +148,7 @@ public abstract partial class FusedOptimizer
     /// <summary>Makes the library's optimizer anew, over the tensors as they are.</summary>
     private void Rebuild()
     {
-        FetchStepCounts();
+        FetchProgress();
         IReadOnlyList<RuleState>[] needed = [.. _groups.Select(static group => group.NeededStates())];
         long[] counts = new long[_fused.Length];
         torch.Tensor?[] bound = new torch.Tensor?[_fused.Length * TensorCount];
@@ -164,7 +173,8 @@ public abstract partial class FusedOptimizer
             roles.Add(StateRole.MasterParam, TensorsOf(bound, MasterIndex));
         }
 
-        FusedCore core = new(_fused, options, roles, counts);
+        double[][] running = [.. _states.Select(RunningScalarsOf)];
+        FusedCore core = new(_fused, options, roles, counts, RunningScalarsByName(running, counts));
         if (_stepOptions.SkipNonFinite && core.Optimizer.ParameterSet.Device.Backend == Backend.Cuda)
         {
             core.Optimizer.SetCapturable(true); // The device decides whether a step is skipped, and counts it.
@@ -175,6 +185,8 @@ public abstract partial class FusedOptimizer
         _core = core;
         _bound = bound;
         _stepCounts = counts;
+        _runningScalars = running;
+        FetchProgress(); // The running scalars that follow from the step counts.
         foreach (OptionGroup group in _groups)
         {
             group.Take();
@@ -195,11 +207,11 @@ public abstract partial class FusedOptimizer
             if (tensor is null)
             {
                 double value = role.InitialHyperparameter is { } name ? _groups[own.Group][name] : role.InitialValue;
-                _access.Set(state, role.Index, own.NewState(StateType(own), value));
+                _access.Set(state, role.Index, own.NewState(StateType(own, role), value));
             }
             else
             {
-                KeepInParameterOrder(own, role.Index, tensor, state, role.Name);
+                KeepInParameterOrder(own, role.Index, tensor, TypeFor(role, tensor.dtype), state, role.Name);
             }
         }
 
@@ -207,7 +219,7 @@ public abstract partial class FusedOptimizer
         {
             if (_access.Get(state, MasterIndex) is { } master)
             {
-                KeepInParameterOrder(own, MasterIndex, master, state, StateRole.MasterParam.Name);
+                KeepInParameterOrder(own, MasterIndex, master, master.dtype, state, StateRole.MasterParam.Name);
             }
             else
             {
@@ -216,8 +228,9 @@ public abstract partial class FusedOptimizer
         }
     }
 
-    /// <summary>Puts a copy in place of a state tensor that lies otherwise than its parameter, as loaded ones may.</summary>
-    private void KeepInParameterOrder(FusedParameter own, int index, torch.Tensor tensor, ParameterState state, string name)
+    /// <summary>Puts a copy in place of a state tensor that lies otherwise than its parameter or is of another type, as loaded ones may.</summary>
+    private void KeepInParameterOrder(
+        FusedParameter own, int index, torch.Tensor tensor, torch.ScalarType type, ParameterState state, string name)
     {
         if (tensor.IsInvalid)
         {
@@ -226,7 +239,7 @@ public abstract partial class FusedOptimizer
                 + "was loaded. Load the optimizer's state outside of it.");
         }
 
-        if (own.HasLayoutOf(tensor))
+        if (own.HasLayoutOf(tensor) && tensor.dtype == type)
         {
             return;
         }
@@ -239,16 +252,26 @@ public abstract partial class FusedOptimizer
                 + "for the device that the parameters are on.");
         }
 
-        _access.Set(state, index, own.InParameterOrder(tensor, tensor.dtype));
+        _access.Set(state, index, own.InParameterOrder(tensor, type));
         tensor.Dispose();
     }
 
     /// <summary>
     /// The type of new states: that of the parameter, as TorchSharp has it, but float32 for float16, which the squares of
-    /// gradients leave, and with master weights.
+    /// gradients leave, with master weights, and where the rule has no other.
     /// </summary>
-    private torch.ScalarType StateType(FusedParameter own) =>
-        _stepOptions.MasterWeights || own.DType == DType.Float16 ? torch.ScalarType.Float32 : own.Tensor.dtype;
+    private torch.ScalarType StateType(FusedParameter own, RuleState state) =>
+        _stepOptions.MasterWeights || own.DType == DType.Float16
+            ? torch.ScalarType.Float32
+            : TypeFor(state, own.Tensor.dtype);
+
+    /// <summary>The type that a state has in place of this one: float32 for one of 16 bits that the rule does not have.</summary>
+    private static torch.ScalarType TypeFor(RuleState state, torch.ScalarType type) => type switch
+    {
+        torch.ScalarType.BFloat16 when !state.DTypes.Contains(DType.BFloat16) => torch.ScalarType.Float32,
+        torch.ScalarType.Float16 when !state.DTypes.Contains(DType.Float16) => torch.ScalarType.Float32,
+        _ => type,
+    };
 
     private void CopyState(ParameterState source, int index)
     {
@@ -262,7 +285,7 @@ public abstract partial class FusedOptimizer
         bool isNegated = HasTurnedStates(own.Group);
         for (int i = 0; i < TensorCount; i++)
         {
-            torch.ScalarType type = i == MasterIndex ? torch.ScalarType.Float32 : StateType(own);
+            torch.ScalarType type = i == MasterIndex ? torch.ScalarType.Float32 : StateType(own, Rule.States[i]);
             torch.Tensor? copy = _access.Get(source, i) is { } tensor ? own.InParameterOrder(tensor, type) : null;
             if (isNegated && copy is not null)
             {
@@ -277,27 +300,67 @@ public abstract partial class FusedOptimizer
         }
 
         _access.SetStepCount(state, _access.GetStepCount(source));
+        for (int i = 0; i < _access.RunningScalars.Count; i++)
+        {
+            _access.SetRunningScalar(state, i, _access.GetRunningScalar(source, i));
+        }
     }
 
-    /// <summary>Writes the step counts that the device keeps, if it does, to where TorchSharp's users read them.</summary>
-    private void FetchStepCounts()
+    /// <summary>
+    /// Writes what the library's optimizer has counted since the last time to where TorchSharp's users read it: the running
+    /// scalars, and the step counts if the device keeps them. What somebody else has written there in the meantime stays.
+    /// </summary>
+    private void FetchProgress()
     {
-        if (_core is { Optimizer.IsCapturable: true } && IsUpToDate())
+        if (_core is null)
         {
-            _core.Optimizer.GetStepCounts(_stepCounts);
-            for (int i = 0; i < _states.Length; i++)
-            {
-                _access.SetStepCount(_states[i], _stepCounts[i]);
-            }
+            return;
         }
 
-        bool IsUpToDate() => !_access.HasStepCount
-            || Enumerable.Range(0, _states.Length).All(i => _access.GetStepCount(_states[i]) == _stepCounts[i]);
+        if (_core.Optimizer.IsCapturable)
+        {
+            long[] counts = new long[_states.Length];
+            _core.Optimizer.GetStepCounts(counts);
+            for (int i = 0; i < counts.Length; i++)
+            {
+                if (_access.GetStepCount(_states[i]) == _stepCounts[i])
+                {
+                    _access.SetStepCount(_states[i], counts[i]);
+                }
+            }
+
+            _stepCounts = counts;
+        }
+
+        double[] values = new double[_states.Length];
+        for (int scalar = 0; scalar < _access.RunningScalars.Count; scalar++)
+        {
+            _core.Optimizer.GetRunningScalars(_access.RunningScalars[scalar].Name, values);
+            for (int i = 0; i < values.Length; i++)
+            {
+                ref double known = ref _runningScalars[i][scalar];
+                if (_access.GetRunningScalar(_states[i], scalar).Equals(known))
+                {
+                    _access.SetRunningScalar(_states[i], scalar, values[i]);
+                }
+
+                known = values[i];
+            }
+        }
     }
+
+    private double[] RunningScalarsOf(ParameterState state) =>
+        [.. Enumerable.Range(0, _access.RunningScalars.Count).Select(i => _access.GetRunningScalar(state, i))];
+
+    /// <summary>The running scalars as <see cref="FusedCore"/> takes them: before its first step, a parameter has the rule's own.</summary>
+    private Dictionary<string, double[]> RunningScalarsByName(double[][] running, long[] counts) =>
+        _access.RunningScalars.Select(static (scalar, i) => (scalar.Name, Index: i)).ToDictionary(
+            static scalar => scalar.Name,
+            scalar => running.Select((own, i) => counts[i] == 0 ? double.NaN : own[scalar.Index]).ToArray());
 
     private void DropCore()
     {
-        FetchStepCounts();
+        FetchProgress();
         _core?.Dispose();
         _core = null;
     }

@@ -133,19 +133,19 @@ public abstract partial class FusedOptimizer : OptimizerHelper
         param_group.Parameters = parameters;
         param_group.InitialLearningRate = param_group.LearningRate;
 
+        DropCore();
         _groups.Add(group);
         _walks.Add(walk);
         _parameter_groups.Add(param_group);
         _fused = [.. _fused, .. added];
         _states = [.. _states, .. added.Select(own => _access.Create(own.Tensor))];
         _stepCounts = [.. _stepCounts, .. new long[added.Length]];
+        _runningScalars = [.. _states.Select(RunningScalarsOf)];
         for (int i = _fused.Length - added.Length; i < _fused.Length; i++)
         {
             _state[_fused[i].Handle] = _states[i];
             CompleteState(i, needed);
         }
-
-        DropCore();
     }
 
     /// <summary>Tells the options and states: the objects themselves, as TorchSharp does.</summary>
@@ -158,7 +158,12 @@ public abstract partial class FusedOptimizer : OptimizerHelper
     {
         RequireSameParameters();
         RequireTorchSigns();
-        FetchStepCounts();
+        FetchProgress();
+        for (int i = 0; _access is TorchStateAccess && i < _states.Length; i++)
+        {
+            CompleteForTorch(_states[i], _groups[_fused[i].Group].Group.Options);
+        }
+
         return base.state_dict();
     }
 
@@ -190,6 +195,7 @@ public abstract partial class FusedOptimizer : OptimizerHelper
             RequireFitting(state_dict.State[i], _fused[i]);
         }
 
+        FetchProgress(); // What is loaded then counts, and not what the library's optimizer has counted.
         for (int i = 0; i < _groups.Count; i++)
         {
             if (state_dict.Options[i] != _groups[i].Group.Options)
@@ -265,6 +271,11 @@ public abstract partial class FusedOptimizer : OptimizerHelper
             (_states[i] as IDisposable)?.Dispose();
             _fused[i].Free();
         }
+    }
+
+    /// <summary>Writes into a state of TorchSharp's class what follows from the step count and the options, and is no state here.</summary>
+    private protected virtual void CompleteForTorch(ParameterState state, TorchOptions options)
+    {
     }
 
     /// <summary>Throws unless the parameters are valid, and still those of the module where it can be asked.</summary>

@@ -1,3 +1,5 @@
+using System.Collections.ObjectModel;
+
 namespace NativeOpt.TorchSharp;
 
 /// <summary>
@@ -13,17 +15,19 @@ internal sealed class RuleBinding
 
     /// <param name="rule">The rule's name in the library.</param>
     /// <param name="torch">TorchSharp's class, which has nested classes Options and State; null if it has none.</param>
+    /// <param name="torchNames">What TorchSharp calls options that have another name there, by the rule's name; null: none has.</param>
     /// <param name="fixedFlags">The flags that are always set.</param>
-    public RuleBinding(string rule, Type? torch = null, params string[] fixedFlags)
+    public RuleBinding(
+        string rule, Type? torch = null, IReadOnlyDictionary<string, string>? torchNames = null, params string[] fixedFlags)
     {
         Rule = Rule.Get(rule);
         _torch = torch;
         Options = torch is null
             ? new OwnOptionAccess(Rule)
-            : new TorchOptionAccess(Nested(torch, nameof(Options)), Rule);
+            : new TorchOptionAccess(Nested(torch, nameof(Options)), Rule, torchNames ?? ReadOnlyDictionary<string, string>.Empty);
 
-        // TorchSharp corrects the bias by the present beta to the power of the step count, whatever beta was before. So all that
-        // a state file has to hold is the step count.
+        // TorchSharp corrects the bias by the present beta to the power of the step count, whatever beta was before. So the step
+        // count is all that its state files hold of these products.
         _fixedFlags = Rule.Flags.Any(static flag => flag.Name == CorrectionByPower)
             ? [.. fixedFlags, CorrectionByPower]
             : fixedFlags;
@@ -39,7 +43,7 @@ internal sealed class RuleBinding
     /// <summary>The access to states: of TorchSharp's class, unless there is none or master weights have to be kept, too.</summary>
     public StateAccess StatesWith(bool masterWeights) =>
         _torch is null || masterWeights
-            ? new OwnStateAccess(Rule.States.Count + (masterWeights ? 1 : 0))
+            ? new OwnStateAccess(Rule, Rule.States.Count + (masterWeights ? 1 : 0))
             : new TorchStateAccess(Nested(_torch, "State"), Rule);
 
     /// <summary>The rule's options with these values.</summary>

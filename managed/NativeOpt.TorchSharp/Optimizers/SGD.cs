@@ -9,7 +9,7 @@ namespace NativeOpt.TorchSharp.Modules
     /// deep learning"), in place of <c>torch.optim.SGD</c>. Options, groups and state files are those of TorchSharp's class.
     /// </summary>
     /// <remarks>
-    /// It has no dampening. With maximize the sign of the gradient is flipped before weight decay is added, as PyTorch does; in
+    /// With maximize the sign of the gradient is flipped before weight decay is added, as PyTorch does; in
     /// TorchSharp's class weight decay lets the parameters grow then, and its momentum has the other sign. State files have
     /// TorchSharp's sign, and states are turned as they are written and read; <c>state_dict</c>, which returns the states
     /// themselves, refuses then.
@@ -49,7 +49,7 @@ namespace NativeOpt.TorchSharp
             /// </param>
             /// <param name="learningRate">The learning rate, at least 0.</param>
             /// <param name="momentum">The decay rate of the momentum, at least 0; 0: none.</param>
-            /// <param name="dampening">It has to be 0.</param>
+            /// <param name="dampening">The part of a gradient that is kept out of the momentum after the first step, in [0, 1].</param>
             /// <param name="weight_decay">The L2 weight decay, at least 0.</param>
             /// <param name="nesterov">Whether momentum is Nesterov's, which needs one above 0.</param>
             /// <param name="maximize">Whether to ascend.</param>

@@ -7,8 +7,7 @@ namespace NativeOpt.TorchSharp;
 /// (<see cref="Rule.Hyperparameters"/>, <see cref="Rule.Flags"/>). Those that are left out have the optimizer's defaults.
 /// </summary>
 /// <remarks>
-/// Biases are always corrected by β^t, as TorchSharp does, whatever "bias_correction_by_power" is: the step count is all that state
-/// files have to hold.
+/// Biases are always corrected by β^t, as TorchSharp does, whatever "bias_correction_by_power" is.
 /// </remarks>
 /// <example><code>new FusedOptions { LearningRate = 1e-4, ["beta1"] = 0.95, ["maximize"] = 1 }</code></example>
 public class FusedOptions : TorchOptions

@@ -4,7 +4,7 @@ using global::TorchSharp.Modules;
 namespace NativeOpt.TorchSharp;
 
 /// <summary>
-/// A parameter group of an optimizer that TorchSharp does not have. Groups of Adam, AdamW and SGD are TorchSharp's own
+/// A parameter group of an optimizer that TorchSharp does not have. Groups of Adam, SGD and the others that it has are its own
 /// (<c>TorchSharp.Modules.AdamW.ParamGroup</c> and so on).
 /// </summary>
 /// <example>
@@ -33,6 +33,7 @@ public sealed class FusedParamGroup : ParamGroup<FusedOptions>, torch.optim.IBet
     /// <summary>
     /// The first two decay rates, for schedulers. A rule that has a momentum in place of beta1 has it as the first.
     /// </summary>
+    /// <exception cref="ArgumentException">The rule has neither; give the scheduler <c>cycle_momentum: false</c>.</exception>
     public (double, double) Betas
     {
         get => (Momentum, Options.HasHyperparameter(Beta2) ? Options[Beta2] : 0);
@@ -47,6 +48,7 @@ public sealed class FusedParamGroup : ParamGroup<FusedOptions>, torch.optim.IBet
     }
 
     /// <summary>The momentum, or beta1 of a rule that has that in place of it, for schedulers.</summary>
+    /// <exception cref="ArgumentException">The rule has neither; give the scheduler <c>cycle_momentum: false</c>.</exception>
     public double Momentum
     {
         get => Options[MomentumOption];

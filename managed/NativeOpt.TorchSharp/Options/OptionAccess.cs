@@ -38,11 +38,15 @@ internal sealed class OwnOptionAccess(Rule rule) : OptionAccess
         ((FusedOptions)options).Read(hyperparameters, flags);
 }
 
-/// <summary>The options of one of TorchSharp's optimizers: fields that are called as the rule's hyperparameters and flags.</summary>
+/// <summary>
+/// The options of one of TorchSharp's optimizers: fields that are called as the rule's hyperparameters and flags, but for those
+/// that have another name there.
+/// </summary>
 internal sealed class TorchOptionAccess : OptionAccess
 {
     private readonly Type _type;
     private readonly Rule _rule;
+    private readonly IReadOnlyDictionary<string, string> _names;
     private readonly FieldInfo[] _fields;
     private readonly Func<TorchOptions, double?>?[] _hyperparameters;
     private readonly Func<TorchOptions, bool?>?[] _flags;
@@ -50,13 +54,15 @@ internal sealed class TorchOptionAccess : OptionAccess
 
     /// <param name="type">TorchSharp's class of the options.</param>
     /// <param name="rule">The rule.</param>
-    public TorchOptionAccess(Type type, Rule rule)
+    /// <param name="names">The names that differ in TorchSharp, by the rule's name.</param>
+    public TorchOptionAccess(Type type, Rule rule, IReadOnlyDictionary<string, string> names)
     {
         _type = type;
         _rule = rule;
+        _names = names;
         _fields = type.GetFields(BindingFlags.Instance | BindingFlags.Public | BindingFlags.DeclaredOnly);
-        _hyperparameters = [.. rule.Hyperparameters.Select(own => Getter<double?>(own.Name))];
-        _flags = [.. rule.Flags.Select(own => Getter<bool?>(own.Name))];
+        _hyperparameters = [.. rule.Hyperparameters.Select(own => Getter<double?>(TorchName(own.Name)))];
+        _flags = [.. rule.Flags.Select(own => Getter<bool?>(TorchName(own.Name)))];
         _foreign = [.. _fields.Where(field => !IsOfRule(field.Name)).Select(field => (field.Name, Getter<double?>(field.Name)
             ?? throw new NotSupportedException($"{type.FullName}.{field.Name} is neither an option of the rule nor a number.")))];
     }
@@ -106,7 +112,9 @@ internal sealed class TorchOptionAccess : OptionAccess
     }
 
     private bool IsOfRule(string name) =>
-        _rule.Hyperparameters.Any(own => own.Name == name) || _rule.Flags.Any(own => own.Name == name);
+        _rule.Hyperparameters.Any(own => TorchName(own.Name) == name) || _rule.Flags.Any(own => TorchName(own.Name) == name);
+
+    private string TorchName(string name) => _names.GetValueOrDefault(name, name);
 
     private Func<TorchOptions, T>? Getter<T>(string name) =>
         _fields.FirstOrDefault(field => field.Name == name && field.FieldType == typeof(T)) is { } field

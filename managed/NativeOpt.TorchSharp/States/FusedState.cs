@@ -5,22 +5,41 @@ using global::TorchSharp.Modules;
 namespace NativeOpt.TorchSharp;
 
 /// <summary>
-/// What an optimizer keeps for one parameter, where TorchSharp has no class for it: a step count and a tensor for each state of
-/// the rule (<see cref="Rule.States"/>), in the rule's order, with the float32 master weights behind them.
+/// What an optimizer keeps for one parameter, where TorchSharp has no class for it: a step count, the rule's running scalars
+/// (<see cref="Rule.RunningScalars"/>) and a tensor for each state of the rule (<see cref="Rule.States"/>), in the rule's order,
+/// with the float32 master weights behind them.
 /// </summary>
 public sealed class FusedState : ParameterState, IDisposable
 {
-    internal FusedState(Parameter parameter, int tensorCount)
+    private long _stepCount;
+
+    internal FusedState(Parameter parameter, int tensorCount, int runningScalarCount)
         : base(parameter)
     {
         Tensors = new torch.Tensor?[tensorCount];
+        RunningScalars = new double[runningScalarCount];
+        Array.Fill(RunningScalars, double.NaN);
     }
 
-    /// <summary>The steps that the parameter has taken: those in which it had a gradient.</summary>
-    public long StepCount { get; set; }
+    /// <summary>
+    /// The steps that the parameter has taken: those in which it had a gradient. Setting it sets the running scalars to those of
+    /// so many steps with the present options.
+    /// </summary>
+    public long StepCount
+    {
+        get => _stepCount;
+        set
+        {
+            _stepCount = value;
+            Array.Fill(RunningScalars, double.NaN);
+        }
+    }
 
     /// <summary>The states, each of the parameter's shape; null where the rule with its options keeps none.</summary>
     internal torch.Tensor?[] Tensors { get; }
+
+    /// <summary>The rule's running scalars, as of when the optimizer last told them; NaN where they are as the step count says.</summary>
+    internal double[] RunningScalars { get; }
 
     /// <summary>Tells one of the states.</summary>
     /// <param name="index">The index among the rule's states; the index after the last one is that of the master weights.</param>
@@ -37,13 +56,19 @@ public sealed class FusedState : ParameterState, IDisposable
         }
     }
 
-    /// <summary>Writes the step count and the tensors.</summary>
+    /// <summary>Writes the step count, the running scalars and the tensors.</summary>
     /// <param name="writer">Where to.</param>
     public override void SaveStateDict(BinaryWriter writer)
     {
         ArgumentNullException.ThrowIfNull(writer);
         writer.Write(StepCount);
         writer.Write(Tensors.Length);
+        writer.Write(RunningScalars.Length);
+        foreach (double scalar in RunningScalars)
+        {
+            writer.Write(scalar);
+        }
+
         foreach (torch.Tensor? tensor in Tensors)
         {
             SaveConditionalStateTensor(writer, tensor);
@@ -60,15 +85,17 @@ public sealed class FusedState : ParameterState, IDisposable
     {
         ArgumentNullException.ThrowIfNull(reader);
         long count = reader.ReadInt64();
-        int tensors = reader.ReadInt32();
-        if (count < 0 || tensors != Tensors.Length)
+        int tensors = reader.ReadInt32(), scalars = reader.ReadInt32();
+        if (count < 0 || tensors != Tensors.Length || scalars != RunningScalars.Length)
         {
             throw new InvalidDataException(string.Create(
                 CultureInfo.InvariantCulture,
-                $"The state has {tensors} tensors after {count} steps, but this optimizer keeps {Tensors.Length}; it was saved by "
-                + $"another rule or with another choice of master weights."));
+                $"The state has {tensors} tensors and {scalars} running scalars after {count} steps, but this optimizer keeps "
+                + $"{Tensors.Length} and {RunningScalars.Length}; it was saved by another rule or with another choice of master "
+                + $"weights."));
         }
 
+        double[] running = [.. RunningScalars.Select(_ => reader.ReadDouble())];
         torch.Tensor?[] read = new torch.Tensor?[tensors];
         using (torch.NewDisposeScope())
         {
@@ -90,7 +117,8 @@ public sealed class FusedState : ParameterState, IDisposable
         }
 
         Dispose();
-        StepCount = count;
+        _stepCount = count;
+        running.CopyTo(RunningScalars, 0);
         read.CopyTo(Tensors, 0);
     }
 
@@ -99,7 +127,8 @@ public sealed class FusedState : ParameterState, IDisposable
     /// <exception cref="ArgumentException">It is of another kind.</exception>
     public override void LoadStateDict(ParameterState source)
     {
-        if (source is not FusedState other || other.Tensors.Length != Tensors.Length)
+        if (source is not FusedState other || other.Tensors.Length != Tensors.Length
+            || other.RunningScalars.Length != RunningScalars.Length)
         {
             throw new ArgumentException("The state is that of another rule or of another class of optimizer.", nameof(source));
         }
@@ -109,7 +138,8 @@ public sealed class FusedState : ParameterState, IDisposable
             return;
         }
 
-        StepCount = other.StepCount;
+        _stepCount = other.StepCount;
+        other.RunningScalars.CopyTo(RunningScalars, 0);
         for (int i = 0; i < Tensors.Length; i++)
         {
             Tensors[i]?.Dispose();
@@ -145,4 +175,7 @@ public sealed class FusedState : ParameterState, IDisposable
             Tensors[i] = moved;
         }
     }
+
+    /// <summary>Sets the step count alone, as the steps of the optimizer do.</summary>
+    internal void Count(long steps) => _stepCount = steps;
 }

@@ -3,7 +3,7 @@ using System.Runtime.CompilerServices;
 namespace NativeOpt;
 
 /// <summary>Options of <see cref="Adam"/>; defaults are torch's.</summary>
-public sealed record AdamOptions : AdamFamilyOptions
+public sealed record AdamOptions : AmsgradOptions
 {
     /// <summary>
     /// Whether weight decay shrinks the parameter (as <see cref="AdamW"/>) rather than being added to the gradient.
@@ -23,7 +23,7 @@ public sealed record AdamOptions : AdamFamilyOptions
 /// Adam (Kingma &amp; Ba 2015, "Adam: a method for stochastic optimization", algorithm 1):
 /// θ ← θ − η·m̂/(√v̂ + ε), with L2 weight decay added to the gradient.
 /// </summary>
-public sealed class Adam : AdamFamilyOptimizer
+public sealed class Adam : AmsgradOptimizer
 {
     /// <summary>Makes the optimizer of a set with one group of hyperparameters.</summary>
     /// <param name="parameters">The set; it may have no other optimizer.</param>

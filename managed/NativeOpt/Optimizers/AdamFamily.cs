@@ -1,6 +1,8 @@
 namespace NativeOpt;
 
-/// <summary>What the options of Adam, AdamW, InvAdam and DualAdam have in common; defaults are torch's.</summary>
+/// <summary>
+/// What the options of the rules over two moments of the gradient have in common: Adam and its relatives; defaults are torch's.
+/// </summary>
 public abstract record AdamFamilyOptions : OptimizerOptions
 {
     private protected AdamFamilyOptions()
@@ -10,17 +12,14 @@ public abstract record AdamFamilyOptions : OptimizerOptions
     /// <summary>Decay of the first moment, in [0, 1); 0.9 by default.</summary>
     public double Beta1 { get; init; } = 0.9;
 
-    /// <summary>Decay of the second moment, in [0, 1); 0.999 by default.</summary>
+    /// <summary>Decay of the second moment, or with <see cref="Adamax"/> of the infinity norm, in [0, 1); 0.999 by default.</summary>
     public double Beta2 { get; init; } = 0.999;
 
-    /// <summary>Added to the root of the second moment, 0 or 1.18e-38 to 3.4e38; 1e-8 by default.</summary>
-    public double Epsilon { get; init; } = 1e-8;
-
     /// <summary>
-    /// Whether to use the running maximum of the second moment, as torch's <c>amsgrad</c> (Reddi et al. 2018, "On the
-    /// convergence of Adam and beyond", algorithm 2). Needs one more state buffer.
+    /// Added to the root of the second moment, or with <see cref="Adamax"/> to the gradient's absolute value, 0 or 1.18e-38 to 3.4e38;
+    /// 1e-8 by default.
     /// </summary>
-    public bool Amsgrad { get; init; }
+    public double Epsilon { get; init; } = 1e-8;
 
     /// <summary>
     /// Whether the bias of the moments at step t is corrected by β^t with the β of this step, as torch does, and not by the
@@ -37,14 +36,11 @@ public abstract record AdamFamilyOptions : OptimizerOptions
         values.Set("beta1", Beta1);
         values.Set("beta2", Beta2);
         values.Set("eps", Epsilon);
-        values.SetFlag("amsgrad", Amsgrad);
         values.SetFlag("bias_correction_by_power", BiasCorrectionByPower);
     }
 }
 
-/// <summary>
-/// Optimizers over the two moments of the gradient, m and v, with bias correction: Adam, AdamW, InvAdam and DualAdam.
-/// </summary>
+/// <summary>Optimizers over two moments of the gradient, with bias correction: Adam and its relatives.</summary>
 public abstract class AdamFamilyOptimizer : Optimizer
 {
     private protected AdamFamilyOptimizer(ParameterSet parameters, IReadOnlyList<AdamFamilyOptions> options)
@@ -64,7 +60,10 @@ public abstract class AdamFamilyOptimizer : Optimizer
         set => Groups[0].Beta1 = value;
     }
 
-    /// <summary>Decay of the second moment of group 0, in [0, 1); may change between steps.</summary>
+    /// <summary>
+    /// Decay of the second moment, or with <see cref="Adamax"/> of the infinity norm, of group 0, in [0, 1); may change between
+    /// steps.
+    /// </summary>
     /// <inheritdoc cref="AdamFamilyGroup.Beta2" path="/exception"/>
     public double Beta2
     {
@@ -72,7 +71,10 @@ public abstract class AdamFamilyOptimizer : Optimizer
         set => Groups[0].Beta2 = value;
     }
 
-    /// <summary>Added to the root of the second moment of group 0, 0 or 1.18e-38 to 3.4e38; may change between steps.</summary>
+    /// <summary>
+    /// Added to the root of the second moment of group 0, or with <see cref="Adamax"/> to the gradient's absolute value, 0
+    /// or 1.18e-38 to 3.4e38; may change between steps.
+    /// </summary>
     /// <inheritdoc cref="AdamFamilyGroup.Epsilon" path="/exception"/>
     public double Epsilon
     {
@@ -81,7 +83,7 @@ public abstract class AdamFamilyOptimizer : Optimizer
     }
 }
 
-/// <summary>A group of <see cref="Adam"/>, <see cref="AdamW"/>, <see cref="InvAdam"/> or <see cref="DualAdam"/>.</summary>
+/// <summary>A group of an <see cref="AdamFamilyOptimizer"/>.</summary>
 public class AdamFamilyGroup : OptimizerGroup
 {
     internal AdamFamilyGroup(Optimizer optimizer, int index, HyperparameterValues values)
@@ -98,7 +100,10 @@ public class AdamFamilyGroup : OptimizerGroup
         set => Set("beta1", value);
     }
 
-    /// <summary>The decay rate of the second moment, in [0, 1). It may change between steps.</summary>
+    /// <summary>
+    /// The decay rate of the second moment, or with <see cref="Adamax"/> of the infinity norm, in [0, 1). It may change between
+    /// steps.
+    /// </summary>
     /// <exception cref="ArgumentOutOfRangeException">The value is out of range.</exception>
     /// <exception cref="ObjectDisposedException">The optimizer or its set is disposed of.</exception>
     public double Beta2
@@ -107,29 +112,15 @@ public class AdamFamilyGroup : OptimizerGroup
         set => Set("beta2", value);
     }
 
-    /// <summary>What is added to the root of the second moment, 0 or 1.18e-38 to 3.4e38. It may change between steps.</summary>
+    /// <summary>
+    /// What is added to the root of the second moment, or with <see cref="Adamax"/> to the gradient's absolute value, 0
+    /// or 1.18e-38 to 3.4e38. It may change between steps.
+    /// </summary>
     /// <exception cref="ArgumentOutOfRangeException">The value is out of range.</exception>
     /// <exception cref="ObjectDisposedException">The optimizer or its set is disposed of.</exception>
     public double Epsilon
     {
         get => this["eps"];
         set => Set("eps", value);
-    }
-
-    /// <summary>
-    /// Whether the running maximum of the second moment is used. It may change between steps, in all groups at once
-    /// (<see cref="Optimizer.SetFlag"/> where there are several): the maximum begins with the second moments of the steps from
-    /// then on, or goes on where it was before.
-    /// </summary>
-    /// <exception cref="ArgumentException">The optimizer has several groups, or may not have such a state.</exception>
-    /// <exception cref="InvalidOperationException">
-    /// The state <see cref="StateRole.MaxExpAvgSq"/> is not bound, while other states are the host's; or a
-    /// <see cref="DimerOptimizer"/> has displaced the parameters.
-    /// </exception>
-    /// <exception cref="ObjectDisposedException">The optimizer or its set is disposed of.</exception>
-    public bool Amsgrad
-    {
-        get => HasFlag("amsgrad");
-        set => SetFlagOf("amsgrad", value);
     }
 }

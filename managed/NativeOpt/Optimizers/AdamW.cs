@@ -3,7 +3,7 @@ using System.Runtime.CompilerServices;
 namespace NativeOpt;
 
 /// <summary>Options of <see cref="AdamW"/>; defaults are torch's, with a <see cref="OptimizerOptions.WeightDecay"/> of 1e-2.</summary>
-public sealed record AdamWOptions : AdamFamilyOptions
+public sealed record AdamWOptions : AmsgradOptions
 {
     /// <summary>Makes the default options.</summary>
     public AdamWOptions()
@@ -25,7 +25,7 @@ public sealed record AdamWOptions : AdamFamilyOptions
 /// θ ← (1 − ηλ)θ, then Adam's update.
 /// </summary>
 /// <remarks>Its states are Adam's, and so are its <see cref="Optimizer.RuleName"/> and its state files.</remarks>
-public sealed class AdamW : AdamFamilyOptimizer
+public sealed class AdamW : AmsgradOptimizer
 {
     /// <inheritdoc cref="Adam(ParameterSet, AdamOptions?)"/>
     [OverloadResolutionPriority(1)] // "new() { … }" and null are one group's

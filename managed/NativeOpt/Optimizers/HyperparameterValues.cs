@@ -76,6 +76,17 @@ internal sealed unsafe class HyperparameterValues
         Written.Add((name, property));
     }
 
+    /// <summary>Throws unless options fit each other.</summary>
+    /// <param name="fits">Whether they do.</param>
+    /// <param name="message">What is said if they do not.</param>
+    public void Require(bool fits, string message)
+    {
+        if (!fits)
+        {
+            throw new ArgumentException(_where + message, _paramName);
+        }
+    }
+
     /// <summary>Sets what selects the random numbers of stochastic rounding.</summary>
     public void SetRoundingSeed(ulong seed) => _native.rounding_seed = seed;
 

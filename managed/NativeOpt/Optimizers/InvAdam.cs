@@ -3,7 +3,7 @@ using System.Runtime.CompilerServices;
 namespace NativeOpt;
 
 /// <summary>Options of <see cref="InvAdam"/>.</summary>
-public sealed record InvAdamOptions : AdamFamilyOptions
+public sealed record InvAdamOptions : AmsgradOptions
 {
     /// <summary>Whether weight decay shrinks the parameter, as AdamW does, rather than being added to the gradient.</summary>
     public bool DecoupledWeightDecay { get; init; }
@@ -28,7 +28,7 @@ public sealed record InvAdamOptions : AdamFamilyOptions
 /// InvAdam (arXiv 2603.07122, "Combining Adam and its inverse counterpart…"): θ ← θ − η·m̂·√v̂. Steps
 /// grow with the second moment, which leaves sharp minima; <see cref="DualAdam"/> blends it into Adam.
 /// </summary>
-public sealed class InvAdam : AdamFamilyOptimizer
+public sealed class InvAdam : AmsgradOptimizer
 {
     /// <inheritdoc cref="Adam(ParameterSet, AdamOptions?)"/>
     [OverloadResolutionPriority(1)] // "new() { … }" and null are one group's
@@ -49,7 +49,7 @@ public sealed class InvAdam : AdamFamilyOptimizer
 }
 
 /// <summary>A group of <see cref="InvAdam"/>.</summary>
-public sealed class InvAdamGroup : AdamFamilyGroup
+public sealed class InvAdamGroup : AmsgradGroup
 {
     internal InvAdamGroup(Optimizer optimizer, int index, HyperparameterValues values)
         : base(optimizer, index, values)

@@ -109,6 +109,72 @@ public abstract unsafe partial class Optimizer
         StateTransfer.Counted(this, counts.ToArray(), hyperparameters, CancellationToken.None)();
     }
 
+    /// <summary>
+    /// Tells a running scalar of each tensor by the name that the rule describes. Where the optimizer is capturable, this waits
+    /// for the device.
+    /// </summary>
+    /// <param name="name">The name, for example "beta1_product"; see <see cref="Rule.RunningScalars"/>.</param>
+    /// <param name="values">Receives each tensor's number, in the order of registration.</param>
+    /// <exception cref="ArgumentNullException"><paramref name="name"/> is null.</exception>
+    /// <exception cref="ArgumentException">
+    /// The rule has no such running scalar, or there is room for fewer or more than there are tensors.
+    /// </exception>
+    /// <exception cref="ConcurrentUseException">The set is in use by another thread.</exception>
+    /// <exception cref="ObjectDisposedException">The optimizer or its set is disposed of.</exception>
+    /// <exception cref="NativeOptException">The device reported a fault.</exception>
+    public void GetRunningScalars(string name, Span<double> values)
+    {
+        int index = Rule.GetRunningScalar(name).Index;
+        ParameterSet.RequireCount(values.Length, nameof(values));
+        nopt_step_state[] states = TensorStates();
+        for (int tensor = 0; tensor < states.Length; tensor++)
+        {
+            values[tensor] = states[tensor].running[index];
+        }
+    }
+
+    /// <summary>
+    /// Sets a running scalar of each tensor, to resume, after <see cref="SetStepCounts"/>, which sets all of them. A group gets
+    /// that of the first of its tensors that have taken as many steps as the group.
+    /// </summary>
+    /// <param name="name">The name; see <see cref="Rule.RunningScalars"/>.</param>
+    /// <param name="values">Each tensor's number, in the order of registration.</param>
+    /// <exception cref="ArgumentNullException"><paramref name="name"/> is null.</exception>
+    /// <exception cref="ArgumentException">
+    /// The rule has no such running scalar, there are fewer or more values than tensors, or a value is impossible after so many
+    /// steps. None has changed.
+    /// </exception>
+    /// <exception cref="ConcurrentUseException">
+    /// The set is in use by another thread. With several groups, some of them may have changed: set the values again.
+    /// </exception>
+    /// <exception cref="ObjectDisposedException">The optimizer or its set is disposed of.</exception>
+    /// <exception cref="NativeOptException">The device reported a fault.</exception>
+    public void SetRunningScalars(string name, ReadOnlySpan<double> values)
+    {
+        int index = Rule.GetRunningScalar(name).Index;
+        ParameterSet.RequireCount(values.Length, nameof(values));
+        nopt_step_state[] tensors = TensorStates();
+        nopt_step_state[] groups = GroupStates();
+        bool[] isSet = new bool[groups.Length];
+        for (int tensor = 0; tensor < tensors.Length; tensor++)
+        {
+            tensors[tensor].running[index] = values[tensor];
+            if (Rule.WhyImpossible(tensors[tensor]) is { } why)
+            {
+                throw new ArgumentException($"values[{tensor}] is impossible: {why}", nameof(values));
+            }
+
+            int group = ParameterSet.GetGroup(tensor);
+            if (!isSet[group] && tensors[tensor].step == groups[group].step)
+            {
+                groups[group].running[index] = values[tensor];
+                isSet[group] = true;
+            }
+        }
+
+        SetStates(groups, tensors);
+    }
+
     /// <summary>The step count and the running scalars of each tensor.</summary>
     internal nopt_step_state[] TensorStates()
     {

@@ -10,7 +10,12 @@ public sealed record SgdOptions : OptimizerOptions
     /// </summary>
     public double Momentum { get; init; }
 
-    /// <summary>Whether momentum is Nesterov's; needs <see cref="Momentum"/> > 0.</summary>
+    /// <summary>
+    /// The part of a gradient that is kept out of the momentum buffer after the tensor's first step, in [0, 1]; 0 by default.
+    /// </summary>
+    public double Dampening { get; init; }
+
+    /// <summary>Whether momentum is Nesterov's; needs <see cref="Momentum"/> > 0 and no <see cref="Dampening"/>.</summary>
     public bool Nesterov { get; init; }
 
     /// <summary>Whether weight decay shrinks the parameter, as AdamW does, rather than being added to the gradient.</summary>
@@ -25,15 +30,17 @@ public sealed record SgdOptions : OptimizerOptions
     {
         base.Write(values);
         values.Set("momentum", Momentum);
+        values.Set("dampening", Dampening);
         values.SetFlag("nesterov", Nesterov);
         values.SetFlag("decoupled_weight_decay", DecoupledWeightDecay);
+        values.Require(!Nesterov || Dampening == 0, $"{nameof(Nesterov)} needs a {nameof(Dampening)} of 0.");
     }
 }
 
 /// <summary>
 /// Stochastic gradient descent with momentum (Sutskever et al. 2013, "On the importance of initialization and momentum in
-/// deep learning"), as torch defines it, without dampening: b ← μb + g; θ ← θ − η·b, with Nesterov θ ← θ − η·(g + μb),
-/// without momentum θ ← θ − η·g.
+/// deep learning"), as torch defines it: b ← μb + (1 − d)·g with the dampening d, in the tensor's first step b ← g; θ ← θ − η·b,
+/// with Nesterov θ ← θ − η·(g + μb), without momentum θ ← θ − η·g.
 /// </summary>
 public sealed class Sgd : Optimizer
 {
@@ -63,6 +70,17 @@ public sealed class Sgd : Optimizer
     {
         get => Groups[0].Momentum;
         set => Groups[0].Momentum = value;
+    }
+
+    /// <summary>
+    /// The part of a gradient that is kept out of the momentum buffer, in [0, 1]. It is that of group 0, and may change between
+    /// steps.
+    /// </summary>
+    /// <inheritdoc cref="SgdGroup.Dampening" path="/exception"/>
+    public double Dampening
+    {
+        get => Groups[0].Dampening;
+        set => Groups[0].Dampening = value;
     }
 }
 
@@ -95,13 +113,45 @@ public sealed class SgdGroup : OptimizerGroup
         set => Set("momentum", value);
     }
 
-    /// <summary>Whether momentum is Nesterov's, which needs <see cref="Momentum"/> above 0. It may change between steps.</summary>
-    /// <exception cref="ArgumentException"><see cref="Momentum"/> is 0.</exception>
+    /// <summary>
+    /// The part of a gradient that is kept out of the momentum buffer after the tensor's first step, in [0, 1]. It may change
+    /// between steps.
+    /// </summary>
+    /// <exception cref="ArgumentOutOfRangeException">The value is out of range.</exception>
+    /// <exception cref="ArgumentException">The value is above 0, and <see cref="Nesterov"/> needs 0.</exception>
+    /// <exception cref="ObjectDisposedException">The optimizer or its set is disposed of.</exception>
+    public double Dampening
+    {
+        get => this["dampening"];
+        set
+        {
+            RequireNoBoth(Nesterov, value);
+            Set("dampening", value);
+        }
+    }
+
+    /// <summary>
+    /// Whether momentum is Nesterov's, which needs <see cref="Momentum"/> above 0 and no <see cref="Dampening"/>. It may change
+    /// between steps.
+    /// </summary>
+    /// <exception cref="ArgumentException"><see cref="Momentum"/> is 0, or <see cref="Dampening"/> is not.</exception>
     /// <exception cref="InvalidOperationException">A <see cref="DimerOptimizer"/> has displaced the parameters.</exception>
     /// <exception cref="ObjectDisposedException">The optimizer or its set is disposed of.</exception>
     public bool Nesterov
     {
         get => HasFlag("nesterov");
-        set => SetFlagOf("nesterov", value);
+        set
+        {
+            RequireNoBoth(value, Dampening);
+            SetFlagOf("nesterov", value);
+        }
+    }
+
+    private static void RequireNoBoth(bool nesterov, double value)
+    {
+        if (nesterov && value > 0)
+        {
+            throw new ArgumentException($"{nameof(Nesterov)} needs a {nameof(Dampening)} of 0.", nameof(value));
+        }
     }
 }

@@ -154,6 +154,26 @@ internal static unsafe class StateTransfer
         return product == count;
     }
 
+    /// <summary>
+    /// Sets what the counts of SGD must be where another program kept none: with dampening, a tensor with a momentum buffer has
+    /// taken its first step, and one without has not. Without dampening the counts stay as they are.
+    /// </summary>
+    /// <param name="optimizer">The optimizer.</param>
+    /// <param name="hasBuffer">Of each tensor, whether there was a buffer.</param>
+    /// <param name="cancellation">Ends it early, with nothing changed.</param>
+    /// <returns>What sets them; nothing has changed before it is called.</returns>
+    public static Action CountedByBuffers(Optimizer optimizer, bool[] hasBuffer, CancellationToken cancellation)
+    {
+        nopt_hyperparams[] hyperparameters = [.. optimizer.Groups.Select(static group => group.Hyperparameters)];
+        return optimizer.Groups.Any(static group => group["dampening"] > 0)
+            ? Counted(
+                optimizer,
+                [.. optimizer.TensorStates().Zip(hasBuffer, static (state, has) => has ? Math.Max(1, state.step) : 0)],
+                hyperparameters,
+                cancellation)
+            : static () => { };
+    }
+
     /// <summary>Sets step counts that another program had, and the running scalars that follow from them.</summary>
     /// <param name="optimizer">The optimizer.</param>
     /// <param name="steps">The steps of each tensor.</param>

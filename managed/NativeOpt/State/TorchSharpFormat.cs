@@ -28,7 +28,7 @@ internal static class TorchSharpFormat
             "sgd" when isDecoupled => throw new NotSupportedException("TorchSharp's SGD has no decoupled weight decay."),
             "sgd" => SgdName,
             _ => throw new NotSupportedException(
-                $"TorchSharp has no optimizer of the rule \"{optimizer.RuleName}\", only Adam, AdamW and SGD of those here."),
+                $"{nameof(TorchSharpState)} has the files of Adam, AdamW and SGD, and not of the rule \"{optimizer.RuleName}\"."),
         };
 
         int Have(string flag) => optimizer.Groups.Count(group => group.HasFlag(flag));

@@ -40,12 +40,18 @@ internal sealed class TorchSharpReader : IDisposable
             (nopt_hyperparams[] hyperparameters, Action takeOver) = ReadGroups(reader, groupCount, cancellation);
             if (_name == TorchSharpFormat.SgdName)
             {
+                bool[] hasBuffer = new bool[_set.Count];
                 for (int tensor = 0; tensor < _set.Count; tensor++)
                 {
-                    ReadIfAny(reader, StateRole.MomentumBuffer, tensor, cancellation);
+                    hasBuffer[tensor] = ReadIfAny(reader, StateRole.MomentumBuffer, tensor, cancellation);
                 }
 
-                return takeOver;
+                Action countSteps = StateTransfer.CountedByBuffers(_optimizer, hasBuffer, cancellation);
+                return () =>
+                {
+                    countSteps();
+                    takeOver();
+                };
             }
 
             long[] steps = new long[_set.Count];
@@ -170,7 +176,7 @@ internal sealed class TorchSharpReader : IDisposable
         _sources.Add(ReadTensor(reader, _where, destination, _optimizer.IsSigned(role), cancellation));
     }
 
-    private void ReadIfAny(BinaryReader reader, StateRole role, int tensor, CancellationToken cancellation)
+    private bool ReadIfAny(BinaryReader reader, StateRole role, int tensor, CancellationToken cancellation)
     {
         string state = $"{role} of {StateTransfer.Describe(_set, tensor)}";
         _where = $"whether there is {state}";
@@ -194,6 +200,8 @@ internal sealed class TorchSharpReader : IDisposable
                     ? $"The file has {state}, which the optimizer with its options has not."
                     : $"The file has no {state}, which the optimizer has.");
         }
+
+        return isThere;
     }
 
     private static void RequireClass(BinaryReader reader, string name)
@@ -227,11 +235,12 @@ internal sealed class TorchSharpReader : IDisposable
             double dampening = reader.ReadDouble();
             weightDecay = reader.ReadDouble();
             bool isNesterov = ReadFlag(reader, $"nesterov {where}");
-            if (dampening != 0)
+            if (dampening != here["dampening"])
             {
                 throw new InvalidDataException(
                     string.Create(
-                        CultureInfo.InvariantCulture, $"dampening {where} is {dampening} in the file; SGD here has none."));
+                        CultureInfo.InvariantCulture,
+                        $"dampening {where} is {dampening} in the file, and {here["dampening"]} here. Make the optimizer with that of the file."));
             }
 
             RequireFlag($"maximize {where}", ReadFlag(reader, $"maximize {where}"), false);

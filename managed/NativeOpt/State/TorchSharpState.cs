@@ -125,7 +125,7 @@ public static class TorchSharpState
     /// of fewer bits cannot hold without being rounded are refused; what <c>Save</c> wrote of such a state, as float32, needs no
     /// rounding. Refused, too, are files of another class, with other numbers of parameters, with or
     /// without amsgrad unlike the optimizer, and those whose betas differ within one group here
-    /// (<see cref="TensorOptions.Group"/>), which has one pair. Of SGD, dampening and maximize are refused.
+    /// (<see cref="TensorOptions.Group"/>), which has one pair. Of SGD, another dampening than here and maximize are refused.
     /// </para>
     /// <para>
     /// The file does not say which parameters are in which of its groups. An optimizer of several groups therefore takes only

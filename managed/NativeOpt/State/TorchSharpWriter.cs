@@ -127,7 +127,7 @@ internal sealed class TorchSharpWriter
         if (_name == TorchSharpFormat.SgdName)
         {
             writer.Write(group["momentum"]);
-            writer.Write(0.0); // dampening
+            writer.Write(group["dampening"]);
             writer.Write(run.WeightDecay);
             writer.Write(group.HasFlag("nesterov"));
         }

@@ -1,5 +1,6 @@
 using System.Buffers.Binary;
 using System.Globalization;
+using NativeOpt.Interop;
 
 namespace NativeOpt;
 
@@ -10,20 +11,22 @@ namespace NativeOpt;
 /// <remarks>
 /// <para>
 /// A file has, for each parameter, tensors of torch's own names: for Adam and AdamW "NAME.exp_avg", "NAME.exp_avg_sq", with
-/// amsgrad "NAME.max_exp_avg_sq", and the scalar "NAME.step"; for SGD with momentum "NAME.momentum_buffer" alone. NAME is
+/// amsgrad "NAME.max_exp_avg_sq", and the scalar "NAME.step"; for SGD with momentum "NAME.momentum_buffer" alone. NAdam, Adamax,
+/// RAdam, Adagrad, Adadelta, RMSprop, Rprop and ASGD have their states and the step, too. NAdam's "NAME.mu_product" and ASGD's
+/// "NAME.eta" and "NAME.mu" are written for torch; here they follow from the step and the options. NAME is
 /// that of the set (<see cref="ParameterSet.Names"/>); a file to load may have "0", "1" and so on instead, as
 /// torch's state_dict numbers the parameters. Learning rate and other options are not in it, nor are parameters and master
 /// weights.
 /// </para>
 /// <para>
-/// Rules that torch lacks (InvAdam and DualAdam, which keep the moments of Adam) are saved and loaded the same way: each state
-/// under its name, and the step.
+/// Rules that torch lacks (such as InvAdam and DualAdam, which keep the moments of Adam) are saved and loaded the same way:
+/// each state under its name, and the step.
 /// </para>
 /// </remarks>
 public static class TorchState
 {
     private const string StepName = "step";
-    private const int StepBytes = sizeof(float);
+    private const int ScalarBytes = sizeof(float);
 
     // torch's SGD alone keeps no step.
     private const string RuleWithoutStep = "sgd";
@@ -77,26 +80,31 @@ public static class TorchState
         using HandleLease lease = new(optimizer.Handle, optimizer);
         stream.Synchronize(optimizer.ParameterSet.Device);
         long stepsOfOptimizer = optimizer.StepCount;
-        long[] steps = [.. optimizer.TensorStates().Select(static state => state.step)];
+        nopt_step_state[] counts = optimizer.TensorStates();
         RuleState[] rulesStates = StateTransfer.RulesStates(optimizer);
         bool hasStep = HasStep(optimizer);
-        if (hasStep && Array.FindIndex(steps, static step => (long)(float)step != step) is >= 0 and int uncountable)
+        if (hasStep && Array.FindIndex(counts, static count => (long)(float)count.step != count.step) is >= 0 and int uncountable)
         {
             throw new InvalidOperationException(
-                $"The optimizer has taken {steps[uncountable]} steps with "
+                $"The optimizer has taken {counts[uncountable].step} steps with "
                 + $"{StateTransfer.Describe(optimizer.ParameterSet, uncountable)}; torch counts them in float32, which cannot hold this "
                 + "number.");
         }
 
-        // Steps come first: after states of 16 bits, which may be odd in number, they would not lie at multiples of 4, and
+        // Scalars come first: after states of 16 bits, which may be odd in number, they would not lie at multiples of 4, and
         // torch cannot view them there.
         ParameterSet set = optimizer.ParameterSet;
         List<SafetensorsEntry> entries = [];
         List<(RuleState Described, TensorRef Tensor)> states = [];
         long end = 0;
+        List<float> scalars = [];
         for (int tensor = 0; hasStep && tensor < set.Count; tensor++)
         {
-            Append($"{set.Names[tensor]}.{StepName}", DType.Float32, [], StepBytes);
+            AppendScalar(tensor, StepName, counts[tensor].step);
+            foreach (string scalar in TorchScalars.Names(optimizer.Rule))
+            {
+                AppendScalar(tensor, scalar, TorchScalars.Value(optimizer, tensor, counts[tensor], scalar));
+            }
         }
 
         for (int tensor = 0; tensor < set.Count; tensor++)
@@ -114,11 +122,11 @@ public static class TorchState
 
         Dictionary<string, string> metadata = new() { [StateMetadata.FormatKey] = "pt" };
         destination.Write(new SafetensorsHeader(metadata, entries).ToBytes());
-        Span<byte> stepValue = stackalloc byte[StepBytes];
-        for (int tensor = 0; hasStep && tensor < set.Count; tensor++)
+        Span<byte> bytes = stackalloc byte[ScalarBytes];
+        foreach (float scalar in scalars)
         {
-            BinaryPrimitives.WriteSingleLittleEndian(stepValue, steps[tensor]);
-            destination.Write(stepValue);
+            BinaryPrimitives.WriteSingleLittleEndian(bytes, scalar);
+            destination.Write(bytes);
         }
 
         foreach ((RuleState described, TensorRef state) in states)
@@ -134,6 +142,12 @@ public static class TorchState
         }
 
         StateTransfer.RequireNoStepSince(optimizer, stepsOfOptimizer);
+
+        void AppendScalar(int tensor, string name, double value)
+        {
+            Append($"{set.Names[tensor]}.{name}", DType.Float32, [], ScalarBytes);
+            scalars.Add((float)value);
+        }
 
         void Append(string name, DType type, long[] shape, long bytes)
         {
@@ -155,7 +169,8 @@ public static class TorchState
     /// States may be F32, BF16 or F16, of any shape with as many elements as the parameter has, in the order that these have
     /// in memory. Elements that a state of fewer bits cannot hold without being rounded are refused; what <c>Save</c> wrote of such
     /// a state needs no rounding. Steps may be F32, F64 or I64. SGD has none, and
-    /// <see cref="Optimizer.StepCount"/> stays what it is.
+    /// <see cref="Optimizer.StepCount"/> stays what it is; with dampening, whose first step differs, it is at least 1 for parameters
+    /// that have a buffer, and 0 for others.
     /// </para>
     /// <para>
     /// A parameter of which the file has nothing at all is one that never had a gradient in torch: its states are as before
@@ -242,8 +257,12 @@ public static class TorchState
         ExactCopy[] copies = [.. sources.Select(source => source.At(data.Pointer))];
         Array.ForEach(copies, static copy => copy.Require());
 
-        Action count = static () => { };
-        if (hasStep)
+        Action count;
+        if (!hasStep)
+        {
+            count = StateTransfer.CountedByBuffers(optimizer, hasStepped, cancellationToken);
+        }
+        else
         {
             long[] steps =
             [
@@ -302,7 +321,8 @@ public static class TorchState
             }
         }
 
-        HashSet<string> known = [.. names.SelectMany(name => suffixes.Select(suffix => $"{name}.{suffix}"))];
+        HashSet<string> known =
+            [.. names.SelectMany(name => suffixes.Concat(TorchScalars.Names(optimizer.Rule)).Select(suffix => $"{name}.{suffix}"))];
         if (entries.Keys.FirstOrDefault(key => !known.Contains(key)) is { } extra)
         {
             throw new InvalidDataException(

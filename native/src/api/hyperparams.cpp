@@ -36,6 +36,10 @@ void check_flags(const Rule& rule, const nopt_hyperparams& h) {
             throw Error(NOPT_ERROR_INVALID_ARGUMENT, "flags has %s, which needs %s > 0", flag.name,
                         rule.info.hyperparams[flag.needed_hyperparam].name);
         }
+        if ((h.flags & own_flag(i)) != 0 && flag.zero_hyperparam >= 0 && h.values[flag.zero_hyperparam] != 0.0) {
+            throw Error(NOPT_ERROR_INVALID_ARGUMENT, "flags has %s, which needs %s = 0", flag.name,
+                        rule.info.hyperparams[flag.zero_hyperparam].name);
+        }
     }
     if ((h.flags & kStochasticRounding) == 0 && h.rounding_seed != 0) {
         throw Error(NOPT_ERROR_INVALID_ARGUMENT,

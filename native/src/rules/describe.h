@@ -21,12 +21,16 @@ struct Range {
 // would mean another thing, such as an eps that does not keep 0 / 0 away.
 constexpr Range kFloat = {0.0, double{FLT_MAX}, false, false};
 constexpr Range kDecayRate = {0.0, 1.0, true, false};  // a beta
+constexpr Range kPart = {0.0, 1.0, false, false};
+constexpr Range kStepNumber = {0.0, 9007199254740992.0, false, true};  // as far as doubles count
+constexpr Range kAnyNumber = {-DBL_MAX, DBL_MAX, false, false};
 
 // Learning rates and weight decays may be as small as schedules make them: as a float they vanish as their effect does.
 // Their bounds keep finite as a float whatever they become a part of: a learning rate over 1 - beta^t, which is 2^-53
 // or more, and the product of both.
 constexpr Range kLrRange = {0.0, 1e22, false, false};
-constexpr Range kWeightDecayRange = {0.0, 1e16, false, false};
+constexpr Range kCoefficient = {0.0, 1e16, false, false};  // of learning rates, steps and powers, in double
+constexpr Range kWeightDecayRange = kCoefficient;
 
 struct HyperparamInfo {
     const char* name;
@@ -51,6 +55,7 @@ struct FlagInfo {
     const char* name;
     const char* meaning;
     int needed_hyperparam = -1;  // must be above 0 with the flag
+    int zero_hyperparam = -1;    // must be 0 with the flag
 };
 
 // The options that mean the same in every rule that knows them, in the order of their bits.

@@ -1,4 +1,4 @@
-// What Adam, InvAdam and DualAdam share: the two moments, bias correction and AMSGrad. Each rule adds how the
+// What Adam and its kin share: the two moments, bias correction and, where a rule says so, AMSGrad. Each rule adds how the
 // normalised second moment scales the first.
 #pragma once
 
@@ -40,12 +40,17 @@ struct MomentRule : RuleDefaults {
     static constexpr HyperparamInfo beta2_info = {"beta2", 0.999, kDecayRate, "Decay rate of the second moment."};
     static constexpr HyperparamInfo eps_info = {"eps", 1e-8, kFloat, "Added to the root of the second moment."};
 
+    static constexpr StateInfo exp_avg_info = {"exp_avg", kSigned, kUpTo8Bits,
+                                               "First moment m: a running average of the gradient."};
+    static constexpr StateInfo exp_avg_sq_info = {"exp_avg_sq", kUnsigned, kUpTo8Bits,
+                                                  "Second moment v: a running average of the squared gradient."};
+
     static constexpr uint32_t common_flags =
         NOPT_FLAG_MAXIMIZE | NOPT_FLAG_DECOUPLED_WEIGHT_DECAY | NOPT_FLAG_BIAS_CORRECTION_BY_POWER;
     // With their lengths, as nvcc 11.8 does not count the elements of a class template's array.
     static constexpr StateInfo states[3] = {
-        {"exp_avg", kSigned, kUpTo8Bits, "First moment m: a running average of the gradient."},
-        {"exp_avg_sq", kUnsigned, kUpTo8Bits, "Second moment v: a running average of the squared gradient."},
+        exp_avg_info,
+        exp_avg_sq_info,
         {"max_exp_avg_sq", kUnsigned, kUpTo8Bits, "Running maximum of v.", kAmsgrad}};
     static constexpr RunningInfo running[2] = {
         decay_product_info("beta1_product", "The product of beta1 over all steps, for the bias correction of m."),

@@ -130,6 +130,13 @@ NOPT_HD void set_common(CommonScalars& s, const StepInput& step, const Clock& cl
     s.step = static_cast<uint32_t>(clock.step);
 }
 
+// 1, -1, or what is neither above nor below 0: 0 itself, or a NaN. (In two steps, since GCC 12 does not vectorise one choice
+// within another everywhere.)
+NOPT_HD float sign_of(float x) {
+    const float above = x > 0.0f ? 1.0f : x;
+    return x < 0.0f ? -1.0f : above;
+}
+
 // The gradient that the rule sees: scale and sign first (1 and -1 change no other bit), then clipping, then L2, in
 // torch's order. If the gradient is a NaN, the comparisons keep it.
 NOPT_HD float effective_grad(const Element& e, const CommonScalars& s) {

@@ -21,13 +21,14 @@ public class FileTests
             Parameter[] parameters = Models.Parameters(3, Shapes), others = Models.Parameters(3, Shapes);
             using var through = nativeopt.optim.Rule(rule.Name, parameters);
             using var stopped = nativeopt.optim.Rule(rule.Name, others);
-            var first = optim.lr_scheduler.OneCycleLR(through, 1e-2, total_steps: 40);
-            var second = optim.lr_scheduler.OneCycleLR(stopped, 1e-2, total_steps: 40);
+            bool hasMomentum = rule.Hyperparameters.Any(static own => own.Name is "beta1" or "momentum");
+            var first = optim.lr_scheduler.OneCycleLR(through, 1e-2, total_steps: 40, cycle_momentum: hasMomentum);
+            var second = optim.lr_scheduler.OneCycleLR(stopped, 1e-2, total_steps: 40, cycle_momentum: hasMomentum);
             for (int step = 0; step < 30; step++)
             {
                 if (step == 15)
                 {
-                    stopped.load_state_dict(new BinaryReader(Save(stopped.save_state_dict)));
+                    stopped.load_state_dict(new BinaryReader(Models.Save(stopped.save_state_dict)));
                 }
 
                 Models.SetGradients(step, parameters, others);
@@ -53,7 +54,7 @@ public class FileTests
             string path = Path.Combine(folder, "optimizer");
             optimizer.save_state_dict(path);
             byte[] before = File.ReadAllBytes(path);
-            using MemoryStream stream = Save(optimizer.save_state_dict);
+            using MemoryStream stream = Models.Save(optimizer.save_state_dict);
             Assert.Equal(stream.ToArray(), before);
 
             parameters[0].Dispose();
@@ -79,10 +80,10 @@ public class FileTests
         // Each goes on from the other's file, and in between the optimizers that wrote them go on as if they had not.
         using var torchsFromOurs = optim.SGD(fromOurs, 0.1, 0.9, maximize: true);
         using var oursFromTorchs = nativeopt.optim.SGD(fromTorchs, 0.1, 0.9, maximize: true);
-        torchsFromOurs.load_state_dict(new BinaryReader(Save(a.save_state_dict)));
-        oursFromTorchs.load_state_dict(new BinaryReader(Save(b.save_state_dict)));
-        Copy(ours, fromOurs);
-        Copy(torchs, fromTorchs);
+        torchsFromOurs.load_state_dict(new BinaryReader(Models.Save(a.save_state_dict)));
+        oursFromTorchs.load_state_dict(new BinaryReader(Models.Save(b.save_state_dict)));
+        Models.Copy(ours, fromOurs);
+        Models.Copy(torchs, fromTorchs);
         Step(7, 5, (a, ours), (b, torchs), (torchsFromOurs, fromOurs), (oursFromTorchs, fromTorchs));
         Assert.InRange(Models.RelativeDifference(fromOurs, torchs), 0, 1e-6);
         Assert.InRange(Models.RelativeDifference(fromTorchs, torchs), 0, 1e-6);
@@ -92,8 +93,8 @@ public class FileTests
         Parameter[] last = Models.Parameters(4, Shapes);
         using var descending = nativeopt.optim.SGD(last, 0.2, 0.5);
         Step(3, 2, (descending, last));
-        descending.load_state_dict(new BinaryReader(Save(a.save_state_dict)));
-        Copy(ours, last);
+        descending.load_state_dict(new BinaryReader(Models.Save(a.save_state_dict)));
+        Models.Copy(ours, last);
         Step(12, 3, (a, ours), (descending, last));
         Assert.Equal(Models.Values(ours[0]), Models.Values(last[0]));
     }
@@ -106,7 +107,7 @@ public class FileTests
         using var b = optim.SGD(torchs, 0.1, 0.9, maximize: true);
         Step(0, 4, (b, torchs));
         a.load_state_dict(b.state_dict());
-        Copy(torchs, ours);
+        Models.Copy(torchs, ours);
         Step(4, 3, (a, ours), (b, torchs));
         Assert.InRange(Models.RelativeDifference(ours, torchs), 0, 1e-6);
 
@@ -114,8 +115,8 @@ public class FileTests
         OptimizerHelper asHelper = a;
         Action[] refused =
         [
-            () => a.state_dict(), () => Save(asHelper.save_state_dict),
-            () => asHelper.load_state_dict(new BinaryReader(Save(b.save_state_dict))),
+            () => a.state_dict(), () => Models.Save(asHelper.save_state_dict),
+            () => asHelper.load_state_dict(new BinaryReader(Models.Save(b.save_state_dict))),
         ];
         Assert.All(
             refused,
@@ -142,7 +143,7 @@ public class FileTests
             loss.backward();
             return loss;
         })!.Dispose();
-        Assert.Equal(Save(inner.save_state_dict).ToArray(), Save(dimer.save_state_dict).ToArray());
+        Assert.Equal(Models.Save(inner.save_state_dict).ToArray(), Models.Save(dimer.save_state_dict).ToArray());
 
         string path = Path.GetTempFileName();
         try
@@ -158,7 +159,7 @@ public class FileTests
 
         Assert.Equal(1e-3, adamW.ParamGroups.First().LearningRate);
         Assert.True(inner.state_dict().State[0].ApproximatelyEquals(adamW.state_dict().State[0]));
-        Assert.Throws<InvalidDataException>(() => other.load_state_dict(new BinaryReader(Save(dimer.save_state_dict))));
+        Assert.Throws<InvalidDataException>(() => other.load_state_dict(new BinaryReader(Models.Save(dimer.save_state_dict))));
     }
 
     [TorchFact]
@@ -167,7 +168,7 @@ public class FileTests
         using var other = nativeopt.optim.Rule("adam", Models.Parameters(3, Shapes), new FusedOptions { LearningRate = 7 });
         using var optimizer = nativeopt.optim.Rule("invadam", Models.Parameters(3, Shapes));
         string message = Assert.Throws<InvalidDataException>(
-            () => optimizer.load_state_dict(new BinaryReader(Save(other.save_state_dict)))).Message;
+            () => optimizer.load_state_dict(new BinaryReader(Models.Save(other.save_state_dict)))).Message;
         Assert.Contains("\"adam\"", message, StringComparison.Ordinal);
         Assert.Contains("\"invadam\"", message, StringComparison.Ordinal);
         Assert.NotEqual(7, optimizer.ParamGroups.First().LearningRate);
@@ -183,28 +184,18 @@ public class FileTests
         Step(0, 2, (other, others));
         FusedState state = (FusedState)optimizer.state_dict().State[0];
         float[] before = Models.Values(state.GetTensor(0)!);
-        using MemoryStream file = Save(other.save_state_dict);
+        using MemoryStream file = Models.Save(other.save_state_dict);
         string message = Assert.Throws<InvalidDataException>(() => optimizer.load_state_dict(new BinaryReader(file))).Message;
         Assert.Contains("[2, 4]", message, StringComparison.Ordinal);
 
         // Nor is one that ends too early.
-        byte[] all = Save(optimizer.save_state_dict).ToArray();
+        byte[] all = Models.Save(optimizer.save_state_dict).ToArray();
         using MemoryStream part = new(all[..^3]);
         Assert.ThrowsAny<Exception>(() => optimizer.load_state_dict(new BinaryReader(part)));
         Assert.Equal(before, Models.Values(state.GetTensor(0)!));
         Assert.Equal(3, state.StepCount);
         Step(3, 1, (optimizer, parameters));
         Assert.Equal(4, state.StepCount);
-    }
-
-    private static MemoryStream Save(Action<BinaryWriter> save)
-    {
-        MemoryStream file = new();
-        BinaryWriter writer = new(file);
-        save(writer);
-        writer.Flush();
-        file.Position = 0;
-        return file;
     }
 
     private static void Step(long seed, int count, params (optim.Optimizer Optimizer, Parameter[] Parameters)[] all)
@@ -215,17 +206,6 @@ public class FileTests
             foreach ((optim.Optimizer optimizer, _) in all)
             {
                 optimizer.step();
-            }
-        }
-    }
-
-    private static void Copy(Parameter[] from, Parameter[] to)
-    {
-        using (no_grad())
-        {
-            foreach ((Parameter source, Parameter destination) in from.Zip(to))
-            {
-                destination.copy_(source);
             }
         }
     }

@@ -11,10 +11,19 @@ public class MemoryTests
     [TorchTheory]
     [InlineData("adam")]
     [InlineData("sgd")]
+    [InlineData("nadam")]
+    [InlineData("rmsprop")]
     public void A_warm_step_allocates_nothing(string rule)
     {
         Parameter[] parameters = Models.Parameters(1, [.. Enumerable.Repeat<long[]>([10, 10], 1000)]);
-        using FusedOptimizer optimizer = rule == "sgd" ? nativeopt.optim.SGD(parameters, 0.1, 0.9) : nativeopt.optim.Adam(parameters);
+        using FusedOptimizer optimizer = rule switch
+        {
+            "adam" => nativeopt.optim.Adam(parameters),
+            "sgd" => nativeopt.optim.SGD(parameters, 0.1, 0.9),
+            "nadam" => nativeopt.optim.NAdam(parameters),
+            "rmsprop" => nativeopt.optim.RMSProp(parameters, momentum: 0.9, centered: true),
+            _ => throw new ArgumentOutOfRangeException(nameof(rule)),
+        };
         Models.SetGradients(1, parameters);
         for (int step = 0; step < 66; step++)
         {

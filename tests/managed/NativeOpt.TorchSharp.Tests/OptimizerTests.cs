@@ -1,3 +1,4 @@
+using System.Globalization;
 using System.Reflection;
 using NativeOpt;
 using NativeOpt.TorchSharp;
@@ -17,7 +18,9 @@ public class OptimizerTests
     public static TheoryData<string> Pairs =>
     [
         "Adam", "Adam decay", "Adam amsgrad", "Adam maximize", "AdamW", "AdamW decay", "AdamW amsgrad maximize", "SGD", "SGD decay",
-        "SGD momentum", "SGD nesterov decay", "SGD maximize",
+        "SGD momentum", "SGD nesterov decay", "SGD maximize", "SGD dampening", "RAdam", "RAdam decay", "NAdam", "NAdam decay", "Adamax", "Adamax decay",
+        "Adagrad", "Adagrad decay", "Adadelta", "Adadelta decay maximize", "RMSProp", "RMSProp momentum", "RMSProp centered decay",
+        "RMSProp all", "Rprop", "Rprop limits maximize", "ASGD", "ASGD averages",
     ];
 
     internal static (optim.Optimizer Ours, optim.Optimizer Torchs) Make(
@@ -38,6 +41,36 @@ public class OptimizerTests
                 nativeopt.optim.SGD(ours, 0.01, 0.9, weight_decay: 0.1, nesterov: true),
                 optim.SGD(torchs, 0.01, 0.9, weight_decay: 0.1, nesterov: true)),
             "SGD maximize" => (nativeopt.optim.SGD(ours, 0.01, 0.9, maximize: true), optim.SGD(torchs, 0.01, 0.9, maximize: true)),
+            "SGD dampening" => (nativeopt.optim.SGD(ours, 0.01, 0.9, 0.3, 0.1), optim.SGD(torchs, 0.01, 0.9, 0.3, 0.1)),
+
+            // TorchSharp's RAdam multiplies by the learning rate twice, which shows at any other one than 1.
+            "RAdam" => (nativeopt.optim.RAdam(ours, 1), optim.RAdam(torchs, 1)),
+            "RAdam decay" => (nativeopt.optim.RAdam(ours, 1, 0.8, 0.99, 1e-6, 0.1), optim.RAdam(torchs, 1, 0.8, 0.99, 1e-6, 0.1)),
+            "NAdam" => (nativeopt.optim.NAdam(ours), optim.NAdam(torchs)),
+            "NAdam decay" => (
+                nativeopt.optim.NAdam(ours, 3e-3, 0.8, 0.99, 1e-6, 0.1, 0.02), optim.NAdam(torchs, 3e-3, 0.8, 0.99, 1e-6, 0.1, 0.02)),
+            "Adamax" => (nativeopt.optim.Adamax(ours), optim.Adamax(torchs)),
+            "Adamax decay" => (nativeopt.optim.Adamax(ours, 3e-3, 0.8, 0.99, 1e-6, 0.1), optim.Adamax(torchs, 3e-3, 0.8, 0.99, 1e-6, 0.1)),
+            "Adagrad" => (nativeopt.optim.Adagrad(ours), optim.Adagrad(torchs)),
+            "Adagrad decay" =>
+                (nativeopt.optim.Adagrad(ours, 0.1, 0.01, 0.1, 0.5, 1e-6), optim.Adagrad(torchs, 0.1, 0.01, 0.1, 0.5, 1e-6)),
+            "Adadelta" => (nativeopt.optim.Adadelta(ours), optim.Adadelta(torchs)),
+            "Adadelta decay maximize" =>
+                (nativeopt.optim.Adadelta(ours, 2, 0.8, 1e-5, 0.1, true), optim.Adadelta(torchs, 2, 0.8, 1e-5, 0.1, true)),
+            "RMSProp" => (nativeopt.optim.RMSProp(ours), optim.RMSProp(torchs)),
+            "RMSProp momentum" => (nativeopt.optim.RMSProp(ours, momentum: 0.9), optim.RMSProp(torchs, momentum: 0.9)),
+            "RMSProp centered decay" => (
+                nativeopt.optim.RMSProp(ours, centered: true, weight_decay: 0.1),
+                optim.RMSProp(torchs, centered: true, weight_decay: 0.1)),
+            "RMSProp all" => (
+                nativeopt.optim.RMSProp(ours, 3e-3, 0.9, 1e-6, 0.1, 0.8, true, true),
+                optim.RMSProp(torchs, 3e-3, 0.9, 1e-6, 0.1, 0.8, true, true)),
+            "Rprop" => (nativeopt.optim.Rprop(ours), optim.Rprop(torchs)),
+            "Rprop limits maximize" =>
+                (nativeopt.optim.Rprop(ours, 0.1, 0.7, 1.5, 0.01, 0.2, true), optim.Rprop(torchs, 0.1, 0.7, 1.5, 0.01, 0.2, true)),
+            "ASGD" => (nativeopt.optim.ASGD(ours, 0.01), optim.ASGD(torchs, 0.01)),
+            "ASGD averages" => (
+                nativeopt.optim.ASGD(ours, 0.01, 0.1, 0.6, 3, 0.1, true), optim.ASGD(torchs, 0.01, 0.1, 0.6, 3, 0.1, true)),
             _ => throw new ArgumentOutOfRangeException(nameof(pair)),
         };
 
@@ -55,8 +88,9 @@ public class OptimizerTests
             b.step();
         }
 
-        // TorchSharp's AdamW rounds 1 - lr * weight_decay to float32 first, which is what the difference is then.
-        double bound = pair == "AdamW decay" ? 5e-6 : 1e-6;
+        // TorchSharp's AdamW rounds 1 - lr * weight_decay to float32 first, and its ASGD 1 - lambd * eta, which is what the
+        // difference is then.
+        double bound = pair is "AdamW decay" or "ASGD" ? 5e-6 : 1e-6;
         Assert.InRange(Models.RelativeDifference(ours, torchs), 0, bound);
         Assert.True(Models.RelativeDifference(ours, Models.Parameters(3, Shapes)) > 1e-2, "The steps moved nothing.");
     }
@@ -105,6 +139,14 @@ public class OptimizerTests
     [InlineData("Adam")]
     [InlineData("AdamW")]
     [InlineData("SGD")]
+    [InlineData("RAdam")]
+    [InlineData("NAdam")]
+    [InlineData("Adamax")]
+    [InlineData("Adagrad")]
+    [InlineData("Adadelta")]
+    [InlineData("RMSProp")]
+    [InlineData("Rprop")]
+    [InlineData("ASGD")]
     public void Factories_have_TorchSharps_arguments_and_defaults(string name)
     {
         MethodInfo[] theirs = [.. typeof(optim).GetMethods().Where(method => method.Name == name)];
@@ -126,6 +168,10 @@ public class OptimizerTests
     [InlineData("DualAdam")]
     [InlineData("Adan")]
     [InlineData("Sophia")]
+    [InlineData("Lion")]
+    [InlineData("MIAdam")]
+    [InlineData("AdEMAMix")]
+    [InlineData("ADOPT")]
     public void Factories_of_other_rules_have_the_librarys_defaults(string name)
     {
         Rule rule = Rule.Get(name.ToLowerInvariant());
@@ -136,8 +182,8 @@ public class OptimizerTests
             ParameterInfo[] options = method.GetParameters()[1..^1];
             Assert.Equal(
                 rule.Hyperparameters.ToDictionary(static own => own.Name, static own => own.Default),
-                options.Where(static p => p.ParameterType == typeof(double))
-                    .ToDictionary(static p => p.Name!, static p => (double)p.DefaultValue!));
+                options.Where(static p => p.ParameterType != typeof(bool)).ToDictionary(
+                    static p => p.Name!, static p => Convert.ToDouble(p.DefaultValue, CultureInfo.InvariantCulture)));
             Assert.All(
                 options.Where(static p => p.ParameterType == typeof(bool)),
                 p => Assert.Equal(rule.DefaultFlags.Any(flag => flag.Name == p.Name), (bool)p.DefaultValue!));

@@ -25,6 +25,14 @@ public class SchedulerTests
         { "Adam", "MultiStepLR" },
         { "Adam", "PolynomialLR" },
         { "Adam", "SequentialLR" },
+        { "NAdam decay", "OneCycleLR" },
+        { "Adamax", "OneCycleLR" },
+        { "Adagrad decay", "LambdaLR" },
+        { "Adadelta", "StepLR" },
+        { "RMSProp", "OneCycleLR" },
+        { "RMSProp all", "CyclicLR" },
+        { "Rprop", "CosineAnnealingLR" },
+        { "ASGD averages", "LambdaLR" },
     };
 
     [TorchTheory]
@@ -40,10 +48,21 @@ public class SchedulerTests
         {
             Models.SetGradients(step, ours, torchs);
             a.step();
-            b.step();
             rates.Add(a.ParamGroups.First().LearningRate);
             next(1 + (step % 5));
-            expected(1 + (step % 5));
+
+            // TorchSharp's ASGD follows a schedule one step later, since a step computes the rate of the next one.
+            bool isLate = pair.StartsWith("ASGD", StringComparison.Ordinal);
+            if (isLate)
+            {
+                expected(1 + (step % 5));
+            }
+
+            b.step();
+            if (!isLate)
+            {
+                expected(1 + (step % 5));
+            }
         }
 
         Assert.InRange(Models.RelativeDifference(ours, torchs), 0, 1e-6);

@@ -13,6 +13,8 @@ public class StateTests
     public static TheoryData<string> Pairs =>
     [
         "Adam decay", "Adam amsgrad", "AdamW decay", "AdamW amsgrad maximize", "SGD", "SGD momentum", "SGD nesterov decay",
+        "RAdam decay", "NAdam decay", "Adamax decay", "Adagrad decay", "Adadelta decay maximize", "RMSProp", "RMSProp momentum",
+        "RMSProp centered decay", "RMSProp all", "Rprop limits maximize", "ASGD averages",
     ];
 
     [TorchTheory]
@@ -40,7 +42,7 @@ public class StateTests
             file.Position = 0;
             using BinaryReader reader = new(file);
             b.load_state_dict(reader);
-            Copy(ofA, ofB);
+            Models.Copy(ofA, ofB);
             RequireEqualSteps(a, b, ofA, ofB);
         }
     }
@@ -59,7 +61,7 @@ public class StateTests
 
         b.step();
         b.load_state_dict(a.state_dict());
-        Copy(torchs, ours);
+        Models.Copy(torchs, ours);
         RequireEqualSteps(a, b, torchs, ours);
     }
 
@@ -76,7 +78,7 @@ public class StateTests
             a.step();
             b.step();
             a.load_state_dict(b.state_dict());
-            Copy(torchs, ours);
+            Models.Copy(torchs, ours);
         }
 
         RequireEqualSteps(a, b, ours, torchs);
@@ -92,7 +94,7 @@ public class StateTests
         optimizer.step();
         source.step();
         optimizer.load_state_dict(source.state_dict());
-        Copy(torchs, ours);
+        Models.Copy(torchs, ours);
         RequireEqualSteps(source, optimizer, torchs, ours);
         Assert.Equal(0.5, optimizer.ParamGroups.First().LearningRate);
     }
@@ -142,6 +144,10 @@ public class StateTests
     [InlineData("dualadam")]
     [InlineData("adan")]
     [InlineData("sophia")]
+    [InlineData("lion")]
+    [InlineData("miadam")]
+    [InlineData("ademamix")]
+    [InlineData("adopt")]
     public void Rules_that_TorchSharp_lacks_have_files_too(string rule)
     {
         Parameter[] ours = Models.Parameters(3, Shapes), others = Models.Parameters(3, Shapes);
@@ -164,7 +170,7 @@ public class StateTests
             File.Delete(path);
         }
 
-        Copy(ours, others);
+        Models.Copy(ours, others);
         RequireEqualSteps(a, b, ours, others);
         Assert.Equal([8L, 8L, 8L], b.state_dict().State.Select(static state => ((FusedState)state).StepCount));
         Assert.True(a.state_dict().State[0].ApproximatelyEquals(b.state_dict().State[0]));
@@ -220,17 +226,6 @@ public class StateTests
         direction == 0
             ? ((OptimizerHelper)pair.Ours, (OptimizerHelper)pair.Torchs)
             : ((OptimizerHelper)pair.Torchs, (OptimizerHelper)pair.Ours);
-
-    private static void Copy(Parameter[] from, Parameter[] to)
-    {
-        using (no_grad())
-        {
-            foreach ((Parameter source, Parameter destination) in from.Zip(to))
-            {
-                destination.copy_(source);
-            }
-        }
-    }
 
     /// <summary>The state is the same if the next step is.</summary>
     private static void RequireEqualSteps(OptimizerHelper a, OptimizerHelper b, Parameter[] ofA, Parameter[] ofB)

@@ -246,7 +246,7 @@ public class TrapTests
         RequireError<ArgumentException>("lr", () => nativeopt.optim.Adam(parameters, lr: -1));
         RequireError<ArgumentException>("beta1", () => nativeopt.optim.Adam(parameters, beta1: 1));
         RequireError<ArgumentException>(
-            "dampening", () => nativeopt.optim.SGD(parameters, 0.1, 0.9, dampening: 0.1));
+            "dampening", () => nativeopt.optim.SGD(parameters, 0.1, 0.9, dampening: 1.5));
         RequireError<ArgumentOutOfRangeException>(
             "MaxGradNorm", () => nativeopt.optim.Adam(parameters, step_options: new StepOptions { MaxGradNorm = -1 }));
         RequireError<ArgumentOutOfRangeException>(

@@ -96,6 +96,12 @@ public sealed class ContenderTests
         })
         {
             BenchCase row = Case(rule) with { DType = type, MasterWeights = master, StateType = states };
+            if (!row.Options.GetStates().All(state => CanBe(state, states)))
+            {
+                Assert.Equal(DType.Dynamic8, states);
+                continue;
+            }
+
             foreach (FloorForm form in FloorForm.All)
             {
                 using var buffers = new BenchBuffers(row);
@@ -202,8 +208,9 @@ public sealed class ContenderTests
         {
             for (int tensor = 0; tensor < buffers.Count; tensor++)
             {
-                // A state that only an input changes stays 0, which is as fast as a normal number.
-                bool mayBeZero = row.Options.Rule.Inputs.Count > 0 && row.Options.GetStates().Any(state => state.Name == role);
+                // A state that only an input changes, or another kind of steps, stays 0, which is as fast as a normal number.
+                bool mayBeZero = (row.Options.Rule.Inputs.Count > 0 || row.Options.Rule.Name is "miadam" or "swats")
+                    && row.Options.GetStates().Any(state => state.Name == role);
                 Assert.All(
                     buffers.Tensors(role)[tensor].ToArray(),
                     x => Assert.True(float.IsNormal(x) || (mayBeZero && x == 0), $"{role} {x}"));
@@ -225,6 +232,11 @@ public sealed class ContenderTests
         Assert.Equal(NativeRuntime.CpuInstructionSet, result.Isa);
         Assert.Empty(result.Peers);
     }
+
+    /// <summary>Whether an optimizer can allocate a state of this type: 8 bits can be filled with 0 alone.</summary>
+    private static bool CanBe(RuleState state, DType type) =>
+        state.DTypes.Contains(type)
+        && (type != DType.Dynamic8 || (state.InitialValue == 0 && state.InitialHyperparameter is null));
 
     private static BenchCase Case(string rule) =>
         new(BenchRule.All.Single(one => one.Name == rule), _shape) { Threads = 2 };

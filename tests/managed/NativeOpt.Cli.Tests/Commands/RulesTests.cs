@@ -136,7 +136,7 @@ public sealed class RulesTests : IDisposable
         JsonObject optimizer = new() { ["rule"] = name };
         foreach (Hyperparameter own in rule.Hyperparameters.Where(static own => !own.Name.StartsWith("beta", StringComparison.Ordinal)))
         {
-            optimizer[own.Name == "switching_rate" ? "xi" : own.Name] = own.Default;
+            optimizer[own.Name == "switching_rate" ? "xi" : own.Name] = own.Name == "schedule" ? (JsonNode)"linear" : own.Default;
         }
 
         double[] betas =
@@ -159,8 +159,13 @@ public sealed class RulesTests : IDisposable
             }] = rule.DefaultFlags.Contains(flag);
         }
 
-        // With a learning rate of 0, parameters stay.
+        // With a learning rate of 0, parameters stay; steps that have a least size must not have one.
         optimizer["lr"] = 0;
+        if (optimizer.ContainsKey("step_size_min"))
+        {
+            optimizer["step_size_min"] = 0;
+        }
+
         JsonObject step = new() { ["grads"] = new JsonArray(Vector(2)), ["params"] = new JsonArray(Vector(1)) };
         foreach (RuleInput input in rule.Inputs)
         {

@@ -56,6 +56,7 @@ public sealed class TraceFormatTests : TraceTests
     [InlineData("steps[3].hessian", "[]", "hessian")]
     [InlineData("steps[3].states", "{\"exp_avg\": [[1]]}", "steps[3].states.exp_avg")]
     [InlineData("optimizer.amsgrad", "1", "optimizer.amsgrad")]
+    [InlineData("optimizer.schedule", "\"sideways\"", "optimizer.schedule")]
     [InlineData("optimizer.momemtum", "0", "momemtum")]
     [InlineData("tolerance.atol", "-1", "tolerance.atol")]
     [InlineData("stepz", "[]", "stepz")]

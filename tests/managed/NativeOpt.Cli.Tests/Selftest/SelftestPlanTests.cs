@@ -25,7 +25,8 @@ public sealed class SelftestPlanTests
             string[] expected =
             [
                 "plain", rule.Key.Flags.Any(static flag => flag.Name == "decoupled_weight_decay") ? "l2" : "weight",
-                .. rule.Key.Hyperparameters.Where(static own => own.SelectsStates).Select(static own => own.Name),
+                .. StateSelector.Of(rule.Key).Where(static own => own.Hyperparameter is not null).SelectMany(
+                    static own => own.Values.Count <= 2 ? [own.Name] : own.Values.Skip(1).Select(value => $"{own.Name}={value}")),
                 .. rule.Key.Flags.Select(static flag => flag.Name == "decoupled_weight_decay" ? "decoupled" : flag.Name)
                     .Where(static name => !name.StartsWith("stochastic_rounding", StringComparison.Ordinal)),
             ];

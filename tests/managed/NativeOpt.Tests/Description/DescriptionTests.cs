@@ -98,7 +98,7 @@ public unsafe class DescriptionTests
         string[] numbersAndFlags =
         [
             .. typed.Properties
-                .Where(static property => property.PropertyType == typeof(double) || property.PropertyType == typeof(bool))
+                .Where(static property => TypedRule.IsNumber(property) || property.PropertyType == typeof(bool))
                 .Select(static property => property.Name)
                 .Where(property => property != nameof(OptimizerOptions.Maximize) || rule.Flags.Any(static flag => flag.Name == "maximize")),
         ];
@@ -110,7 +110,7 @@ public unsafe class DescriptionTests
             string described = written.Single(one => one.Property == property.Name).Name;
             object value = property.PropertyType == typeof(bool)
                 ? !(bool)property.GetValue(options)!
-                : Another(rule.GetHyperparameter(described), (double)property.GetValue(options)!);
+                : Another(rule.GetHyperparameter(described), TypedRule.Number(property, options));
             nopt_hyperparams before = options.Values("", "").Native;
             nopt_hyperparams after = TypedRule.With(options, property, value).Values("", "").Native;
             Assert.Equal(
@@ -136,14 +136,14 @@ public unsafe class DescriptionTests
         {
             HashSet<string> found = [];
             foreach (PropertyInfo property in owner.GetType().GetProperties().Where(
-                property => property.PropertyType == typeof(double) && property.GetIndexParameters().Length == 0
+                property => TypedRule.IsNumber(property) && property.GetIndexParameters().Length == 0
                     && property.SetMethod is { IsPublic: true } && !notHyperparameters.Contains(property.Name)))
             {
                 Dictionary<string, double> before = Values();
                 Hyperparameter own = optimizer.Rule.Hyperparameters.Single(
                     hyperparameter => group.Values.PropertyOf(hyperparameter) == property.Name);
-                double value = Another(own, (double)property.GetValue(owner)!);
-                property.SetValue(owner, value);
+                double value = Another(own, TypedRule.Number(property, owner));
+                TypedRule.Set(property, owner, value);
                 string changed = Values().Single(one => before[one.Key] != one.Value).Key;
                 Assert.Equal(value, group[changed]);
                 Assert.Equal(own.Name, changed);
@@ -158,10 +158,11 @@ public unsafe class DescriptionTests
     }
 
     /// <summary>Another value in the range.</summary>
-    private static double Another(Hyperparameter hyperparameter, double value) =>
-        hyperparameter.IsInteger ? value + 1
-        : hyperparameter.Allows(value + 0.0078125) ? value + 0.0078125
-        : value - 0.0078125;
+    private static double Another(Hyperparameter hyperparameter, double value)
+    {
+        double difference = hyperparameter.IsInteger ? 1 : 0.0078125;
+        return hyperparameter.Allows(value + difference) ? value + difference : value - difference;
+    }
 
     /// <summary>The members of StateRole are conveniences: each names a state of some rule, or a role.</summary>
     [Fact]
@@ -197,16 +198,19 @@ public unsafe class DescriptionTests
         Rule rule = Rule.Get(name);
         string[] flags = [.. rule.Flags.Where(static flag => flag.SelectsStates).Select(static flag => flag.Name)];
         Hyperparameter[] values = [.. rule.Hyperparameters.Where(static own => own.SelectsStates)];
-        for (int choice = 0; choice < 1 << (flags.Length + values.Length); choice++)
+        double[][] levels = Array.ConvertAll(values, own => TypedRule.Levels(rule, own));
+        int choices = levels.Aggregate(1 << flags.Length, static (product, own) => product * own.Length);
+        for (int choice = 0; choice < choices; choice++)
         {
+            int rest = choice >> flags.Length;
             RuleOptions options = new(name)
             {
                 Flags = [.. rule.DefaultFlags.Select(static flag => flag.Name), .. flags.Where((_, i) => (choice >> i & 1) != 0)],
-                Hyperparameters = values.Select((own, i) => (own, i)).ToDictionary(
-                    static one => one.own.Name,
-                    one => (choice >> (flags.Length + one.i) & 1) != 0
-                        ? rule.States.Single(state => state.NeededHyperparameter == one.own.Name).NeededAbove + 0.5
-                        : one.own.Minimum),
+                Hyperparameters = values.Zip(levels).ToDictionary(static one => one.First.Name, one =>
+                {
+                    (rest, int level) = Math.DivRem(rest, one.Second.Length);
+                    return one.Second[level];
+                }),
             };
             using Model model = new(3);
             using RuleOptimizer optimizer = new(model.Set, options);

@@ -17,7 +17,9 @@ public class OptimizerMemoryTests
         new AdamOptions(), new AdamOptions { Amsgrad = true }, new AdamWOptions(), new AdamWOptions { Amsgrad = true },
         new InvAdamOptions(), new InvAdamOptions { Amsgrad = true }, new DualAdamOptions(),
         new DualAdamOptions { Amsgrad = true }, new SgdOptions(), new SgdOptions { Momentum = 0.9 },
-        new SgdOptions { Momentum = 0.9, Nesterov = true },
+        new SgdOptions { Momentum = 0.9, Nesterov = true }, new RmsPropOptions(), new RmsPropOptions { Momentum = 0.9 },
+        new RmsPropOptions { Centered = true }, new RmsPropOptions { Momentum = 0.9, Centered = true }, new RpropOptions(),
+        new AsgdOptions(), new MiAdamOptions(), new MiAdamOptions { Order = 2 }, new MiAdamOptions { Order = 3 }, new AdEmaMixOptions(),
     ];
 
     private static readonly DimerOptions?[] EveryDimer =

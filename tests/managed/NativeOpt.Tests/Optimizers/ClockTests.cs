@@ -12,6 +12,8 @@ public unsafe class ClockTests
 
     public static TheoryData<string> Names => Rules.OptimizerNames;
 
+    public static TheoryData<string> RuleNames => [.. Rule.All.Select(static rule => rule.Name)];
+
     /// <summary>
     /// A constant gradient makes each of Adam's steps lr long. So it must for a tensor whose gradient comes from the 1,000th
     /// step on, with groups, and across a state file or another optimizer.
@@ -138,6 +140,25 @@ public unsafe class ClockTests
 
         counted.StepCount = 0;
         Assert.Equal(Snapshot.OfState(counted.Rule.InitialState), Snapshot.OfState(counted.TensorStates()[0]));
+    }
+
+    /// <summary>Also where bias corrections are powers, which depend on the last step alone; other products do not.</summary>
+    [Theory]
+    [MemberData(nameof(RuleNames))]
+    public void A_step_count_is_consistent_with_powers(string name)
+    {
+        Rule rule = Rule.Get(name);
+        RuleOptions options = new(name) { Flags = [.. rule.Flags.Select(static flag => flag.Name).Where(IsWanted)] };
+        using Model model = new(3);
+        using Model other = new(3);
+        using RuleOptimizer optimizer = new(model.Set, options);
+        using RuleOptimizer counted = new(other.Set, options);
+        model.Step(optimizer, 1, 9);
+        counted.StepCount = 9;
+        Assert.Equal(Snapshot.OfState(optimizer.TensorStates()[0]), Snapshot.OfState(counted.TensorStates()[0]));
+
+        bool IsWanted(string flag) =>
+            flag == "bias_correction_by_power" || rule.DefaultFlags.Any(own => own.Name == flag);
     }
 
     [Fact]

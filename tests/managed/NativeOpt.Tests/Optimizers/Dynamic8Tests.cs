@@ -394,7 +394,7 @@ public unsafe class Dynamic8Tests
         double LastStep(DType type)
         {
             using Model model = new(256);
-            AdamFamilyOptions options = rule == nameof(Adam) ? new AdamOptions() : new InvAdamOptions();
+            AmsgradOptions options = rule == nameof(Adam) ? new AdamOptions() : new InvAdamOptions();
             using Optimizer optimizer = Rules.Create(
                 model.Set, options with { StateType = type, MinDynamic8ElementCount = type == DType.Dynamic8 ? 0 : 4096 });
             Array.Fill(model.Gradients[0], 1e-4f);

@@ -341,7 +341,7 @@ public class RebindingTests
         [
             .. rule.DefaultFlags.Concat(rule.Flags.Where(static flag => flag.SelectsStates)).Select(static flag => flag.Name).Distinct(),
         ],
-        Hyperparameters = rule.States.Where(static state => state.NeededHyperparameter is not null).ToDictionary(
-            static state => state.NeededHyperparameter!, static state => state.NeededAbove + 0.5),
+        Hyperparameters = rule.Hyperparameters.Where(static own => own.SelectsStates).ToDictionary(
+            static own => own.Name, own => TypedRule.Levels(rule, own)[^1]),
     };
 }

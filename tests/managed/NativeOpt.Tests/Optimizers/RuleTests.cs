@@ -150,8 +150,46 @@ public class RuleTests
         AdamOptions adam = new();
         Assert.Equal((1e-3, 0.9, 0.999, 1e-8, 0.0), (adam.LearningRate, adam.Beta1, adam.Beta2, adam.Epsilon, adam.WeightDecay));
         Assert.Equal(1e-2, new AdamWOptions().WeightDecay);
-        Assert.Equal(1e-3, new SgdOptions().LearningRate);
-        Assert.Equal(8e-5, new DualAdamOptions().SwitchingRate);
+        Assert.Equal((1e-3, 0.0), (new SgdOptions().LearningRate, new SgdOptions().Dampening));
+        DualAdamOptions dualadam = new();
+        Assert.Equal(
+            (InverseWeightSchedule.Linear, 8e-5, 0.9, 1L, 0L, 1.0),
+            (dualadam.Schedule, dualadam.SwitchingRate, dualadam.Base, dualadam.StepsPerEpoch, dualadam.SwitchStep, dualadam.InverseWeight));
+        RAdamOptions radam = new();
+        Assert.Equal((1e-3, 0.9, 0.999, 1e-8, false), (radam.LearningRate, radam.Beta1, radam.Beta2, radam.Epsilon, radam.DecoupledWeightDecay));
+        NAdamOptions nadam = new();
+        Assert.Equal((2e-3, 0.9, 0.999, 1e-8, 4e-3), (nadam.LearningRate, nadam.Beta1, nadam.Beta2, nadam.Epsilon, nadam.MomentumDecay));
+        AdamaxOptions adamax = new();
+        Assert.Equal((2e-3, 0.9, 0.999, 1e-8), (adamax.LearningRate, adamax.Beta1, adamax.Beta2, adamax.Epsilon));
+        AdagradOptions adagrad = new();
+        Assert.Equal(
+            (1e-2, 0.0, 0.0, 1e-10),
+            (adagrad.LearningRate, adagrad.LearningRateDecay, adagrad.InitialAccumulatorValue, adagrad.Epsilon));
+        AdadeltaOptions adadelta = new();
+        Assert.Equal((1.0, 0.9, 1e-6), (adadelta.LearningRate, adadelta.Rho, adadelta.Epsilon));
+        RmsPropOptions rmsprop = new();
+        Assert.Equal(
+            (1e-2, 0.99, 1e-8, 0.0, false),
+            (rmsprop.LearningRate, rmsprop.Alpha, rmsprop.Epsilon, rmsprop.Momentum, rmsprop.Centered));
+        RpropOptions rprop = new();
+        Assert.Equal(
+            (1e-2, 0.5, 1.2, 1e-6, 50.0),
+            (rprop.LearningRate, rprop.EtaMinus, rprop.EtaPlus, rprop.StepSizeMin, rprop.StepSizeMax));
+        AsgdOptions asgd = new();
+        Assert.Equal((1e-2, 1e-4, 0.75, 1e6), (asgd.LearningRate, asgd.Lambd, asgd.Alpha, asgd.T0));
+        LionOptions lion = new();
+        Assert.Equal((1e-4, 0.9, 0.99, true), (lion.LearningRate, lion.Beta1, lion.Beta2, lion.DecoupledWeightDecay));
+        MiAdamOptions miadam = new();
+        Assert.Equal((1e-3, 0.98, 1, 0L), (miadam.LearningRate, miadam.Kappa, miadam.Order, miadam.SwitchStep));
+        AdEmaMixOptions ademamix = new();
+        Assert.Equal(
+            (1e-3, 0.9, 0.999, 0.9999, 5.0, 0L, 1e-8, true),
+            (ademamix.LearningRate, ademamix.Beta1, ademamix.Beta2, ademamix.Beta3, ademamix.Alpha, ademamix.TAlphaBeta3, ademamix.Epsilon,
+                ademamix.DecoupledWeightDecay));
+        AdoptOptions adopt = new();
+        Assert.Equal(
+            (1e-3, 0.9, 0.9999, 1e-6, 0.25, false),
+            (adopt.LearningRate, adopt.Beta1, adopt.Beta2, adopt.Epsilon, adopt.ClipExponent, adopt.DecoupledWeightDecay));
     }
 
     /// <summary>A schedule changes hyperparameters between steps; the bias corrections are products of the betas used.</summary>
@@ -212,6 +250,36 @@ public class RuleTests
         static void Near(double expected, float actual) => Assert.Equal(expected, actual, Tolerance(expected));
     }
 
+    /// <summary>Each schedule says what the weight of the inverse part is at each step; the given one is the same by hand.</summary>
+    [Theory]
+    [InlineData(InverseWeightSchedule.Linear, new[] { 0.75, 0.5, 0.25, 0, 0 })]
+    [InlineData(InverseWeightSchedule.Exponential, new[] { 1, 1, 0.5, 0.5, 0.25 })]
+    [InlineData(InverseWeightSchedule.Fixed, new[] { 1.0, 1, 1, 0, 0 })]
+    public void Schedules_of_DualAdam(InverseWeightSchedule schedule, double[] weights)
+    {
+        DualAdamOptions options = new()
+        {
+            Schedule = schedule,
+            SwitchingRate = 0.25,
+            Base = 0.5,
+            StepsPerEpoch = 2,
+            SwitchStep = 3,
+        };
+        using Model model = new(5);
+        using Model other = new(5);
+        using DualAdam optimizer = new(model.Set, options);
+        using DualAdam given = new(other.Set, new DualAdamOptions { Schedule = InverseWeightSchedule.Given });
+        HashSet<string> seen = [];
+        for (int step = 1; step <= weights.Length; step++)
+        {
+            given.InverseWeight = weights[step - 1];
+            model.Step(optimizer, step, step);
+            other.Step(given, step, step);
+            Assert.Equal(Snapshot.Of(given), Snapshot.Of(optimizer));
+            Assert.True(seen.Add(Snapshot.Of(optimizer)));
+        }
+    }
+
     /// <summary>A scheduler may start SGD without momentum; the buffer is made when it is first needed.</summary>
     [Fact]
     public void Momentum_may_begin_later()
@@ -224,6 +292,46 @@ public class RuleTests
         Assert.Equal([StateRole.MomentumBuffer], optimizer.StateRoles);
         optimizer.Step();
         Assert.Equal(model.Gradients[0], Snapshot.Values(optimizer.GetState(StateRole.MomentumBuffer, 0)));
+    }
+
+    /// <summary>A sum that a higher order brings begins at zero, so that it is the sum before it after one step.</summary>
+    [Fact]
+    public void The_order_of_MiAdam_may_rise()
+    {
+        using Model model = new(3);
+        using MiAdam optimizer = new(model.Set, new MiAdamOptions { SwitchStep = 10 });
+        model.Step(optimizer, 1, 2);
+        Assert.Equal(["exp_avg", "exp_avg_sq", "buf_exp_avg"], optimizer.StateRoles.Select(static role => role.Name));
+        Snapshot.Unchanged<ArgumentOutOfRangeException>(optimizer, () => optimizer.Order = 0);
+        Snapshot.Unchanged<ArgumentOutOfRangeException>(optimizer, () => optimizer.Order = 4);
+        optimizer.Order = 3;
+        Assert.Equal(3, optimizer.Groups[0].Order);
+        model.Step(optimizer, 3, 3);
+        float[] once = Snapshot.Values(optimizer.GetState("buf_exp_avg", 0));
+        Assert.NotEqual(Snapshot.Values(optimizer.GetState(StateRole.ExpAvg, 0)), once);
+        Assert.Equal(once, Snapshot.Values(optimizer.GetState("buf_exp_avg2", 0)));
+        Assert.Equal(once, Snapshot.Values(optimizer.GetState("buf_exp_avg3", 0)));
+    }
+
+    /// <summary>Up to step t0 + 2 it is the parameter itself, and then the average of the parameters since.</summary>
+    [Fact]
+    public void The_average_of_Asgd_begins_after_t0()
+    {
+        const int Start = 4;
+        using Model model = new(5);
+        using Asgd optimizer = new(model.Set, new AsgdOptions { LearningRate = 0.1, T0 = Start - 2 });
+        double[] sums = new double[5];
+        for (int step = 1; step <= 10; step++)
+        {
+            model.Step(optimizer, step, step);
+            sums = [.. sums.Zip(model.Parameters[0], (sum, value) => step <= Start ? value : sum + value)];
+            float[] averages = Snapshot.Values(optimizer.GetState("ax", 0));
+            Assert.All(
+                sums.Zip(averages),
+                pair => Assert.Equal(pair.First / Math.Max(1, step - Start + 1), pair.Second, Tolerance(pair.Second)));
+        }
+
+        Assert.NotEqual(model.Parameters[0], Snapshot.Values(optimizer.GetState("ax", 0)));
     }
 
     [Fact]

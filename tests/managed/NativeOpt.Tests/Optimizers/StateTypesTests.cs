@@ -67,7 +67,8 @@ public class StateTypesTests
                 {
                     StateTypes = new Dictionary<StateRole, DType> { [state.Role] = type },
                     Flags = [.. rule.DefaultFlags.Select(static flag => flag.Name), .. Needed(state.NeededFlag)],
-                    Hyperparameters = Needed(state.NeededHyperparameter).ToDictionary(static own => own, own => state.NeededAbove + 0.5),
+                    Hyperparameters = Needed(state.NeededHyperparameter).ToDictionary(
+                        static own => own, own => TypedRule.Above(rule.GetHyperparameter(own), state.NeededAbove)),
                 };
                 if (!beginsAtZero && type == DType.Dynamic8)
                 {

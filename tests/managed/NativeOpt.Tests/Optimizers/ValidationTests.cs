@@ -62,7 +62,12 @@ public class ValidationTests
     {
         using Model model = new(3);
         Assert.Equal("options", Assert.Throws<ArgumentException>(() => new Sgd(model.Set, new SgdOptions { Nesterov = true })).ParamName);
+        Assert.Equal(
+            "options",
+            Assert.Throws<ArgumentException>(
+                () => new Sgd(model.Set, new SgdOptions { Nesterov = true, Momentum = 0.5, Dampening = 0.5 })).ParamName);
         using Sgd optimizer = new(model.Set, new SgdOptions { Nesterov = true, Momentum = 0.5 });
+        Snapshot.Unchanged<ArgumentException>(optimizer, () => optimizer.Dampening = 0.5);
         Snapshot.Unchanged<ArgumentException>(optimizer, () => optimizer.Momentum = 0);
         Assert.Equal(0.5, optimizer.Momentum);
     }

@@ -285,6 +285,17 @@ public partial class TorchStateTests
         Assert.Equal([0, 0], Snapshot.Values(sgd.GetState(StateRole.MomentumBuffer, 0)));
         Assert.Equal([7], Snapshot.Values(sgd.GetState(StateRole.MomentumBuffer, 1)));
 
+        // Its first step differs with dampening, so that a count follows from whether there is a momentum.
+        using Model dampened = new(2, 1);
+        using Sgd withDampening = new(dampened.Set, new SgdOptions { Momentum = 0.5, Dampening = 0.25 });
+        TorchState.Load(withDampening, new MemoryStream(Safetensors.Build(Singles("1.momentum_buffer", [1], 7))));
+        Assert.Equal((0, 1), (withDampening.GetStepCount(0), withDampening.GetStepCount(1)));
+        dampened.Step(withDampening, 1, 1);
+        Assert.Equal(dampened.Gradients[0], Snapshot.Values(withDampening.GetState(StateRole.MomentumBuffer, 0)));
+        Assert.Equal(
+            [(0.5f * 7) + (0.75f * dampened.Gradients[1][0])],
+            Snapshot.Values(withDampening.GetState(StateRole.MomentumBuffer, 1)));
+
         // Something of a parameter, but not all of it, is no state.
         Refuses("no \"a.exp_avg_sq\"", Safetensors.Build([.. Integers(5).Where(static item => item.Name != "a.exp_avg_sq")]));
     }
@@ -490,6 +501,15 @@ public partial class TorchStateTests
     [InlineData("Adam amsgrad")]
     [InlineData("AdamW")]
     [InlineData("SGD")]
+    [InlineData("SGD dampening")]
+    [InlineData("RAdam")]
+    [InlineData("NAdam")]
+    [InlineData("Adamax")]
+    [InlineData("Adagrad")]
+    [InlineData("Adadelta")]
+    [InlineData("RMSprop")]
+    [InlineData("Rprop")]
+    [InlineData("ASGD")]
     public void Torch_goes_on_from_here_and_back(string name)
     {
         string python = PythonWithTorch.Value ?? throw new SkipException("There is no python3 with numpy and torch.");
@@ -587,14 +607,25 @@ public partial class TorchStateTests
         def make(file):
             values = torch.from_numpy(numpy.fromfile(os.path.join(folder, file), dtype=numpy.float32))
             parameters = [torch.nn.Parameter(values[:6].clone().reshape(2, 3)), torch.nn.Parameter(values[6].clone())]
-            common = dict(lr=1e-2, betas=(0.8, 0.9), weight_decay=0.05)
-            if kind == "SGD":
-                optimizer = torch.optim.SGD(parameters, lr=1e-2, momentum=0.9, nesterov=True, weight_decay=0.05)
-            elif kind == "AdamW":
-                optimizer = torch.optim.AdamW(parameters, **common)
-            else:
-                optimizer = torch.optim.Adam(parameters, amsgrad=kind.endswith("amsgrad"), **common)
-            return parameters, optimizer
+            decay = dict(lr=1e-2, weight_decay=0.05)
+            moments = dict(betas=(0.8, 0.9), **decay)
+            options = {
+                "Adam": moments,
+                "Adam amsgrad": dict(amsgrad=True, **moments),
+                "AdamW": moments,
+                "SGD": dict(momentum=0.9, nesterov=True, **decay),
+                "SGD dampening": dict(momentum=0.9, dampening=0.3, **decay),
+                "RAdam": moments,
+                # Without foreach, torch up to 1.13 multiplies by the momentum's decay rate once too often.
+                "NAdam": dict(foreach=True, **moments),
+                "Adamax": moments,
+                "Adagrad": dict(lr_decay=0.1, initial_accumulator_value=0.5, **decay),
+                "Adadelta": decay,
+                "RMSprop": dict(momentum=0.9, centered=True, **decay),
+                "Rprop": dict(lr=1e-2),
+                "ASGD": dict(lambd=0.1, t0=10, **decay),
+            }[kind]
+            return parameters, getattr(torch.optim, kind.split()[0])(parameters, **options)
 
         def steps(parameters, optimizer, first, last):
             for step in range(first, last + 1):
@@ -625,6 +656,18 @@ public partial class TorchStateTests
     {
         "SGD" => new Sgd(set, new SgdOptions { LearningRate = 1e-2, Momentum = 0.9, Nesterov = true, WeightDecay = 0.05 }),
         "AdamW" => new AdamW(set, new AdamWOptions { LearningRate = 1e-2, Beta1 = 0.8, Beta2 = 0.9, WeightDecay = 0.05 }),
+        "SGD dampening" => new Sgd(
+            set, new SgdOptions { LearningRate = 1e-2, Momentum = 0.9, Dampening = 0.3, WeightDecay = 0.05 }),
+        "RAdam" => new RAdam(set, new RAdamOptions { LearningRate = 1e-2, Beta1 = 0.8, Beta2 = 0.9, WeightDecay = 0.05 }),
+        "NAdam" => new NAdam(set, new NAdamOptions { LearningRate = 1e-2, Beta1 = 0.8, Beta2 = 0.9, WeightDecay = 0.05 }),
+        "Adamax" => new Adamax(set, new AdamaxOptions { LearningRate = 1e-2, Beta1 = 0.8, Beta2 = 0.9, WeightDecay = 0.05 }),
+        "Adagrad" => new Adagrad(
+            set,
+            new AdagradOptions { LearningRate = 1e-2, LearningRateDecay = 0.1, InitialAccumulatorValue = 0.5, WeightDecay = 0.05 }),
+        "Adadelta" => new Adadelta(set, new AdadeltaOptions { LearningRate = 1e-2, WeightDecay = 0.05 }),
+        "RMSprop" => new RmsProp(set, new RmsPropOptions { LearningRate = 1e-2, Momentum = 0.9, Centered = true, WeightDecay = 0.05 }),
+        "Rprop" => new Rprop(set, new RpropOptions { LearningRate = 1e-2 }),
+        "ASGD" => new Asgd(set, new AsgdOptions { LearningRate = 1e-2, Lambd = 0.1, T0 = 10, WeightDecay = 0.05 }),
         _ => new Adam(
             set,
             new AdamOptions

@@ -9,8 +9,9 @@ internal static class Dynamic8Code
     private static readonly double[] Signed = Numbers(isSigned: true);
     private static readonly double[] Unsigned = Numbers(isSigned: false);
 
-    /// <summary>Whether a state has negative numbers.</summary>
-    public static bool IsSigned(StateRole role) => role != StateRole.ExpAvgSq && role != StateRole.MaxExpAvgSq;
+    /// <summary>Whether a state has negative numbers: squares, magnitudes and lengths have none.</summary>
+    public static bool IsSigned(StateRole role) =>
+        role.Name is not ("exp_avg_sq" or "max_exp_avg_sq" or "exp_inf" or "square_avg" or "acc_delta" or "sum" or "step_size");
 
     /// <summary>The part of its block's scale that a byte names.</summary>
     public static double Part(bool isSigned, byte code) => (isSigned ? Signed : Unsigned)[code];

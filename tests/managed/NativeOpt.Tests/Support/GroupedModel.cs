@@ -36,13 +36,54 @@ internal sealed class GroupedModel : IDisposable
         [
             new DualAdamOptions { SwitchingRate = 0.09 },
             new DualAdamOptions { SwitchingRate = 0.3, LearningRate = 0.03, Maximize = true },
-            new DualAdamOptions { Beta1 = 0.5, Beta2 = 0.75, InverseEpsilon = true, Epsilon = 0.02, WeightDecay = 0.2 },
+            new DualAdamOptions { Beta1 = 0.5, Beta2 = 0.75, InverseEpsilon = true, Epsilon = 0.02, WeightDecay = 0.2, Schedule = InverseWeightSchedule.Exponential },
         ],
         [nameof(Sgd)] =
         [
             new SgdOptions { Momentum = 0.9 },
             new SgdOptions { Momentum = 0.5, Nesterov = true, LearningRate = 0.03, Maximize = true },
             new SgdOptions { Momentum = 0.7, WeightDecay = 0.2, DecoupledWeightDecay = true },
+        ],
+        [nameof(RAdam)] =
+        [
+            new RAdamOptions { Beta2 = 0.9 }, new RAdamOptions { LearningRate = 0.03, Maximize = true, Epsilon = 0.02 },
+            new RAdamOptions { Beta1 = 0.5, Beta2 = 0.75, WeightDecay = 0.2, DecoupledWeightDecay = true },
+        ],
+        [nameof(NAdam)] =
+        [
+            new NAdamOptions(), new NAdamOptions { LearningRate = 0.03, Maximize = true, MomentumDecay = 0.4 },
+            new NAdamOptions { Beta1 = 0.5, Beta2 = 0.75, MomentumDecay = 0, WeightDecay = 0.2, DecoupledWeightDecay = true },
+        ],
+        [nameof(Adagrad)] =
+        [
+            new AdagradOptions(), new AdagradOptions { InitialAccumulatorValue = 0.25, LearningRate = 0.03, Maximize = true },
+            new AdagradOptions { LearningRateDecay = 0.1, InitialAccumulatorValue = 0.5, WeightDecay = 0.2 },
+        ],
+        [nameof(RmsProp)] =
+        [
+            new RmsPropOptions { Centered = true, Momentum = 0.9 },
+            new RmsPropOptions { Centered = true, Momentum = 0.5, LearningRate = 0.03, Maximize = true },
+            new RmsPropOptions { Centered = true, Momentum = 0.7, Alpha = 0.75, Epsilon = 0.02, WeightDecay = 0.2 },
+        ],
+        [nameof(Rprop)] =
+        [
+            new RpropOptions(), new RpropOptions { LearningRate = 0.03, Maximize = true, StepSizeMax = 0.04 },
+            new RpropOptions { EtaMinus = 0.25, EtaPlus = 1.5, StepSizeMin = 8e-3, WeightDecay = 0.2 },
+        ],
+        [nameof(Asgd)] =
+        [
+            new AsgdOptions(), new AsgdOptions { LearningRate = 0.03, Maximize = true, T0 = 1 },
+            new AsgdOptions { Lambd = 0.1, Alpha = 0.5, T0 = 2, WeightDecay = 0.2 },
+        ],
+        [nameof(MiAdam)] =
+        [
+            new MiAdamOptions { Order = 3 }, new MiAdamOptions { Order = 3, LearningRate = 0.03, Maximize = true, SwitchStep = 4 },
+            new MiAdamOptions { Order = 3, LearningRate = 0.1, Kappa = 0.5, SwitchStep = 100, WeightDecay = 0.2 },
+        ],
+        [nameof(AdEmaMix)] =
+        [
+            new AdEmaMixOptions(), new AdEmaMixOptions { LearningRate = 0.03, Maximize = true, TAlphaBeta3 = 4 },
+            new AdEmaMixOptions { Beta1 = 0.5, Beta2 = 0.75, Beta3 = 0.95, Alpha = 2, WeightDecay = 0.2, DecoupledWeightDecay = false },
         ],
     });
 

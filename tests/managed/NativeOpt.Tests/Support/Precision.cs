@@ -36,6 +36,7 @@ internal sealed record Precision(
         nameof(InvAdam) => new InvAdamOptions { Beta1 = 0.8, Beta2 = 0.9, Epsilon = 0.02 },
         nameof(DualAdam) => new DualAdamOptions { Beta1 = 0.8, Beta2 = 0.9, Epsilon = 0.02, SwitchingRate = 0.11 },
         nameof(Sgd) => new SgdOptions { Momentum = 0.7, Nesterov = true },
+        nameof(MiAdam) => new MiAdamOptions { Order = 3, SwitchStep = 100 },
         _ => TypedRule.All.Single(typed => typed.Name == name).WithAllStates(),
     }));
 
@@ -66,17 +67,28 @@ internal sealed record Precision(
         };
     }
 
-    /// <summary>Options of any optimizer with these types.</summary>
-    public OptimizerOptions With(OptimizerOptions options) => options with
+    /// <summary>Options of any optimizer with these types; states that cannot have that of the states are float32.</summary>
+    public OptimizerOptions With(OptimizerOptions options)
     {
-        LearningRate = 0.03,
-        WeightDecay = 0.15,
-        StateType = State,
-        MasterWeights = MasterWeights,
-        StochasticRounding = Stochastic,
-        RoundingSeed = Stochastic ? Seed : 0,
-        MinDynamic8ElementCount = State == DType.Dynamic8 ? MinDynamic8ElementCount : options.MinDynamic8ElementCount,
-    };
+        RuleState[] precise = [.. options.Rule.States.Where(state => !Allows(state, State))];
+        DType type = precise.Length == options.Rule.States.Count ? DType.Float32 : State;
+        return options with
+        {
+            LearningRate = 0.03,
+            WeightDecay = 0.15,
+            StateType = type,
+            StateTypes = precise.ToDictionary(static state => state.Role, static _ => DType.Float32),
+            MasterWeights = MasterWeights,
+            StochasticRounding = Stochastic,
+            RoundingSeed = Stochastic ? Seed : 0,
+            MinDynamic8ElementCount = type == DType.Dynamic8 ? MinDynamic8ElementCount : options.MinDynamic8ElementCount,
+        };
+    }
+
+    /// <summary>Whether a state that an optimizer allocates may have a type: 8 bits can be filled with 0 alone.</summary>
+    private static bool Allows(RuleState state, DType type) =>
+        state.DTypes.Contains(type)
+        && (type != DType.Dynamic8 || (state.InitialValue == 0 && state.InitialHyperparameter is null));
 
     private static Dictionary<string, Precision> Mixes(params DType[] states) => (
         from parameter in Numbers

@@ -40,6 +40,16 @@ internal static class Rules
             [nameof(InvAdam)] = static set => new InvAdam(set),
             [nameof(DualAdam)] = static set => new DualAdam(set, new DualAdamOptions { SwitchingRate = 0.09, Amsgrad = true }),
             [nameof(Sgd)] = static set => new Sgd(set, new SgdOptions { Momentum = 0.9, Nesterov = true }),
+
+            // So that few steps are enough for all that these do, on both sides of a step at which something changes.
+            [nameof(RAdam)] = static set => new RAdam(set, new RAdamOptions { Beta2 = 0.9, DecoupledWeightDecay = true, WeightDecay = 0.01 }),
+            [nameof(NAdam)] = static set => new NAdam(set, new NAdamOptions { MomentumDecay = 0.4, WeightDecay = 0.01 }),
+            [nameof(Adagrad)] = static set => new Adagrad(
+                set, new AdagradOptions { LearningRateDecay = 0.1, InitialAccumulatorValue = 0.25 }),
+            [nameof(Rprop)] = static set => new Rprop(set, new RpropOptions { StepSizeMin = 8e-3, StepSizeMax = 0.02 }),
+            [nameof(Asgd)] = static set => new Asgd(set, new AsgdOptions { Lambd = 0.1, T0 = 1 }),
+            [nameof(MiAdam)] = static set => new MiAdam(set, new MiAdamOptions { LearningRate = 0.03, Order = 3, SwitchStep = 4 }),
+            [nameof(AdEmaMix)] = static set => new AdEmaMix(set, new AdEmaMixOptions { TAlphaBeta3 = 5, WeightDecay = 0.01 }),
         });
 
     public static TheoryData<string> Names => [.. All.Select(static rule => rule.Name)];

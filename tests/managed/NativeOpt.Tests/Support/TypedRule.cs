@@ -1,3 +1,4 @@
+using System.Globalization;
 using System.Reflection;
 
 namespace NativeOpt.Tests.Support;
@@ -33,9 +34,39 @@ internal sealed record TypedRule(Type Optimizer, Type Options)
     public static OptimizerOptions With(OptimizerOptions options, PropertyInfo property, object value)
     {
         OptimizerOptions copy = options with { };
-        property.SetValue(copy, value);
+        Set(property, copy, value);
         return copy;
     }
+
+    /// <summary>Sets a property; numbers become what the property is of.</summary>
+    public static void Set(PropertyInfo property, object owner, object value) => property.SetValue(
+        owner,
+        property.PropertyType.IsEnum
+            ? Enum.ToObject(property.PropertyType, Convert.ToInt32(value, CultureInfo.InvariantCulture))
+            : Convert.ChangeType(value, property.PropertyType, CultureInfo.InvariantCulture));
+
+    /// <summary>The number that a property has.</summary>
+    public static double Number(PropertyInfo property, object owner) =>
+        Convert.ToDouble(property.GetValue(owner), CultureInfo.InvariantCulture);
+
+    /// <summary>Whether a property may be a hyperparameter: any number or choice, but for what is known to be none.</summary>
+    public static bool IsNumber(PropertyInfo property) =>
+        (property.PropertyType == typeof(double) || property.PropertyType == typeof(int) || property.PropertyType == typeof(long)
+            || property.PropertyType.IsEnum)
+        && property.Name is not (nameof(OptimizerOptions.MinDynamic8ElementCount) or nameof(OptimizerOptions.StateType)
+            or nameof(OptimizerOptions.MasterWeights) or nameof(OptimizerGroup.StepCount));
+
+    /// <summary>A value of a hyperparameter that is just above a bound of a state.</summary>
+    public static double Above(Hyperparameter hyperparameter, double bound) =>
+        hyperparameter.IsInteger ? Math.Floor(bound) + 1 : bound + 0.5;
+
+    /// <summary>Values of a hyperparameter that select states: the smallest, and one above each state's bound.</summary>
+    public static double[] Levels(Rule rule, Hyperparameter hyperparameter) =>
+    [
+        hyperparameter.Minimum,
+        .. rule.States.Where(state => state.NeededHyperparameter == hyperparameter.Name).Select(static state => state.NeededAbove)
+            .Distinct().Order().Select(bound => Above(hyperparameter, bound)),
+    ];
 
     /// <summary>What a property says to the rule, by the rule's name of it; null for those that are no hyperparameter or flag.</summary>
     public string? DescribedName(PropertyInfo property)
@@ -63,10 +94,9 @@ internal sealed record TypedRule(Type Optimizer, Type Options)
             {
                 options = With(options, property, true);
             }
-            else if (property.PropertyType == typeof(double) && options.Rule.GetHyperparameter(name).SelectsStates)
+            else if (IsNumber(property) && options.Rule.GetHyperparameter(name) is { SelectsStates: true } own)
             {
-                double above = options.Rule.States.Single(state => state.NeededHyperparameter == name).NeededAbove;
-                options = With(options, property, above + 0.5);
+                options = With(options, property, Levels(options.Rule, own)[^1]);
             }
         }
 

@@ -47,6 +47,22 @@ internal static class CudaPath
             ["state files"] = static device => Run(device, static p => nativeopt.optim.Adam(p, lr: 1e-2), SaveAndLoad),
             ["another group"] = device => Run(
                 device, static p => nativeopt.optim.Adam(p, lr: 1e-2), (optimizer, _, step) => AddGroup(device, optimizer, step)),
+            ["another group, skipping"] = device => Run(
+                device,
+                static p => nativeopt.optim.Adam(p, lr: 1e-2, step_options: new StepOptions { SkipNonFinite = true }),
+                (optimizer, p, step) =>
+                {
+                    SpoilThirdGradient(optimizer, p, step);
+                    AddGroup(device, optimizer, step);
+                }),
+            ["running scalars, skipping"] = static device => Run(
+                device,
+                static p => nativeopt.optim.NAdam(p, lr: 1e-2, step_options: new StepOptions { SkipNonFinite = true }),
+                static (optimizer, p, step) =>
+                {
+                    SpoilThirdGradient(optimizer, p, step);
+                    SaveAndLoad(optimizer, p, step);
+                }),
             ["scaler"] = RunScaler,
             ["dimer"] = RunDimer,
         };

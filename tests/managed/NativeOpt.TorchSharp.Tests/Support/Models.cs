@@ -61,6 +61,29 @@ internal static class Models
         return Math.Sqrt(difference / norm);
     }
 
+    /// <summary>Gives parameters the values of others.</summary>
+    public static void Copy(Parameter[] from, Parameter[] to)
+    {
+        using (no_grad())
+        {
+            foreach ((Parameter source, Parameter destination) in from.Zip(to))
+            {
+                destination.copy_(source);
+            }
+        }
+    }
+
+    /// <summary>What <c>save_state_dict</c> writes, to be read from its beginning.</summary>
+    public static MemoryStream Save(Action<BinaryWriter> save)
+    {
+        MemoryStream file = new();
+        BinaryWriter writer = new(file);
+        save(writer);
+        writer.Flush();
+        file.Position = 0;
+        return file;
+    }
+
     /// <summary>One training step of an MLP on random data.</summary>
     public static double TrainStep(Sequential model, optim.Optimizer optimizer, long seed)
     {

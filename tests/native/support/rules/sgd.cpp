@@ -1,4 +1,4 @@
-// b = momentum b + g, theta -= lr b; with Nesterov lr (g + momentum b), without momentum lr g.
+// b = momentum b + (1 - dampening) g, in the first step b = g; theta -= lr b; with Nesterov lr (g + momentum b), without momentum lr g.
 #include "support/rule_reference.h"
 
 namespace nopt_test {
@@ -15,7 +15,7 @@ struct Sgd {
         if (s["momentum"] > 0.0) {
             const Number momentum = scalar<Number>(s["momentum"]);
             Number& b = s.state(e, "momentum_buffer");
-            b = momentum * b + g;
+            b = momentum * b + scalar<Number>(s.t == 1 ? 1.0 : 1.0 - s["dampening"]) * g;
             direction = s.has("nesterov") ? g + momentum * b : b;
         }
         subtract(e, s, scalar<Number>(s.lr) * direction);
