@@ -19,22 +19,28 @@ public sealed class GradScaler
     private readonly NativeOpt.GradScaler _scaler;
 
     /// <summary>Makes a scaler.</summary>
-    /// <param name="init_scale">The scale at first, above 0 and finite.</param>
+    /// <param name="init_scale">The scale at first, from <paramref name="min_scale"/> to 2^126.</param>
     /// <param name="growth_factor">What a growing scale is multiplied with, above 1 and finite.</param>
     /// <param name="backoff_factor">What a scale that backs off is multiplied with, between 0 and 1.</param>
     /// <param name="growth_interval">The number of good steps in a row after which the scale grows, above 0.</param>
+    /// <param name="min_scale">
+    /// The smallest scale, from 2^-126 on; 2^-14 by default. A step that is skipped there means that the model is broken.
+    /// </param>
     /// <exception cref="ArgumentOutOfRangeException">A value is out of range.</exception>
     public GradScaler(
-        double init_scale = 65536, double growth_factor = 2, double backoff_factor = 0.5, int growth_interval = 2000) =>
-        _scaler = new NativeOpt.GradScaler(init_scale, growth_factor, backoff_factor, growth_interval);
+        double init_scale = 65536, double growth_factor = 2, double backoff_factor = 0.5, int growth_interval = 2000,
+        double min_scale = 1.0 / 16384) =>
+        _scaler = new NativeOpt.GradScaler(init_scale, growth_factor, backoff_factor, growth_interval, min_scale);
 
     /// <summary>Tells what the loss is multiplied with.</summary>
     /// <returns>The scale.</returns>
     public double get_scale() => _scaler.Scale;
 
     /// <summary>Sets the scale, to resume a run.</summary>
-    /// <param name="scale">The scale, above 0 and finite: what <see cref="get_scale"/> told when the run was saved.</param>
-    /// <exception cref="ArgumentOutOfRangeException"><paramref name="scale"/> is not above 0 and finite.</exception>
+    /// <param name="scale">
+    /// The scale, from the smallest one to 2^126: what <see cref="get_scale"/> told when the run was saved.
+    /// </param>
+    /// <exception cref="ArgumentOutOfRangeException"><paramref name="scale"/> is out of range.</exception>
     public void set_scale(double scale) => _scaler.Scale = scale;
 
     /// <summary>Tells how many good steps there were since the scale last changed, to be saved with a run.</summary>
@@ -88,5 +94,8 @@ public sealed class GradScaler
 
     /// <summary>Lets the scale back off if a step since the last update was skipped, and grow after enough good ones.</summary>
     /// <exception cref="InvalidOperationException">No optimizer took a step since the last update.</exception>
+    /// <exception cref="NotFiniteNumberException">
+    /// A step was skipped although the scale is the smallest one: gradients are not finite whatever the scale. It stays there.
+    /// </exception>
     public void update() => _scaler.Update();
 }

@@ -34,7 +34,7 @@ internal sealed class Comparison(string name, ITask task)
         LineChart chart = new($"Training a {name}", "step", "loss");
         chart.Add(torchs.Name, torchs.Losses);
         chart.Add(ours.Name, ours.Losses, dashed: true);
-        chart.Save(file);
+        File.WriteAllText(file, chart.ToSvg());
         Console.WriteLine($"The losses are drawn in {file}.");
     }
 

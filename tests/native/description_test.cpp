@@ -273,7 +273,7 @@ TEST(ByName, WhatIsOutOfRangeOrUnknownChangesNothing) {
 TEST(ByName, ErrorsSayWhatThereIs) {
     nopt_hyperparams h = defaults("sgd");
     EXPECT_EQ(NOPT_ERROR_INVALID_ARGUMENT, nopt_hyperparams_set("sgd", &h, "beta1", 0.5));
-    EXPECT_STREQ("rule \"sgd\" has no hyperparameter \"beta1\"; it has lr, weight_decay, momentum",
+    EXPECT_STREQ("rule \"sgd\" has no hyperparameter \"beta1\"; it has lr, weight_decay, momentum, dampening",
                  nopt_last_error_message());
     EXPECT_NE(NOPT_OK, nopt_hyperparams_set_flag("sgd", &h, "amsgrad", 1));
     EXPECT_NE(nullptr, strstr(nopt_last_error_message(), "rule \"sgd\" has no flag \"amsgrad\"; it has "))

@@ -85,6 +85,13 @@ TEST(Step, TheBoundsOfHyperparametersLeadToFiniteSteps) {
 // does.
 TEST(Step, SmallLearningRatesAndDecaysVanish) {
     for (const std::string& rule : all_rules()) {
+        bool steps_by_state = false;  // the learning rate is only what a state begins at
+        for (const nopt_state_info& state : describe(rule).states) {
+            steps_by_state = steps_by_state || state.initial_hyperparam == NOPT_HYPERPARAM_LR;
+        }
+        if (steps_by_state) {
+            continue;
+        }
         nopt_hyperparams h = defaults(rule);
         lr(h) = 1e-50;
         weight_decay(h) = 1e-50;

@@ -71,7 +71,8 @@ namespace NativeOpt.TorchSharp.Modules
         /// returns the loss, of one element. It does not change the parameters.
         /// </param>
         /// <returns>
-        /// The loss at the parameters before the step. Or, if a loss is not finite, that one: no step was taken then.
+        /// The loss at the parameters before the step. If it is not finite, no step was taken. If one at displaced parameters is
+        /// not, the step is the optimizer's own (<see cref="DimerOptions.Fallback"/>).
         /// </returns>
         /// <exception cref="ArgumentNullException"><paramref name="closure"/> is null: a dimer needs more than one gradient.</exception>
         /// <inheritdoc cref="FusedOptimizer.step" path="/exception"/>
@@ -136,7 +137,7 @@ namespace NativeOpt.TorchSharp.Modules
         internal torch.Tensor? Step(Func<torch.Tensor> closure, Action<DimerOptimizer, Func<float>> take)
         {
             ObjectDisposedException.ThrowIf(_isDisposed, this);
-            torch.Tensor? first = null;
+            torch.Tensor? first = null, notFinite = null;
             FusedCore core = Optimizer.PrepareCore();
             DimerOptimizer dimer = Around(core);
             long before = dimer.StepCount;
@@ -144,9 +145,17 @@ namespace NativeOpt.TorchSharp.Modules
             if (dimer.StepCount > before)
             {
                 Optimizer.FinishStep(core);
+                notFinite?.Dispose();
+                return first;
             }
 
-            return first;
+            if (notFinite is null)
+            {
+                return first; // no step for another reason
+            }
+
+            first?.Dispose();
+            return notFinite;
 
             float Evaluate()
             {
@@ -158,9 +167,12 @@ namespace NativeOpt.TorchSharp.Modules
 
                 Optimizer.CollectAllGradients();
                 float value = loss.to(torch.ScalarType.Float32).item<float>();
-                if (first is null || !float.IsFinite(value))
+                if (!float.IsFinite(value))
                 {
-                    first?.Dispose();
+                    notFinite = loss; // the last evaluation of the step
+                }
+                else if (first is null)
+                {
                     first = loss;
                 }
                 else

@@ -165,7 +165,7 @@ public abstract partial class FusedOptimizer
 
         bool hasMasters = _stepOptions.MasterWeights && Array.Exists(_fused, static own => own.DType != DType.Float32);
         RuleOptions[] options =
-            [.. _groups.Select(group => group.ToRuleOptions(hasMasters ? MasterWeights.Float32 : MasterWeights.None))];
+            [.. _groups.Select(group => group.ToRuleOptions(hasMasters ? MasterWeights.Float32 : MasterWeights.None, _stepOptions))];
         Dictionary<StateRole, torch.Tensor?[]> roles = options[0].GetStates().ToDictionary(
             static state => state.Role, state => TensorsOf(bound, state.Index));
         if (hasMasters)

@@ -95,7 +95,8 @@ internal sealed class OptionGroup
     }
 
     /// <summary>The states of the rule that the options last read need.</summary>
-    public IReadOnlyList<RuleState> NeededStates() => ToRuleOptions(MasterWeights.None).GetStates();
+    public IReadOnlyList<RuleState> NeededStates() => ToRuleOptions(MasterWeights.None, new StepOptions()).GetStates();
 
-    public RuleOptions ToRuleOptions(MasterWeights masters) => _binding.ToRuleOptions(_read, _readFlags, masters);
+    public RuleOptions ToRuleOptions(MasterWeights masters, StepOptions stepOptions) =>
+        _binding.ToRuleOptions(_read, _readFlags, masters, stepOptions);
 }

@@ -47,7 +47,8 @@ internal sealed class RuleBinding
             : new TorchStateAccess(Nested(_torch, "State"), Rule);
 
     /// <summary>The rule's options with these values.</summary>
-    public RuleOptions ToRuleOptions(ReadOnlySpan<double> hyperparameters, ReadOnlySpan<bool> flags, MasterWeights masters)
+    public RuleOptions ToRuleOptions(
+        ReadOnlySpan<double> hyperparameters, ReadOnlySpan<bool> flags, MasterWeights masters, StepOptions stepOptions)
     {
         Dictionary<string, double> values = [];
         for (int i = 0; i < hyperparameters.Length; i++)
@@ -64,7 +65,16 @@ internal sealed class RuleBinding
             }
         }
 
-        return new RuleOptions(Rule.Name) { Hyperparameters = values, Flags = set, MasterWeights = masters };
+        RuleOptions options = new(Rule.Name) { Hyperparameters = values, Flags = set, MasterWeights = masters };
+
+        // Which types states have is seen when they are bound; what is rounded at random has to be said with some that may be.
+        return !stepOptions.StochasticRoundingStates ? options : options with
+        {
+            StochasticRoundingStates = true,
+            RoundingSeed = stepOptions.RoundingSeed,
+            StateTypes = Rule.States.Where(static state => state.DTypes.Contains(DType.BFloat16))
+                .ToDictionary(static state => state.Role, static _ => DType.BFloat16),
+        };
     }
 
     private static Type Nested(Type type, string name) =>

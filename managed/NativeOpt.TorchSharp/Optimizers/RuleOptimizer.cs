@@ -57,22 +57,29 @@ namespace NativeOpt.TorchSharp
             /// <returns>The optimizer.</returns>
             /// <exception cref="ArgumentNullException"><paramref name="rule"/> or <paramref name="parameters"/> is null.</exception>
             /// <exception cref="ArgumentException">
-            /// There is no such rule or option, an option is out of its range, or a parameter cannot be stepped.
+            /// There is no such rule or option, an option is out of its range, or a parameter cannot be stepped. Or it is "swats", whose
+            /// steps need more than gradients (<see cref="Swats"/>).
             /// </exception>
             public static Modules.RuleOptimizer Rule(
                 string rule, IEnumerable<Parameter> parameters, FusedOptions? options = null, StepOptions? step_options = null) =>
-                new(rule, ParameterSource.Of(parameters, OwnGroup), options ?? new FusedOptions(), step_options);
+                new(RequireOneStep(rule), ParameterSource.Of(parameters, OwnGroup), options ?? new FusedOptions(), step_options);
 
             /// <inheritdoc cref="Rule(string, IEnumerable{Parameter}, FusedOptions, StepOptions)"/>
             public static Modules.RuleOptimizer Rule(
                 string rule, IEnumerable<(string name, Parameter parameter)> parameters, FusedOptions? options = null,
                 StepOptions? step_options = null) =>
-                new(rule, ParameterSource.Of(parameters, OwnGroup), options ?? new FusedOptions(), step_options);
+                new(RequireOneStep(rule), ParameterSource.Of(parameters, OwnGroup), options ?? new FusedOptions(), step_options);
 
             /// <inheritdoc cref="Rule(string, IEnumerable{Parameter}, FusedOptions, StepOptions)"/>
             public static Modules.RuleOptimizer Rule(
                 string rule, IEnumerable<FusedParamGroup> parameters, FusedOptions? options = null, StepOptions? step_options = null) =>
-                new(rule, ParameterSource.Of(parameters), options ?? new FusedOptions(), step_options);
+                new(RequireOneStep(rule), ParameterSource.Of(parameters), options ?? new FusedOptions(), step_options);
+
+            private static string RequireOneStep(string rule) => rule != "swats"
+                ? rule
+                : throw new ArgumentException(
+                    "The rule \"swats\" would never switch to SGD here: NativeOpt.Swats computes the sums that it needs, from C#.",
+                    nameof(rule));
 
             private static FusedParamGroup OwnGroup(IEnumerable<Parameter> parameters) => new(parameters);
         }

@@ -12,15 +12,25 @@ public sealed record StepOptions
     public bool MasterWeights { get; init; }
 
     /// <summary>
+    /// Whether bfloat16 states, those of bfloat16 parameters without <see cref="MasterWeights"/>, are rounded up or down at random, right
+    /// on average (Croci et al. 2022), and not to nearest, where a second moment with the usual β₂ of 0.999 neither rises nor decays
+    /// as it should. Other states are not concerned.
+    /// </summary>
+    public bool StochasticRoundingStates { get; init; }
+
+    /// <summary>Selects the random numbers of <see cref="StochasticRoundingStates"/>: equal seeds give equal bits.</summary>
+    public ulong RoundingSeed { get; init; }
+
+    /// <summary>
     /// Clips the gradients within the step so that the norm of all of them together is at most this, as
-    /// <c>torch.nn.utils.clip_grad_norm_</c> (Pascanu et al. 2013). The gradients themselves stay as they are. Above 0 and
-    /// finite; null: not clipped.
+    /// <c>torch.nn.utils.clip_grad_norm_</c> (Pascanu et al. 2013). The gradients themselves stay as they are. 1.18e-38 to
+    /// 3.4e38; null: not clipped.
     /// </summary>
     public double? MaxGradNorm { get; init; }
 
     /// <summary>
     /// Clips each element of the gradients within the step to -MaxGradValue .. MaxGradValue, as
-    /// <c>torch.nn.utils.clip_grad_value_</c>. Above 0 and finite as a float; null: not clipped.
+    /// <c>torch.nn.utils.clip_grad_value_</c>. 1.18e-38 to 3.4e38; null: not clipped.
     /// </summary>
     public double? MaxGradValue { get; init; }
 

@@ -70,6 +70,33 @@ public class HalfTests
     }
 
     [TorchFact]
+    public void Bfloat16_states_rounded_at_random_rise_as_float32_does()
+    {
+        float[] toNearest = SecondMoments(new StepOptions()), random = SecondMoments(new StepOptions { StochasticRoundingStates = true });
+        Assert.Equal(random, SecondMoments(new StepOptions { StochasticRoundingStates = true }));
+        Assert.NotEqual(
+            random, SecondMoments(new StepOptions { StochasticRoundingStates = true, RoundingSeed = 1 }));
+
+        // 1 - 0.999^3000, of gradients that are 1.
+        const double Expected = 0.9503;
+        Assert.Equal(Expected, random.Average(), 0.02);
+        Assert.True(toNearest.Average() < 0.5, "Rounded to nearest, the second moment should have stopped.");
+
+        static float[] SecondMoments(StepOptions options)
+        {
+            Parameter parameter = nn.Parameter(zeros(512).to(ScalarType.BFloat16));
+            using var optimizer = nativeopt.optim.Adam([parameter], lr: 0, beta2: 0.999, step_options: options);
+            parameter.grad = ones(512).to(ScalarType.BFloat16);
+            for (int step = 0; step < 3000; step++)
+            {
+                optimizer.step();
+            }
+
+            return Models.Values(((TorchSharp.Modules.Adam.State)optimizer.state_dict().State[0]).exp_avg_sq);
+        }
+    }
+
+    [TorchFact]
     public void A_module_may_mix_types()
     {
         Parameter half = Half(ScalarType.BFloat16, 1), single = Single(half);

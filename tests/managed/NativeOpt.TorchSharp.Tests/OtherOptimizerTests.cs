@@ -118,6 +118,39 @@ public class OtherOptimizerTests
         }
     }
 
+    [TorchTheory]
+    [InlineData(DimerFallback.StepWithoutUpdate)]
+    [InlineData(DimerFallback.NoStep)]
+    public void A_displaced_loss_that_is_not_finite_is_told_unless_the_step_was_taken(DimerFallback fallback)
+    {
+        Parameter parameter = Models.Parameters(1, [6])[0], alone = Models.Parameters(1, [6])[0];
+        float[] before = Models.Values(parameter);
+        using FusedOptimizer optimizer = nativeopt.optim.SGD([parameter], 0.1), plain = nativeopt.optim.SGD([alone], 0.1);
+        using Dimer dimer = nativeopt.optim.Dimer(optimizer, DimerOptions.Recommended with { Fallback = fallback });
+        int evaluations = 0;
+        using Tensor loss = dimer.step(() =>
+        {
+            dimer.zero_grad();
+            Tensor value = parameter.pow(2).sum() * (evaluations++ == 0 ? 1 : float.PositiveInfinity);
+            value.backward();
+            return value;
+        })!;
+        alone.pow(2).sum().backward();
+        plain.step();
+        Assert.Equal(2, evaluations);
+        Assert.Equal(fallback == DimerFallback.StepWithoutUpdate, float.IsFinite(loss.item<float>()));
+        Assert.Equal(fallback == DimerFallback.StepWithoutUpdate ? Models.Values(alone) : before, Models.Values(parameter));
+    }
+
+    [TorchFact]
+    public void A_rule_that_needs_more_than_gradients_is_refused()
+    {
+        Parameter[] parameters = Models.Parameters(1, [3]);
+        Assert.Contains(
+            "NativeOpt.Swats", Assert.Throws<ArgumentException>(() => nativeopt.optim.Rule("swats", parameters)).Message,
+            StringComparison.Ordinal);
+    }
+
     [TorchFact]
     public void Sophia_takes_a_Hessian_for_one_step()
     {
