@@ -66,7 +66,7 @@ internal static class CommonOptions
         },
     };
 
-    /// <summary>A hyperparameter, in the range that the library's rules have for it; above 0 unless 0 is allowed here.</summary>
+    /// <summary>A hyperparameter, in the widest range that a rule of the library has for it; above 0 unless 0 is allowed here.</summary>
     public static Option<double?> Hyperparameter(string name, string hyperparameter, string description, bool orZero = false) =>
         new(name)
         {
@@ -76,11 +76,11 @@ internal static class CommonOptions
             {
                 bool isNumber = double.TryParse(
                     result.Tokens[0].Value, NumberStyles.Float, CultureInfo.InvariantCulture, out double value);
-                IEnumerable<Hyperparameter> described = NativeOpt.Rule.All.SelectMany(static rule => rule.Hyperparameters)
-                    .Where(own => own.Name == hyperparameter);
-                if (described.FirstOrDefault(own => !isNumber || !own.Allows(value) || (value == 0 && !orZero)) is { } own)
+                Hyperparameter widest = NativeOpt.Rule.All.SelectMany(static rule => rule.Hyperparameters)
+                    .Where(own => own.Name == hyperparameter).MaxBy(static own => own.Maximum)!;
+                if (!isNumber || !widest.Allows(value) || (value == 0 && !orZero))
                 {
-                    Refuse(result, $"write a finite number {(orZero ? "" : "above 0, ")}{own.Range}");
+                    Refuse(result, $"write a finite number {(orZero ? "" : "above 0, ")}{widest.Range}");
                 }
 
                 return value;

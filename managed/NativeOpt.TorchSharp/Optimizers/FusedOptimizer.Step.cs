@@ -181,6 +181,11 @@ public abstract partial class FusedOptimizer
         }
 
         core.Optimizer.GradientOptions = _gradientOptions;
+        if (hasMasters)
+        {
+            RequireMasterWeights(core);
+        }
+
         DropCore();
         _core = core;
         _bound = bound;
@@ -190,6 +195,19 @@ public abstract partial class FusedOptimizer
         foreach (OptionGroup group in _groups)
         {
             group.Take();
+        }
+    }
+
+    /// <summary>Throws, and drops the core, if a parameter is not what its master weight rounds to.</summary>
+    private void RequireMasterWeights(FusedCore core)
+    {
+        if (core.Optimizer.FindStaleMasterWeights() is [var stale, ..])
+        {
+            core.Dispose();
+            throw new InvalidOperationException(
+                $"The parameter {_fused[stale].Name} is not what its master weight rounds to: one of them was written or loaded without "
+                + "the other, and the step would overwrite the parameter. Call reset_master_weights to go on from the parameters, or "
+                + "load those that belong to the master weights.");
         }
     }
 

@@ -94,7 +94,8 @@ internal sealed class StateLayouts
             RequireTypes(state, paramName);
         }
 
-        if (_options.StochasticRoundingStates && !states.Any(state => Array.IndexOf(this[state.Role].Types.ToArray(), DType.BFloat16) >= 0))
+        if (_options.StochasticRoundingStates
+            && !states.Any(state => Array.IndexOf(this[state.Role].Types.ToArray(), DType.BFloat16) >= 0))
         {
             throw new ArgumentException(
                 $"StochasticRoundingStates is set, but no state of the rule \"{Rule.Name}\" with these options is BFloat16; set "

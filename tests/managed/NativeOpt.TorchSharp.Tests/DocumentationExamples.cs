@@ -102,7 +102,7 @@ public class DocumentationExamples
             Models.SetGradients(1, parameters);
             optimizer.step();
             using NativeOpt.ParameterSet set = NativeOpt.ParameterSet.FromArrays([Models.Values(parameters[0])], [new float[6]]);
-            using NativeOpt.Adam adam = new(set, new NativeOpt.AdamOptions { Beta2 = 0.99 });
+            using NativeOpt.Adam adam = new(set);
             ToAndFro(optimizer, adam);
             Assert.Equal(1, adam.StepCount);
         }

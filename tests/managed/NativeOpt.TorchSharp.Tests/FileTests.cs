@@ -16,7 +16,7 @@ public class FileTests
     [TorchFact]
     public void Every_rule_goes_on_from_its_file_while_a_schedule_moves_the_betas()
     {
-        foreach (Rule rule in Rule.All)
+        foreach (Rule rule in Rule.All.Where(static rule => rule.Name != "swats")) // which is refused
         {
             Parameter[] parameters = Models.Parameters(3, Shapes), others = Models.Parameters(3, Shapes);
             using var through = nativeopt.optim.Rule(rule.Name, parameters);

@@ -128,6 +128,18 @@ public class HalfTests
         file.Position = 0;
         second.load_state_dict(new BinaryReader(file));
         SetGradients(a, b, 9, 1);
+
+        // The state is there, but not the parameters that belong to it.
+        float[] before = Models.Values(b);
+        string message = Assert.Throws<InvalidOperationException>(() => second.step()).Message;
+        Assert.Contains("reset_master_weights", message, StringComparison.Ordinal);
+        Assert.Throws<InvalidOperationException>(() => second.step());
+        Assert.Equal(before, Models.Values(b));
+        using (no_grad())
+        {
+            b.copy_(a);
+        }
+
         first.step();
         second.step();
         Assert.Equal(Models.Values(a), Models.Values(b));

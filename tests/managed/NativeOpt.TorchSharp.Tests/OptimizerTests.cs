@@ -193,7 +193,7 @@ public class OptimizerTests
     [TorchFact]
     public void Every_rule_of_the_library_steps_as_the_library_itself()
     {
-        foreach (Rule rule in Rule.All)
+        foreach (Rule rule in Rule.All.Where(static rule => rule.Name != "swats")) // which is refused
         {
             Parameter[] ours = Models.Parameters(5, Shapes);
             float[][] values = [.. ours.Select(Models.Values)];
