@@ -67,10 +67,10 @@ struct ParamSet {
     uint64_t versions[kRoleSlots] = {};         // counts the changes of each role's addresses
     std::vector<double> lr_scale;               // per tensor; empty: all 1
     double largest_lr_scale = 1.0;
-    std::vector<double> weight_decay;           // per tensor or NOPT_INHERIT; empty: all inherit
-    std::vector<int32_t> group;                 // of hyperparameters, per tensor; empty: all 0
-    uint64_t tensor_options_version = 0;        // counts the changes of lr_scale, weight_decay and group
-    uint64_t version = 0;                       // counts all changes
+    std::vector<double> weight_decay;     // per tensor or NOPT_INHERIT; empty: all inherit
+    std::vector<int32_t> group;           // of hyperparameters, per tensor; empty: all 0
+    uint64_t tensor_options_version = 0;  // counts the changes of lr_scale, weight_decay and group
+    uint64_t version = 0;                 // counts all changes
 
     std::unique_ptr<BackendData> data;
     std::atomic<bool> in_use{false};

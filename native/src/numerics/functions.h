@@ -1,6 +1,6 @@
-// Logarithm, exponential and power in double from additions, multiplications and divisions alone, so that the host, every
-// instruction set and a device have the same bits, which the C library's functions do not promise. They are right to
-// some units in the last place, which is far below what rules round to float afterwards.
+// Logarithm, exponential and power in double from additions, multiplications and divisions alone, so that the host,
+// every instruction set and a device have the same bits, which the C library's functions do not promise. They are right
+// to some units in the last place, which is far below what rules round to float afterwards.
 #pragma once
 
 #include <math.h>

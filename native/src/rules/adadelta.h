@@ -20,11 +20,10 @@ struct Adadelta : RuleDefaults {
         "Zeiler 2012, \"ADADELTA: an adaptive learning rate method\", arXiv 1212.5701, algorithm 1, as torch has it";
     static constexpr const char* equations =
         "v = rho v + (1 - rho) g^2; D = sqrt(a + eps) / sqrt(v + eps) * g; a = rho a + (1 - rho) D^2; theta -= lr * D";
-    static constexpr HyperparamInfo hyperparams[] = {
-        lr_info(1.0),
-        weight_decay_info(0.0),
-        {"rho", 0.9, kDecayRate, "Decay rate of both running averages."},
-        {"eps", 1e-6, kFloat, "Added to both under their roots."}};
+    static constexpr HyperparamInfo hyperparams[] = {lr_info(1.0),
+                                                     weight_decay_info(0.0),
+                                                     {"rho", 0.9, kDecayRate, "Decay rate of both running averages."},
+                                                     {"eps", 1e-6, kFloat, "Added to both under their roots."}};
     static constexpr uint32_t common_flags = NOPT_FLAG_MAXIMIZE;
     static constexpr StateInfo states[] = {
         {"square_avg", kUnsigned, kUpTo8Bits, "A running average v of the squared gradient."},

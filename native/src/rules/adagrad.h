@@ -17,7 +17,8 @@ struct Adagrad : RuleDefaults {
 
     static constexpr const char* name = "adagrad";
     static constexpr const char* source =
-        "Duchi et al. 2011, \"Adaptive subgradient methods for online learning and stochastic optimization\", as torch has "
+        "Duchi et al. 2011, \"Adaptive subgradient methods for online learning and stochastic optimization\", as torch "
+        "has "
         "it";
     static constexpr const char* equations = "s = s + g^2; theta -= lr / (1 + (t - 1) lr_decay) * g / (sqrt(s) + eps)";
     static constexpr HyperparamInfo hyperparams[] = {
@@ -28,8 +29,8 @@ struct Adagrad : RuleDefaults {
         {"eps", 1e-10, kFloat, "Added to the root of the sum."}};
     static constexpr uint32_t common_flags = NOPT_FLAG_MAXIMIZE;
     // In 16 bits, rounded to nearest, the sum would stop at a few hundred squares of the gradient.
-    static constexpr StateInfo states[] = {
-        {"sum", kUnsigned, kFloat32Only, "The sum s of the squared gradients.", 0, -1, 0.0, 0.0, kInitialAccumulatorValue}};
+    static constexpr StateInfo states[] = {{"sum", kUnsigned, kFloat32Only, "The sum s of the squared gradients.", 0,
+                                            -1, 0.0, 0.0, kInitialAccumulatorValue}};
     static constexpr uint32_t variants[] = {0b1};
 
     struct Scalars : CommonScalars {

@@ -1,5 +1,5 @@
-// AdEMAMix (Pagliardini et al. 2024, arXiv 2409.03137, algorithm 1): Adam with a second, much slower first moment beside the
-// first.
+// AdEMAMix (Pagliardini et al. 2024, arXiv 2409.03137, algorithm 1): Adam with a second, much slower first moment
+// beside the first.
 #pragma once
 
 #include "numerics/functions.h"
@@ -47,7 +47,8 @@ struct AdEmaMix : RuleDefaults {
     static constexpr StateInfo states[] = {
         {"exp_avg_fast", kSigned, kUpTo8Bits, "First moment m1: a running average of the gradient."},
         // It moves by 1 - beta3 of its distance, less than 8 bits can tell.
-        {"exp_avg_slow", kSigned, kUpTo16Bits, "First moment m2: a running average of the gradient over many more steps."},
+        {"exp_avg_slow", kSigned, kUpTo16Bits,
+         "First moment m2: a running average of the gradient over many more steps."},
         {"exp_avg_sq", kUnsigned, kUpTo8Bits, "Second moment v: a running average of the squared gradient."}};
     static constexpr RunningInfo running[] = {
         decay_product_info("beta1_product", "The product of beta1 over all steps, for the bias correction of m1."),
@@ -80,8 +81,8 @@ struct AdEmaMix : RuleDefaults {
         if (t < step.values[kTAlphaBeta3]) {
             // The half-life grows evenly. A beta of 0 has the logarithm -infinity, which is right here.
             const double part = t / step.values[kTAlphaBeta3];
-            const double now = portable_exp(
-                1.0 / ((1.0 - part) / portable_log(step.values[kBeta1]) + part / portable_log(beta3)));
+            const double now =
+                portable_exp(1.0 / ((1.0 - part) / portable_log(step.values[kBeta1]) + part / portable_log(beta3)));
             beta3 = now < beta3 ? now : beta3;
             alpha *= part;
         }

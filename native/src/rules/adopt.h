@@ -31,7 +31,8 @@ struct Adopt : RuleDefaults {
         {"beta1", 0.9, kDecayRate, "Decay rate of the normalised gradient's running average."},
         {"beta2", 0.9999, kDecayRate, "Decay rate of the second moment."},
         {"eps", 1e-6, kFloat, "The smallest denominator."},
-        {"clip_exponent", 0.25, kCoefficient, "The power of the steps taken to which normalised gradients are clipped."}};
+        {"clip_exponent", 0.25, kCoefficient,
+         "The power of the steps taken to which normalised gradients are clipped."}};
     static constexpr uint32_t common_flags = NOPT_FLAG_MAXIMIZE | NOPT_FLAG_DECOUPLED_WEIGHT_DECAY;
     static constexpr StateInfo states[] = {
         {"exp_avg", kSigned, kUpTo8Bits, "A running average m of the normalised gradient."},

@@ -25,7 +25,8 @@ struct DualAdam : MomentRule<DualAdam> {
     static constexpr const char* source = "arXiv 2603.07122, DualAdam (algorithm 1)";
     static constexpr const char* equations =
         "m, v, m_hat and v_hat as adam; a = max(0, 1 - switching_rate * t), or by schedule base^floor((t - 1) / "
-        "steps_per_epoch), 1 up to switch_step and then 0, or inverse_weight; theta -= lr * (a * m_hat * sqrt(v_hat) + (1 - a) * m_hat / (sqrt(v_hat) + eps))";
+        "steps_per_epoch), 1 up to switch_step and then 0, or inverse_weight; theta -= lr * (a * m_hat * sqrt(v_hat) + "
+        "(1 - a) * m_hat / (sqrt(v_hat) + eps))";
     static constexpr HyperparamInfo hyperparams[] = {
         lr_info(1e-3),
         weight_decay_info(0.0),
@@ -34,8 +35,11 @@ struct DualAdam : MomentRule<DualAdam> {
         eps_info,
         {"switching_rate", 8e-5, kFloat,
          "xi: the weight a of the inverse part at step t is max(0, 1 - xi * t); 8e-5 in the paper."},
-        {"schedule", double{kLinear}, {0.0, 3.0, false, true},
-         "How a falls: 0 linearly, 1 exponentially by epochs, 2 from 1 to 0 after switch_step, 3 as inverse_weight says."},
+        {"schedule",
+         double{kLinear},
+         {0.0, 3.0, false, true},
+         "How a falls: 0 linearly, 1 exponentially by epochs, 2 from 1 to 0 after switch_step, 3 as inverse_weight "
+         "says."},
         {"base", 0.9, kPart, "Exponential schedule: what a is multiplied with after each epoch."},
         {"steps_per_epoch", 1.0, {1.0, kStepNumber.max, false, true}, "Exponential schedule: the steps of an epoch."},
         {"switch_step", 0.0, kStepNumber, "Fixed schedule: the last step with the inverse part alone."},

@@ -17,8 +17,7 @@ struct Lion : RuleDefaults {
     static constexpr const char* name = "lion";
     static constexpr const char* source =
         "Chen et al. 2023, \"Symbolic discovery of optimization algorithms\", arXiv 2302.06675, algorithm 2";
-    static constexpr const char* equations =
-        "theta -= lr * sign(beta1 m + (1 - beta1) g); m = beta2 m + (1 - beta2) g";
+    static constexpr const char* equations = "theta -= lr * sign(beta1 m + (1 - beta1) g); m = beta2 m + (1 - beta2) g";
     static constexpr HyperparamInfo hyperparams[] = {
         lr_info(1e-4),
         weight_decay_info(0.0),

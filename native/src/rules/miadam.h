@@ -20,11 +20,14 @@ struct MiAdam : MomentRule<MiAdam> {
 
     static constexpr const char* name = "miadam";
     static constexpr const char* source =
-        "Jin et al. 2025, \"A method for enhancing generalization of Adam by multiple integrations\", arXiv 2412.12473, as "
+        "Jin et al. 2025, \"A method for enhancing generalization of Adam by multiple integrations\", arXiv "
+        "2412.12473, as "
         "its authors' code (LongJin-lab/MIAdam) has it, with steps in place of epochs";
     static constexpr const char* equations =
-        "m, v, m_hat and v_hat as adam; while t <= switch_step: b1 = kappa b1 + m, b2 = kappa b2 + b1, b3 = kappa b3 + b2, "
-        "as many as order says, and theta -= lr^(order + 1) / (1 - beta1^t) * b_order / (sqrt(v_hat) + eps); then as adam";
+        "m, v, m_hat and v_hat as adam; while t <= switch_step: b1 = kappa b1 + m, b2 = kappa b2 + b1, b3 = kappa b3 + "
+        "b2, "
+        "as many as order says, and theta -= lr^(order + 1) / (1 - beta1^t) * b_order / (sqrt(v_hat) + eps); then as "
+        "adam";
     static constexpr HyperparamInfo hyperparams[] = {
         // Its fourth power over 1 - beta1^t is finite as a float.
         {"lr", 1e-3, {0.0, 1e5, false, false}, "The learning rate."},
@@ -53,7 +56,8 @@ struct MiAdam : MomentRule<MiAdam> {
 
     NOPT_HD static Scalars scalars(const StepInput& step, const Clock& clock, double lr_scale, double weight_decay) {
         const bool integrates = static_cast<double>(clock.step) <= step.values[kSwitchStep];
-        const double more = integrates ? power(step.values[kLr] * lr_scale, static_cast<int64_t>(step.values[kOrder])) : 1.0;
+        const double more =
+            integrates ? power(step.values[kLr] * lr_scale, static_cast<int64_t>(step.values[kOrder])) : 1.0;
         Scalars s;
         set_moments(s, step, clock, lr_scale, weight_decay);
         s.step_size = static_cast<float>(more * corrected_lr(step, clock, lr_scale));

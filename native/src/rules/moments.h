@@ -1,5 +1,5 @@
-// What Adam and its kin share: the two moments, bias correction and, where a rule says so, AMSGrad. Each rule adds how the
-// normalised second moment scales the first.
+// What Adam and its kin share: the two moments, bias correction and, where a rule says so, AMSGrad. Each rule adds how
+// the normalised second moment scales the first.
 #pragma once
 
 #include "rules/rule.h"
@@ -49,9 +49,7 @@ struct MomentRule : RuleDefaults {
         NOPT_FLAG_MAXIMIZE | NOPT_FLAG_DECOUPLED_WEIGHT_DECAY | NOPT_FLAG_BIAS_CORRECTION_BY_POWER;
     // With their lengths, as nvcc 11.8 does not count the elements of a class template's array.
     static constexpr StateInfo states[3] = {
-        exp_avg_info,
-        exp_avg_sq_info,
-        {"max_exp_avg_sq", kUnsigned, kUpTo8Bits, "Running maximum of v.", kAmsgrad}};
+        exp_avg_info, exp_avg_sq_info, {"max_exp_avg_sq", kUnsigned, kUpTo8Bits, "Running maximum of v.", kAmsgrad}};
     static constexpr RunningInfo running[2] = {
         decay_product_info("beta1_product", "The product of beta1 over all steps, for the bias correction of m."),
         decay_product_info("beta2_product", "The product of beta2 over all steps, for the bias correction of v.")};

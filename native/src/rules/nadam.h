@@ -19,7 +19,8 @@ struct NAdam : MomentRule<NAdam> {
     static constexpr const char* source =
         "Dozat 2016, \"Incorporating Nesterov momentum into Adam\", as torch has it since 2.0";
     static constexpr const char* equations =
-        "m, v and v_hat as adam; mu = beta1 (1 - 0.96^(t momentum_decay) / 2) and mu' that of t + 1; P the product of mu; "
+        "m, v and v_hat as adam; mu = beta1 (1 - 0.96^(t momentum_decay) / 2) and mu' that of t + 1; P the product of "
+        "mu; "
         "theta -= lr * ((1 - mu) / (1 - P) g + mu' / (1 - P mu') m) / (sqrt(v_hat) + eps)";
     static constexpr HyperparamInfo hyperparams[] = {
         lr_info(2e-3),
@@ -27,7 +28,8 @@ struct NAdam : MomentRule<NAdam> {
         beta1_info,
         beta2_info,
         eps_info,
-        {"momentum_decay", 4e-3, kCoefficient, "psi: how fast the momentum's decay rate grows from beta1 / 2 to beta1."}};
+        {"momentum_decay", 4e-3, kCoefficient,
+         "psi: how fast the momentum's decay rate grows from beta1 / 2 to beta1."}};
     // The momentum's product is no power.
     static constexpr uint32_t common_flags = NOPT_FLAG_MAXIMIZE | NOPT_FLAG_DECOUPLED_WEIGHT_DECAY;
     static constexpr StateInfo states[] = {exp_avg_info, exp_avg_sq_info};

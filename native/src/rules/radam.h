@@ -1,5 +1,5 @@
-// RAdam (Liu et al. 2020, arXiv 1908.03265) as torch has it: Adam whose step is rectified by how well the second moment is
-// known, and without the second moment as long as that is too little.
+// RAdam (Liu et al. 2020, arXiv 1908.03265) as torch has it: Adam whose step is rectified by how well the second moment
+// is known, and without the second moment as long as that is too little.
 #pragma once
 
 #include "rules/moments.h"
@@ -9,10 +9,12 @@ namespace nopt {
 struct RAdam : MomentRule<RAdam> {
     static constexpr const char* name = "radam";
     static constexpr const char* source =
-        "Liu et al. 2020, \"On the variance of the adaptive learning rate and beyond\", arXiv 1908.03265, as torch has it";
+        "Liu et al. 2020, \"On the variance of the adaptive learning rate and beyond\", arXiv 1908.03265, as torch has "
+        "it";
     static constexpr const char* equations =
         "m and v as adam; rho_inf = 2 / (1 - beta2) - 1; rho = rho_inf - 2 t beta2^t / (1 - beta2^t); where rho > 5: "
-        "r = sqrt((rho - 4) (rho - 2) rho_inf / ((rho_inf - 4) (rho_inf - 2) rho)), theta -= lr * r * sqrt(1 - beta2^t) * "
+        "r = sqrt((rho - 4) (rho - 2) rho_inf / ((rho_inf - 4) (rho_inf - 2) rho)), theta -= lr * r * sqrt(1 - "
+        "beta2^t) * "
         "m / (1 - beta1^t) / (sqrt(v) + eps); else theta -= lr * m / (1 - beta1^t)";
     static constexpr HyperparamInfo hyperparams[] = {lr_info(1e-3), weight_decay_info(0.0), beta1_info, beta2_info,
                                                      eps_info};
@@ -36,8 +38,8 @@ struct RAdam : MomentRule<RAdam> {
         s.is_rectified = length > 5.0;
         s.step_size = static_cast<float>(lr);
         if (length > 5.0) {
-            const double r = sqrt((length - 4.0) * (length - 2.0) * longest /
-                                  ((longest - 4.0) * (longest - 2.0) * length));
+            const double r =
+                sqrt((length - 4.0) * (length - 2.0) * longest / ((longest - 4.0) * (longest - 2.0) * length));
             s.step_size = static_cast<float>(lr * r * sqrt(1.0 - product));
         }
         s.eps = static_cast<float>(step.values[kEps]);

@@ -1,5 +1,6 @@
-// Rprop (Riedmiller & Braun 1993) as torch has it: step sizes that grow while the gradient keeps its sign; where the sign
-// changes, the step shrinks and is left out. For whole batches: with the noise of small ones signs change by chance.
+// Rprop (Riedmiller & Braun 1993) as torch has it: step sizes that grow while the gradient keeps its sign; where the
+// sign changes, the step shrinks and is left out. For whole batches: with the noise of small ones signs change by
+// chance.
 #pragma once
 
 #include "rules/rule.h"
@@ -20,7 +21,8 @@ struct Rprop : RuleDefaults {
 
     static constexpr const char* name = "rprop";
     static constexpr const char* source =
-        "Riedmiller & Braun 1993, \"A direct adaptive method for faster backpropagation learning: the RPROP algorithm\", "
+        "Riedmiller & Braun 1993, \"A direct adaptive method for faster backpropagation learning: the RPROP "
+        "algorithm\", "
         "as torch has it";
     static constexpr const char* equations =
         "f = etaplus where g has the sign of the step before, etaminus where it has the other one, else 1; "

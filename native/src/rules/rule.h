@@ -130,8 +130,8 @@ NOPT_HD void set_common(CommonScalars& s, const StepInput& step, const Clock& cl
     s.step = static_cast<uint32_t>(clock.step);
 }
 
-// 1, -1, or what is neither above nor below 0: 0 itself, or a NaN. (In two steps, since GCC 12 does not vectorise one choice
-// within another everywhere.)
+// 1, -1, or what is neither above nor below 0: 0 itself, or a NaN. (In two steps, since GCC 12 does not vectorise one
+// choice within another everywhere.)
 NOPT_HD float sign_of(float x) {
     const float above = x > 0.0f ? 1.0f : x;
     return x < 0.0f ? -1.0f : above;

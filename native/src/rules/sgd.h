@@ -20,7 +20,8 @@ struct Sgd : RuleDefaults {
         "Sutskever et al. 2013, \"On the importance of initialization and momentum in deep learning\", as torch "
         "defines it";
     static constexpr const char* equations =
-        "b = momentum * b + (1 - dampening) g, in the first step b = g; theta -= lr * b, with nesterov lr * (g + momentum * b), without momentum lr * g";
+        "b = momentum * b + (1 - dampening) g, in the first step b = g; theta -= lr * b, with nesterov lr * (g + "
+        "momentum * b), without momentum lr * g";
     static constexpr HyperparamInfo hyperparams[] = {
         lr_info(1e-3),
         weight_decay_info(0.0),
@@ -28,8 +29,9 @@ struct Sgd : RuleDefaults {
         {"dampening", 0.0, kPart, "How much less of a gradient enters the buffer, after the first step."}};
     static constexpr uint32_t common_flags = NOPT_FLAG_MAXIMIZE | NOPT_FLAG_DECOUPLED_WEIGHT_DECAY;
     static constexpr FlagInfo flags[] = {
-        {"nesterov", "Nesterov momentum; needs momentum > 0 and no dampening (Sutskever et al. 2013; as torch defines it).", kMomentum,
-         kDampening}};
+        {"nesterov",
+         "Nesterov momentum; needs momentum > 0 and no dampening (Sutskever et al. 2013; as torch defines it).",
+         kMomentum, kDampening}};
     static constexpr StateInfo states[] = {
         {"momentum_buffer", kSigned, kUpTo8Bits, "Momentum b: a decaying sum of the gradients.", 0, kMomentum}};
     static constexpr uint32_t variants[] = {0b0, 0b1};
@@ -38,6 +40,7 @@ struct Sgd : RuleDefaults {
         float lr;
         float momentum;
         float weight;  // of the gradient in the buffer
+        int32_t is_dampened;
         int32_t nesterov;
     };
 
@@ -49,6 +52,7 @@ struct Sgd : RuleDefaults {
         s.lr = static_cast<float>(step.values[kLr] * lr_scale);
         s.momentum = static_cast<float>(step.values[kMomentum]);
         s.weight = clock.step == 1 ? 1.0f : static_cast<float>(1.0 - step.values[kDampening]);
+        s.is_dampened = s.weight != 1.0f;
         s.nesterov = (step.flags & kNesterov) != 0;
         return s;
     }
@@ -58,7 +62,7 @@ struct Sgd : RuleDefaults {
         float direction = g;
         if (present.state(kMomentumBuffer)) {
             // From a zero buffer the first step gives g itself, as torch's first step does.
-            const float buffer = s.momentum * e.state[kMomentumBuffer] + s.weight * g;
+            const float buffer = s.momentum * e.state[kMomentumBuffer] + (s.is_dampened ? s.weight * g : g);
             e.state[kMomentumBuffer] = buffer;
             direction = s.nesterov ? g + s.momentum * buffer : buffer;
         }

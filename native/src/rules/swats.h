@@ -1,5 +1,6 @@
-// SWATS (Keskar & Socher 2017, arXiv 1712.07628, algorithm 1): Adam, then SGD with momentum. When a tensor switches, and to
-// which learning rate, follows from sums over it, which the host computes between steps and writes into the running scalars.
+// SWATS (Keskar & Socher 2017, arXiv 1712.07628, algorithm 1): Adam, then SGD with momentum. When a tensor switches,
+// and to which learning rate, follows from sums over it, which the host computes between steps and writes into the
+// running scalars.
 #pragma once
 
 #include "rules/rule.h"
@@ -25,11 +26,13 @@ struct Swats : RuleDefaults {
 
     static constexpr const char* name = "swats";
     static constexpr const char* source =
-        "Keskar & Socher 2017, \"Improving generalization performance by switching from Adam to SGD\", arXiv 1712.07628, "
+        "Keskar & Socher 2017, \"Improving generalization performance by switching from Adam to SGD\", arXiv "
+        "1712.07628, "
         "algorithm 1, each tensor by itself";
     static constexpr const char* equations =
         "while sgd is 0: m = beta1 m + (1 - beta1) g, v = beta2 v + (1 - beta2) g^2, theta += p with p = -lr * "
-        "sqrt(1 - beta2^t) / (1 - beta1^t) * m / (sqrt(v) + eps); then b = beta1 b + g, theta -= (1 - beta1) * sgd_lr * b. "
+        "sqrt(1 - beta2^t) / (1 - beta1^t) * m / (sqrt(v) + eps); then b = beta1 b + g, theta -= (1 - beta1) * sgd_lr "
+        "* b. "
         "The host sets lambda, sgd and sgd_lr after each step of the first kind, from p.p and p.g";
     static constexpr HyperparamInfo hyperparams[] = {
         lr_info(1e-3),
@@ -41,7 +44,8 @@ struct Swats : RuleDefaults {
     static constexpr StateInfo states[] = {
         {"exp_avg", kSigned, kUpTo16Bits, "First moment m: a running average of the gradient."},
         {"exp_avg_sq", kUnsigned, kUpTo16Bits, "Second moment v: a running average of the squared gradient."},
-        {"momentum_buffer", kSigned, kUpTo8Bits, "Momentum b of the second kind of steps: a decaying sum of the gradients."}};
+        {"momentum_buffer", kSigned, kUpTo8Bits,
+         "Momentum b of the second kind of steps: a decaying sum of the gradients."}};
     static constexpr RunningInfo running[] = {
         {"lambda", 0.0, kAnyNumber, "A running average of the SGD learning rates that fit the steps."},
         {"sgd", 0.0, {0.0, 1.0, false, true}, "1 once the tensor has switched to SGD."},
@@ -71,10 +75,10 @@ struct Swats : RuleDefaults {
         s.one_minus_beta2 = static_cast<float>(1.0 - beta2);
         s.eps = static_cast<float>(step.values[kEps]);
         s.is_sgd = clock.running[kSgd] != 0.0;
-        s.step_size = static_cast<float>(
-            clock.running[kSgd] != 0.0 ? (1.0 - beta1) * clock.running[kSgdLr]
-                                       : step.values[kLr] * lr_scale * sqrt(1.0 - power(beta2, clock.step)) /
-                                             (1.0 - power(beta1, clock.step)));
+        s.step_size = static_cast<float>(clock.running[kSgd] != 0.0
+                                             ? (1.0 - beta1) * clock.running[kSgdLr]
+                                             : step.values[kLr] * lr_scale * sqrt(1.0 - power(beta2, clock.step)) /
+                                                   (1.0 - power(beta1, clock.step)));
         return s;
     }
 

@@ -29,7 +29,8 @@ struct AdEmaMix {
         fast = scalar<Number>(s["beta1"]) * fast + scalar<Number>(1.0 - s["beta1"]) * g;
         slow = scalar<Number>(beta3) * slow + scalar<Number>(1.0 - beta3) * g;
         v = scalar<Number>(s["beta2"]) * v + scalar<Number>(1.0 - s["beta2"]) * (g * g);
-        const Number numerator = scalar<Number>(s.lr / (1.0 - pow(s["beta1"], t))) * fast + scalar<Number>(s.lr * alpha) * slow;
+        const Number numerator =
+            scalar<Number>(s.lr / (1.0 - pow(s["beta1"], t))) * fast + scalar<Number>(s.lr * alpha) * slow;
         const Number root = sqrt(v) / scalar<Number>(sqrt(1.0 - pow(s["beta2"], t)));
         subtract(e, s, numerator / (root + scalar<Number>(s["eps"])));
     }

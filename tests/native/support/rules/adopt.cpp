@@ -1,5 +1,5 @@
-// t = 1: v = g^2 only. Then n = g / max(sqrt(v), eps), c = (t - 1)^clip_exponent, m = beta1 m + (1 - beta1) clip(n, -c, c),
-// theta -= lr m, v = beta2 v + (1 - beta2) g^2.
+// t = 1: v = g^2 only. Then n = g / max(sqrt(v), eps), c = (t - 1)^clip_exponent, m = beta1 m + (1 - beta1) clip(n, -c,
+// c), theta -= lr m, v = beta2 v + (1 - beta2) g^2.
 #include "support/rule_reference.h"
 
 namespace nopt_test {

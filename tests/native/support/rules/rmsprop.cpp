@@ -1,5 +1,5 @@
-// v = alpha v + (1 - alpha) g^2; w = v, centered a = alpha a + (1 - alpha) g, w = v - a^2; u = g / (sqrt(w) + eps); with
-// momentum b = momentum b + u, theta -= lr b, else theta -= lr u.
+// v = alpha v + (1 - alpha) g^2; w = v, centered a = alpha a + (1 - alpha) g, w = v - a^2; u = g / (sqrt(w) + eps);
+// with momentum b = momentum b + u, theta -= lr b, else theta -= lr u.
 #include "support/rule_reference.h"
 
 namespace nopt_test {

@@ -1,5 +1,5 @@
-// a = sign(g) sign(prev); s = clamp(s etaplus) where a > 0, clamp(s etaminus) where a < 0, else clamp(s); where a < 0, g = 0;
-// prev = g, theta -= sign(g) s.
+// a = sign(g) sign(prev); s = clamp(s etaplus) where a > 0, clamp(s etaminus) where a < 0, else clamp(s); where a < 0,
+// g = 0; prev = g, theta -= sign(g) s.
 #include "support/rule_reference.h"
 
 namespace nopt_test {
@@ -16,7 +16,9 @@ struct Rprop {
         Number& size = s.state(e, "step_size");
         const Number a = sign(g) * sign(previous);
         const Number none(0.0);
-        const Number factor = none < a ? scalar<Number>(s["etaplus"]) : a < none ? scalar<Number>(s["etaminus"]) : Number(1.0);
+        const Number factor = none < a   ? scalar<Number>(s["etaplus"])
+                              : a < none ? scalar<Number>(s["etaminus"])
+                                         : Number(1.0);
         size = fmin(fmax(size * factor, scalar<Number>(s["step_size_min"])), scalar<Number>(s["step_size_max"]));
         if (a < none) {
             g = none;

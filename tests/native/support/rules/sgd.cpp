@@ -1,4 +1,5 @@
-// b = momentum b + (1 - dampening) g, in the first step b = g; theta -= lr b; with Nesterov lr (g + momentum b), without momentum lr g.
+// b = momentum b + (1 - dampening) g, in the first step b = g; theta -= lr b; with Nesterov lr (g + momentum b),
+// without momentum lr g.
 #include "support/rule_reference.h"
 
 namespace nopt_test {

@@ -1,5 +1,5 @@
-// m and v as Adam, theta -= lr sqrt(1 - beta2^t) / (1 - beta1^t) m / (sqrt(v) + eps). Nobody writes the running scalars in
-// these tests, so that there is no switch to SGD.
+// m and v as Adam, theta -= lr sqrt(1 - beta2^t) / (1 - beta1^t) m / (sqrt(v) + eps). Nobody writes the running scalars
+// in these tests, so that there is no switch to SGD.
 #include "support/rule_reference.h"
 
 namespace nopt_test {
