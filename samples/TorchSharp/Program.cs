@@ -3,6 +3,7 @@
 //   dotnet run -c Release --project samples/TorchSharp -- mlp      a perceptron on pictures of ten kinds
 //   dotnet run -c Release --project samples/TorchSharp -- gpt      a small GPT on text
 //   dotnet run -c Release --project samples/TorchSharp -- bench    optimizers alone, on several shapes
+//   dotnet run -c Release --project samples/TorchSharp -- accuracy how far the optimizers are from each other and from float64
 //   dotnet run -c Release --project samples/TorchSharp -- gc       training under continuous garbage collection
 //
 // A number behind it is that of training steps, of rounds of the benchmark, or of runs.
@@ -23,6 +24,9 @@ switch (args.FirstOrDefault())
         set_num_threads(2);
         Bench.Run(count ?? 20);
         return 0;
+    case "accuracy":
+        Accuracy.Run(count ?? 200);
+        return 0;
     case "gc":
         Garbage.Run(count ?? 30);
         return 0;
@@ -30,6 +34,6 @@ switch (args.FirstOrDefault())
         Garbage.Train(args[2], count!.Value);
         return 0;
     default:
-        Console.Error.WriteLine("usage: mlp [STEPS] | gpt [STEPS] | bench [ROUNDS] | gc [RUNS]");
+        Console.Error.WriteLine("usage: mlp [STEPS] | gpt [STEPS] | bench [ROUNDS] | accuracy [STEPS] | gc [RUNS]");
         return 2;
 }
