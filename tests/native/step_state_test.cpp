@@ -75,6 +75,16 @@ TEST(StepState, AdvanceChecksItsArguments) {
     EXPECT_EQ(NOPT_ERROR_INVALID_ARGUMENT, nopt_rule_get_initial_state("adam", &state));
 }
 
+// What follows from the count is there at once, also where a step leaves it as it was for a while.
+TEST(StepState, RunningScalarsThatFollowFromTheCountAreThoseOfTheLastStep) {
+    nopt_hyperparams h = defaults("asgd");
+    value(h, "asgd", "lambd") = 0.0;
+    value(h, "asgd", "t0") = 2.0;
+    const int32_t mu = get(describe("asgd").running, "mu").index;
+    EXPECT_EQ(1.0 / 100.0, state_after("asgd", h, 102).running[mu]);
+    EXPECT_EQ(int64_t{1} << 53, state_after("asgd", h, int64_t{1} << 53).step);
+}
+
 struct Impossible {
     const char* name;
     int64_t step;

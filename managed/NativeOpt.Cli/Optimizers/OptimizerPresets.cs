@@ -54,6 +54,14 @@ internal static class OptimizerPresets
     private static readonly Lazy<IReadOnlyList<OptimizerPreset>> LazyWithStates = new(static () =>
         [.. All.SelectMany(static preset => (OptimizerPreset[])[preset, .. VariantsOf(preset, static _ => true)])]);
 
+    /// <summary>
+    /// Those whose step is one call: all but swats, which without <see cref="Swats.Switch"/> after each step would be Adam for ever.
+    /// </summary>
+    public static IEnumerable<OptimizerPreset> OfOneCall => All.Where(IsOneCall);
+
+    /// <summary>Whether it is one of <see cref="OfOneCall"/>.</summary>
+    public static bool IsOneCall(OptimizerPreset preset) => preset.Rule.Name != "swats";
+
     /// <summary>The names of the presets of which more is known here than the library says.</summary>
     public static IEnumerable<string> Tuned =>
         [.. RatesOfTraining.Keys.Concat(ValuesOfTraining.Keys).Concat(RatesAtSaddles.Keys).Distinct(), Usual, UsualOfTraining];

@@ -8,9 +8,12 @@ namespace NativeOpt.Cli.Saddles;
 internal sealed record SaddleRule(OptimizerPreset Preset, IReadOnlyList<double> LearningRates)
 {
     private static readonly Lazy<IReadOnlyList<SaddleRule>> LazyAll = new(static () =>
-        [.. OptimizerPresets.WithHyperparameters.Select(static preset => new SaddleRule(preset, OptimizerPresets.SaddleRates(preset)))]);
+    [
+        .. OptimizerPresets.WithHyperparameters.Where(OptimizerPresets.IsOneCall)
+            .Select(static preset => new SaddleRule(preset, OptimizerPresets.SaddleRates(preset))),
+    ]);
 
-    /// <summary>Every rule, also with each hyperparameter that gives it other states.</summary>
+    /// <summary>Every rule whose step is one call, also with each hyperparameter that gives it other states.</summary>
     public static IReadOnlyList<SaddleRule> All => LazyAll.Value;
 
     /// <summary>What the command line calls it.</summary>

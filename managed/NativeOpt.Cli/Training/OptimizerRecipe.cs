@@ -10,8 +10,8 @@ internal sealed record OptimizerRecipe(OptimizerPreset Preset, bool HasDimer = f
     /// <summary>The optimizers of the command line by themselves, and each with a dimer around it.</summary>
     public static IReadOnlyList<OptimizerRecipe> All =>
     [
-        .. OptimizerPresets.All.Select(static preset => new OptimizerRecipe(OptimizerPresets.ForTraining(preset))),
-        .. OptimizerPresets.All.Select(static preset => new OptimizerRecipe(OptimizerPresets.ForTraining(preset), HasDimer: true)),
+        .. OptimizerPresets.OfOneCall.Select(static preset => new OptimizerRecipe(OptimizerPresets.ForTraining(preset))),
+        .. OptimizerPresets.OfOneCall.Select(static preset => new OptimizerRecipe(OptimizerPresets.ForTraining(preset), HasDimer: true)),
     ];
 
     /// <summary>What the command line calls it.</summary>

@@ -60,6 +60,10 @@ public abstract partial class FusedOptimizer
     {
         ArgumentNullException.ThrowIfNull(reader);
         WithTorchSigns(() => base.load_state_dict(reader));
+        for (int i = 0; i < _fused.Length; i++)
+        {
+            CountByBuffers(i);
+        }
     }
 
     /// <summary>Whether the states of a group with these options have the other sign in TorchSharp.</summary>

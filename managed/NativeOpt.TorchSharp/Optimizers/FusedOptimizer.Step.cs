@@ -322,6 +322,21 @@ public abstract partial class FusedOptimizer
         {
             _access.SetRunningScalar(state, i, _access.GetRunningScalar(source, i));
         }
+
+        CountByBuffers(index);
+    }
+
+    /// <summary>
+    /// Where TorchSharp's states have no step count, takes one that has a tensor for stepped: what counts is whether the next
+    /// step is the first.
+    /// </summary>
+    private void CountByBuffers(int index)
+    {
+        if (!_access.HasStepCount)
+        {
+            bool hasBuffer = Enumerable.Range(0, TensorCount).Any(i => _access.Get(_states[index], i) is not null);
+            _stepCounts[index] = hasBuffer ? Math.Max(1, _stepCounts[index]) : 0;
+        }
     }
 
     /// <summary>

@@ -40,7 +40,8 @@ public sealed record SwatsOptions : OptimizerOptions
 /// <para>
 /// A composite: the native rule takes both kinds of steps, and <see cref="Switch"/>, called after each of them, computes the sums
 /// over a tensor on the host and tells the rule which tensors have switched. It reads the tensors that have not from the
-/// device, and waits for it. An optimizer on which it is never called is Adam, with ε added before the bias of v is corrected.
+/// device, and waits for it. Call it before a scheduler changes the learning rate; and not with a dimer, whose steps take a
+/// corrected gradient. An optimizer on which it is never called is Adam, with ε added before the bias of v is corrected.
 /// </para>
 /// <para>
 /// The states are exp_avg, exp_avg_sq and momentum_buffer, the running scalars lambda (Λ), sgd (1 after the switch) and sgd_lr
@@ -154,6 +155,8 @@ public sealed class Swats : Optimizer
         optimizer.GetRunningScalars("lambda", lambda);
         optimizer.GetRunningScalars("sgd", sgd);
         optimizer.GetRunningScalars("sgd_lr", rate);
+        long[] steps = new long[set.Count];
+        optimizer.GetStepCounts(steps);
         for (int tensor = 0; tensor < set.Count; tensor++)
         {
             TensorRef gradient = gradients[tensor];
@@ -170,7 +173,7 @@ public sealed class Swats : Optimizer
             }
 
             OptimizerGroup group = optimizer.Groups[set.GetGroup(tensor)];
-            long step = optimizer.GetStepCount(tensor);
+            long step = steps[tensor];
             (double ofStep, double withGradient) = Sums(optimizer, group, tensor, step, gradient);
             if (step == 0 || withGradient == 0)
             {
@@ -179,6 +182,11 @@ public sealed class Swats : Optimizer
 
             double beta2 = group["beta2"];
             double fitting = -ofStep / withGradient;
+            if (!double.IsFinite(fitting))
+            {
+                continue; // The gradient was not.
+            }
+
             lambda[tensor] = (beta2 * lambda[tensor]) + ((1 - beta2) * fitting);
             double average = lambda[tensor] / (1 - Math.Pow(beta2, step));
             if (step > 1 && Math.Abs(average - fitting) < group["eps"])

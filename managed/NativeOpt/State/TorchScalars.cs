@@ -18,6 +18,17 @@ internal static class TorchScalars
         _ => [],
     };
 
+    /// <summary>Throws for a rule of which the step count does not say everything, and torch has no names.</summary>
+    public static void RequireNames(Rule rule)
+    {
+        if (rule.Name == "swats")
+        {
+            throw new NotSupportedException(
+                "Torch has no names for lambda, sgd and sgd_lr of the rule \"swats\", without which it would begin anew with Adam. Use "
+                + "the optimizer's own Save and Load.");
+        }
+    }
+
     /// <summary>What torch keeps of a tensor that has come so far.</summary>
     public static double Value(Optimizer optimizer, int tensor, nopt_step_state state, string name)
     {

@@ -45,6 +45,7 @@ public static class TorchState
     /// float32, as torch's are, and each parameter has its own.
     /// </remarks>
     /// <exception cref="ArgumentNullException"><paramref name="optimizer"/> or <paramref name="path"/> is null.</exception>
+    /// <exception cref="NotSupportedException">The rule is swats, whose switch torch has no names for.</exception>
     /// <exception cref="InvalidOperationException">
     /// A float32 cannot hold the step count (above 16,777,216, where torch's own would stand still), or a
     /// <see cref="DimerOptimizer"/> has displaced the parameters.
@@ -61,6 +62,7 @@ public static class TorchState
         ArgumentNullException.ThrowIfNull(optimizer);
         ArgumentNullException.ThrowIfNull(path);
         optimizer.ThrowIfDisposed();
+        TorchScalars.RequireNames(optimizer.Rule);
         AtomicFile.Write(path, file => Save(optimizer, file, stream, cancellationToken));
     }
 
@@ -76,6 +78,7 @@ public static class TorchState
         ArgumentNullException.ThrowIfNull(optimizer);
         ArgumentNullException.ThrowIfNull(destination);
         optimizer.ThrowIfDisposed();
+        TorchScalars.RequireNames(optimizer.Rule);
         optimizer.RequireNotDisplaced();
         using HandleLease lease = new(optimizer.Handle, optimizer);
         stream.Synchronize(optimizer.ParameterSet.Device);
@@ -183,6 +186,7 @@ public static class TorchState
     /// </para>
     /// </remarks>
     /// <exception cref="ArgumentNullException"><paramref name="optimizer"/> or <paramref name="path"/> is null.</exception>
+    /// <exception cref="NotSupportedException">The rule is swats, whose switch torch has no names for.</exception>
     /// <exception cref="InvalidDataException">
     /// The file is truncated, damaged or foreign, or does not fit the optimizer; the message says what differs.
     /// </exception>
@@ -213,6 +217,7 @@ public static class TorchState
         ArgumentNullException.ThrowIfNull(optimizer);
         ArgumentNullException.ThrowIfNull(source);
         optimizer.ThrowIfDisposed();
+        TorchScalars.RequireNames(optimizer.Rule);
         optimizer.RequireNotDisplaced();
         using HandleLease lease = new(optimizer.Handle, optimizer);
         ParameterSet set = optimizer.ParameterSet;

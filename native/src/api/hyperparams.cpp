@@ -63,7 +63,7 @@ void check_for_optimizer(const OptimizerState& optimizer, const nopt_hyperparams
                         "lr is NOPT_LR_ON_DEVICE (-1), but none was set; call nopt_optimizer_set_lr first");
         }
     }
-    require_learning_rates(*optimizer.set, group, lr);
+    require_learning_rates(optimizer, group, lr);
     if ((h.flags & NOPT_FLAG_STOCHASTIC_ROUNDING) != 0 && !optimizer.set->has_bare_bfloat16()) {
         throw Error(NOPT_ERROR_UNSUPPORTED,
                     "flags has stochastic_rounding, but the set has no bfloat16 tensor without MASTER_PARAM or "
@@ -108,16 +108,18 @@ const char* describe_range(const Range& range, char (&text)[96]) {
     return text;
 }
 
-void require_learning_rates(const ParamSet& set, int group, double lr) {
-    if (lr * set.largest_lr_scale <= kLrRange.max) {
+void require_learning_rates(const OptimizerState& optimizer, int group, double lr) {
+    const ParamSet& set = *optimizer.set;
+    const double most = optimizer.rule_info().info.hyperparams[kLr].range.max;
+    if (lr * set.largest_lr_scale <= most) {
         return;
     }
     for (size_t t = 0; t < set.lr_scale.size(); ++t) {
-        if ((set.group.empty() ? 0 : set.group[t]) == group && lr * set.lr_scale[t] > kLrRange.max) {
+        if ((set.group.empty() ? 0 : set.group[t]) == group && lr * set.lr_scale[t] > most) {
             throw Error(
                 NOPT_ERROR_INVALID_ARGUMENT,
                 "lr is %g and lr_scale[%zu] is %g; their product, the tensor's learning rate, must be at most %g", lr,
-                t, set.lr_scale[t], kLrRange.max);
+                t, set.lr_scale[t], most);
         }
     }
 }

@@ -14,7 +14,7 @@ bool is_in(const Range& range, double value);
 void check_hyperparam(const HyperparamInfo& info, double value);
 
 // Throws if the learning rate of a tensor of the group would be too large.
-void require_learning_rates(const ParamSet& set, int group, double lr);
+void require_learning_rates(const OptimizerState& optimizer, int group, double lr);
 
 // "it must be ..." of a range, for error texts.
 const char* describe_range(const Range& range, char (&text)[96]);

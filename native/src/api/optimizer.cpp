@@ -141,7 +141,7 @@ nopt_status nopt_optimizer_set_group_lr(nopt_optimizer* optimizer, int32_t group
                         "nopt_optimizer_set_lr: the optimizer is not capturable; call nopt_optimizer_set_capturable "
                         "first, or pass the learning rate with each step");
         }
-        require_learning_rates(*own.set, group, lr);
+        require_learning_rates(own, group, lr);
         if (own.counter != nullptr) {
             own.counter->set_lr(group, lr, stream);
         }

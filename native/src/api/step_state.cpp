@@ -109,8 +109,9 @@ nopt_status nopt_rule_advance(const char* rule, const nopt_hyperparams* hyperpar
         memcpy(input.values, h.values, sizeof input.values);
         input.flags = h.flags;
         const int64_t end = clock.step + steps;
-        if ((h.flags & NOPT_FLAG_BIAS_CORRECTION_BY_POWER) != 0 && steps > 0) {
-            clock.step = end - 1;  // powers depend on the last step alone
+        const bool by_power = (h.flags & NOPT_FLAG_BIAS_CORRECTION_BY_POWER) != 0;
+        if ((by_power || own.info.running_follow_from_count) && steps > 0) {
+            clock.step = end - 1;  // the last step alone says what they are
         }
         while (clock.step < end) {
             const Clock before = clock;

@@ -38,6 +38,7 @@ struct Asgd : RuleDefaults {
     static constexpr RunningInfo running[] = {
         {"eta", 0.0, kLrRange, "The learning rate of the next step, for tensors that have no scale of their own."},
         {"mu", 1.0, kPart, "The weight of the next step's parameters in their average."}};
+    static constexpr bool running_follow_from_count = true;
     static constexpr uint32_t variants[] = {0b1};
 
     struct Scalars : CommonScalars {

@@ -155,6 +155,7 @@ struct RuleDefaults {
     static constexpr NoTable states = {};
     static constexpr NoTable inputs = {};
     static constexpr NoTable running = {};
+    static constexpr bool running_follow_from_count = false;  // those of a step from its t alone, whatever came before
     // The sets of states that options can lead to, by bit. Each has kernels of its own.
     static constexpr uint32_t variants[] = {0};
 };
@@ -171,6 +172,7 @@ struct RuleInfo {
     Table<StateInfo> states;
     Table<InputInfo> inputs;
     Table<RunningInfo> running;
+    bool running_follow_from_count;
     Table<uint32_t> variants;
 };
 
@@ -186,6 +188,7 @@ constexpr RuleInfo describe() {
             table_of<StateInfo>(Rule::states),
             table_of<InputInfo>(Rule::inputs),
             table_of<RunningInfo>(Rule::running),
+            Rule::running_follow_from_count,
             table_of<uint32_t>(Rule::variants)};
 }
 

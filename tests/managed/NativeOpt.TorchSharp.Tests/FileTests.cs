@@ -13,6 +13,43 @@ public class FileTests
 {
     private static readonly long[][] Shapes = [[33, 7], [5]];
 
+    [TorchTheory]
+    [InlineData("own file")]
+    [InlineData("TorchSharp's file")]
+    [InlineData("dictionary")]
+    public void Dampening_counts_in_the_step_after_loading(string from)
+    {
+        Parameter[] parameters = Models.Parameters(3, [4]), others = Models.Parameters(3, [4]), torchs = Models.Parameters(3, [4]);
+        using var stopped = nativeopt.optim.SGD(parameters, 1, 0.9, 0.9);
+        using var expected = optim.SGD(torchs, 1, 0.9, 0.9);
+        Models.SetGradients(1, parameters, torchs);
+        stopped.step();
+        expected.step();
+        using var resumed = nativeopt.optim.SGD(others, 1, 0.9, 0.9);
+        switch (from)
+        {
+            case "own file":
+                resumed.load_state_dict(new BinaryReader(Models.Save(stopped.save_state_dict)));
+                break;
+            case "TorchSharp's file":
+                resumed.load_state_dict(new BinaryReader(Models.Save(expected.save_state_dict)));
+                break;
+            default:
+                resumed.load_state_dict(expected.state_dict());
+                break;
+        }
+
+        using (no_grad())
+        {
+            others[0].copy_(torchs[0]);
+        }
+
+        Models.SetGradients(2, others, torchs);
+        resumed.step();
+        expected.step();
+        Assert.InRange(Models.RelativeDifference(others, torchs), 0, 1e-6);
+    }
+
     [TorchFact]
     public void Every_rule_goes_on_from_its_file_while_a_schedule_moves_the_betas()
     {
