@@ -166,6 +166,15 @@ internal sealed class BenchCommand : Command, IHaveExamples
             }
         });
 
+        // Files first: a file that fails does not keep the results from being printed, but printing may fail.
+        OutputFiles files = new();
+        if (file is not null)
+        {
+            files.Write(file, Terminal.ToJson(results) + "\n");
+        }
+
+        IReadOnlyList<string> written =
+            folder is null ? [] : files.Write(folder, BenchFiles.Of(results, machine, CommandOf(parsed)));
         if (terminal.IsJson)
         {
             terminal.WriteJson(results);
@@ -175,14 +184,7 @@ internal sealed class BenchCommand : Command, IHaveExamples
             view.ShowResults(results);
         }
 
-        OutputFiles files = new();
-        if (file is not null)
-        {
-            files.Write(file, Terminal.ToJson(results) + "\n");
-        }
-
-        view.ShowFiles(
-            folder, folder is null ? [] : files.Write(folder, BenchFiles.Of(results, machine, CommandOf(parsed))));
+        view.ShowFiles(folder, written);
         if (fault is not null)
         {
             string lost = files.Lost is { } lines ? Environment.NewLine + lines : "";

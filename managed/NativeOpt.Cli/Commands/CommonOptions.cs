@@ -87,6 +87,17 @@ internal static class CommonOptions
             },
         };
 
+    /// <summary>Throws if a learning rate that was given is not one of a rule that it is for.</summary>
+    /// <exception cref="UsageException">It is not.</exception>
+    public static void RequireLearningRate(string option, string optimizer, Rule rule, double? rate)
+    {
+        Hyperparameter own = rule.GetHyperparameter(OptimizerPresets.LearningRate);
+        if (rate is { } given && !own.Allows(given))
+        {
+            throw new UsageException(FormattableString.Invariant($"{option} {given}: with {optimizer} it must be {own.Range}."));
+        }
+    }
+
     /// <summary>The element type of something, one of those that a command offers.</summary>
     public static Option<DType?> DType(string name, string description, Func<IReadOnlyList<DType>> types) =>
         Choice<DType?>(name, description, () => [.. types().Select(static type => (Name(type), (DType?)type))]);

@@ -26,14 +26,18 @@ internal sealed class OutputFiles
     /// <exception cref="UsageException">It cannot be written.</exception>
     public static void PrepareFile(string option, string? file) => Prepare(option, file, static path =>
     {
-        if (Path.Exists(path))
+        if (AtomicFile.IsWrittenToAsItIs(path) && !Directory.Exists(path))
         {
-            new FileStream(path, FileMode.Open, FileAccess.Write, FileShare.ReadWrite).Dispose();
+            return; // Who reads from a pipe would take an early end for the end.
         }
-        else
+
+        string target = AtomicFile.TargetOf(path);
+        if (Path.Exists(target))
         {
-            Probe(Path.GetDirectoryName(Path.GetFullPath(path))!);
+            new FileStream(target, FileMode.Open, FileAccess.Write, FileShare.ReadWrite).Dispose();
         }
+
+        Probe(Path.GetDirectoryName(target)!);
     });
 
     /// <summary>Writes a file.</summary>

@@ -89,6 +89,11 @@ internal sealed class SaddleCommand : Command, IHaveExamples
                 + "problem.");
         }
 
+        foreach (SaddleRule rule in plan.Rules)
+        {
+            CommonOptions.RequireLearningRate(_learningRate.Name, rule.Name, rule.Preset.Rule, plan.LearningRate);
+        }
+
         string? folder = parsed.GetValue(_out);
         OutputFiles.PrepareFolder(_out.Name, folder);
 
@@ -106,6 +111,9 @@ internal sealed class SaddleCommand : Command, IHaveExamples
             return ExitCode.Cancelled;
         }
 
+        // Files first: a file that fails does not keep the results from being printed, but printing may fail.
+        OutputFiles files = new();
+        IReadOnlyList<string> written = folder is null ? [] : files.Write(folder, SaddleFiles.Of(plan, cells));
         if (terminal.IsJson)
         {
             terminal.WriteJson(Summary(plan, cells, folder));
@@ -115,8 +123,7 @@ internal sealed class SaddleCommand : Command, IHaveExamples
             view.ShowResults(plan, cells);
         }
 
-        OutputFiles files = new();
-        view.ShowFiles(folder, folder is null ? [] : files.Write(folder, SaddleFiles.Of(plan, cells)));
+        view.ShowFiles(folder, written);
         files.ThrowIfLost();
         return ExitCode.Success;
     }

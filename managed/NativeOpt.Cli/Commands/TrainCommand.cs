@@ -1,5 +1,6 @@
 using System.CommandLine;
 using System.CommandLine.Parsing;
+using System.Runtime.ExceptionServices;
 using NativeOpt.Cli.Optimizers;
 using NativeOpt.Cli.Training;
 
@@ -25,7 +26,9 @@ internal sealed class TrainCommand : Command, IHaveExamples
 
     private readonly Option<OptimizerRecipe?> _optimizer = new("--optimizer")
     {
-        Description = $"One of {Library.Names(static () => OptimizerPresets.Names)}, or one of these with a dimer around it: "
+        Description =
+            $"One of {Library.Names(static () => [.. OptimizerPresets.OfOneCall.Select(static preset => preset.Name)])}, "
+            + "or one of these with a dimer around it: "
             + $"deo-{OptimizerPresets.Usual} and so on. Default: {OptimizerPresets.UsualOfTraining}.",
         HelpName = "NAME",
         CustomParser = static result => ReadNames(result, result.Tokens[0].Value) is [var recipe] ? recipe : null,
@@ -188,6 +191,11 @@ internal sealed class TrainCommand : Command, IHaveExamples
             ValidationInterval = Math.Max(10, schedule.Steps / Validations),
             ValidationBatches = ValidationWindows / schedule.BatchSize,
         };
+        foreach (OptimizerRecipe recipe in recipes)
+        {
+            CommonOptions.RequireLearningRate(_learningRate.Name, recipe.Name, recipe.Preset.Rule, parsed.GetValue(_learningRate));
+        }
+
         string folder = parsed.GetValue(_out)!;
         OutputFiles.PrepareFolder(_out.Name, folder);
 
@@ -197,14 +205,24 @@ internal sealed class TrainCommand : Command, IHaveExamples
         List<TrainingRun> runs = [];
         OutputFiles files = new();
         IReadOnlyList<string> written = [];
+        ExceptionDispatchInfo? fault = null;
         foreach (OptimizerRecipe recipe in recipes)
         {
-            runs.Add(view.Watch(recipe.Name, report => trainer.Run(
-                recipe,
-                parsed.GetValue(_learningRate) ?? recipe.LearningRate,
-                switchingRate ?? SwitchingPerRun / schedule.Steps,
-                report,
-                stop)));
+            try
+            {
+                runs.Add(view.Watch(recipe.Name, report => trainer.Run(
+                    recipe,
+                    parsed.GetValue(_learningRate) ?? recipe.LearningRate,
+                    switchingRate ?? SwitchingPerRun / schedule.Steps,
+                    report,
+                    stop)));
+            }
+            catch (Exception error) when (runs.Count > 0)
+            {
+                // What the runs before it have computed is printed first.
+                fault = ExceptionDispatchInfo.Capture(error);
+                break;
+            }
 
             // After each one, so that no later mishap can take it. Only the last attempt counts, which is at all runs.
             files = new OutputFiles();
@@ -226,6 +244,7 @@ internal sealed class TrainCommand : Command, IHaveExamples
             view.ShowFiles(folder, written);
         }
 
+        fault?.Throw();
         files.ThrowIfLost();
         return stop.IsCancellationRequested ? ExitCode.Cancelled
             : runs.Exists(static run => run.End == TrainingEnd.Diverged) ? ExitCode.Failure

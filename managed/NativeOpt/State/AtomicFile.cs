@@ -28,16 +28,22 @@ internal static partial class AtomicFile
     /// <exception cref="UnauthorizedAccessException">The file may not be written, or is a folder.</exception>
     public static void Write(string path, Action<Stream> write)
     {
+        if (Path.EndsInDirectorySeparator(path))
+        {
+            throw new IOException($"{path}: it names a folder.");
+        }
+
         string target = Path.GetFullPath(path);
         Stat? old = OperatingSystem.IsLinux() ? Stat.Of(target) : null;
-        if (old is { IsRegular: false })
+        if (IsWrittenToAsItIs(path))
         {
-            using FileStream device = new(target, FileMode.Open, FileAccess.Write);
+            // What a descriptor leads to may be a file that others write to as well.
+            using FileStream device = new(target, old is { IsRegular: true } ? FileMode.Append : FileMode.Open, FileAccess.Write);
             write(device);
             return;
         }
 
-        target = FollowLinks(target);
+        target = TargetOf(path);
         string folder = Path.GetDirectoryName(target) ?? target;
         UnixFileMode? mode = null;
         if (File.Exists(target))
@@ -81,9 +87,20 @@ internal static partial class AtomicFile
         }
     }
 
-    /// <summary>The file that a path leads to, by any number of links, whether it exists or not.</summary>
-    private static string FollowLinks(string path)
+    /// <summary>
+    /// Whether a path is that of a device, a pipe or a descriptor (/dev/stdout), which is written to and cannot be replaced.
+    /// </summary>
+    public static bool IsWrittenToAsItIs(string path)
     {
+        string full = Path.GetFullPath(path);
+        return OperatingSystem.IsLinux() && Stat.Of(full) is { } stat
+            && (!stat.IsRegular || full.StartsWith("/dev/", StringComparison.Ordinal) || full.StartsWith("/proc/", StringComparison.Ordinal));
+    }
+
+    /// <summary>The file that a path leads to, by any number of links, whether it exists or not.</summary>
+    public static string TargetOf(string path)
+    {
+        path = Path.GetFullPath(path);
         for (int links = 0; links < MostLinks; links++)
         {
             // A relative link counts from where its folder really is.
@@ -136,7 +153,8 @@ internal static partial class AtomicFile
         EnumerationOptions options = new() { IgnoreInaccessible = true }; // a folder may be one to write to alone
         foreach (string leftover in Directory.EnumerateFiles(folder, $"{Prefix}*{Suffix}", options))
         {
-            if (DateTime.UtcNow - File.GetLastWriteTimeUtc(leftover) < _leftoverAge)
+            if (!IsLeftover(Path.GetFileName(leftover)) || new FileInfo(leftover).LinkTarget is not null
+                || IsWrittenToAsItIs(leftover) || DateTime.UtcNow - File.GetLastWriteTimeUtc(leftover) < _leftoverAge)
             {
                 continue;
             }
@@ -153,6 +171,10 @@ internal static partial class AtomicFile
             }
         }
     }
+
+    /// <summary>Whether <see cref="Create"/> gives such names, which nobody else does.</summary>
+    private static bool IsLeftover(string name) =>
+        name.Length == Prefix.Length + 32 + Suffix.Length && name[Prefix.Length..^Suffix.Length].All(char.IsAsciiHexDigitLower);
 
     /// <summary>Gives a new file the owner, the group and the permissions of the old one.</summary>
     [UnsupportedOSPlatform("windows")]

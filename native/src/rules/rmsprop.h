@@ -34,7 +34,8 @@ struct RmsProp : RuleDefaults {
     static constexpr uint32_t common_flags = NOPT_FLAG_MAXIMIZE;
     static constexpr FlagInfo flags[] = {
         {"centered", "Normalises by the gradient's variance, and not by its second moment (Graves 2013)."}};
-    // The averages are float32 alone: with centered, shorter ones would differ by noise, and eps alone be the denominator.
+    // The averages are float32 alone: with centered, shorter ones would differ by noise, and eps alone be the
+    // denominator.
     static constexpr StateInfo states[] = {
         {"square_avg", kUnsigned, kFloat32Only, "A running average v of the squared gradient."},
         {"momentum_buffer", kSigned, kUpTo8Bits, "Momentum b: a decaying sum of the updates.", 0, kMomentum},

@@ -74,6 +74,34 @@ public sealed class OutputFilesTests : IDisposable
         Assert.DoesNotContain(name, names);
     }
 
+    /// <summary>Who reads from it would take an early end for the end, and the write would wait for another reader for ever.</summary>
+    [SkippableFact]
+    public async Task A_pipe_is_opened_once()
+    {
+        Skip.IfNot(OperatingSystem.IsLinux(), "Only Linux is asked what kind of file it is.");
+        string pipe = _folder.File("pipe");
+        using (Process make = Process.Start("mkfifo", pipe))
+        {
+            await make.WaitForExitAsync();
+        }
+
+        Task<string> read = Task.Run(() => File.ReadAllText(pipe)); // It waits for who writes.
+        OutputFiles.PrepareFile("--json", pipe);
+        OutputFiles files = new();
+        Assert.True(files.Write(pipe, "all of it"));
+        Assert.Equal("all of it", await read);
+    }
+
+    [Fact]
+    public void A_rate_that_one_of_the_rules_refuses_is_refused_before_the_runs()
+    {
+        Shell cli = Shell.Run(
+            "train", "--compare", "adam,miadam", "--learning-rate", "200000", "--steps", "2", "--out", _folder.File("out"));
+        Assert.Equal(2, cli.ExitCode);
+        Assert.Contains("with miadam it must be", cli.Error, StringComparison.Ordinal);
+        Assert.False(Directory.Exists(_folder.File("out")));
+    }
+
     [Fact]
     public void The_results_file_of_a_bench_is_not_touched_before_it_is_written()
     {

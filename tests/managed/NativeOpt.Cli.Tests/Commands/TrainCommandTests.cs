@@ -403,8 +403,8 @@ public sealed class TrainCommandTests : IDisposable
         Refuse(["--text", missing], "--text", missing);
         Refuse(["--text", _folder.Path], "--text");
         Refuse(["--text", _folder.Write("short.txt", "too short")], "--text", "9 characters", "at least");
-        Refuse(["--optimizer", "adma"], "--optimizer adma", string.Join(", ", OptimizerPresets.Names));
-        Refuse(["--compare", "adam,quux"], "--compare adam,quux", string.Join(", ", OptimizerPresets.Names));
+        Refuse(["--optimizer", "adma"], "--optimizer adma", string.Join(", ", OptimizerPresets.OfOneCall.Select(static preset => preset.Name)));
+        Refuse(["--compare", "adam,quux"], "--compare adam,quux", string.Join(", ", OptimizerPresets.OfOneCall.Select(static preset => preset.Name)));
         Refuse(["--compare", "adam,adam"], "--compare adam,adam", "each once");
         Refuse(["--compare", "adam,sgd", "--optimizer", "adam"], "--optimizer", "--compare");
         Refuse(["--steps", "0"], "--steps 0", "from 1");

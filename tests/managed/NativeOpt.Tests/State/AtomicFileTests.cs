@@ -57,6 +57,27 @@ public sealed class AtomicFileTests : IDisposable
         Assert.Equal("second", File.ReadAllText(other));
     }
 
+    [Fact]
+    public void Files_of_the_user_with_similar_names_stay()
+    {
+        string[] own = [_folder.File("nativeopt-notes.tmp"), _folder.File($"nativeopt-{new string('X', 32)}.tmp")];
+        foreach (string file in own)
+        {
+            File.WriteAllText(file, "mine");
+            File.SetLastWriteTimeUtc(file, DateTime.UtcNow.AddHours(-1));
+        }
+
+        Save(_folder.File("state"), "new");
+        Assert.All(own, static file => Assert.Equal("mine", File.ReadAllText(file)));
+    }
+
+    [Fact]
+    public void A_path_that_ends_as_a_folders_is_refused()
+    {
+        Assert.Throws<IOException>(() => Save(_folder.File("state") + "/", "new"));
+        Assert.Empty(Directory.GetFileSystemEntries(_folder.Path));
+    }
+
     /// <summary>As the processes of one training run do, which save their parts into one folder.</summary>
     [Fact]
     public void Saves_at_the_same_time_leave_each_other_alone()
