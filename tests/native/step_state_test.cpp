@@ -85,6 +85,17 @@ TEST(StepState, RunningScalarsThatFollowFromTheCountAreThoseOfTheLastStep) {
     EXPECT_EQ(int64_t{1} << 53, state_after("asgd", h, int64_t{1} << 53).step);
 }
 
+// A learning rate that only the device knows leads to no state that is refused afterwards.
+TEST(StepState, AdvanceWithoutALearningRateGivesAPossibleState) {
+    for (const std::string& rule : all_rules()) {
+        nopt_hyperparams h = defaults(rule);
+        lr(h) = NOPT_LR_ON_DEVICE;
+        nopt_step_state state = state_after(rule, h, 3);
+        SCOPED_TRACE(rule);
+        NOPT_EXPECT_OK(nopt_rule_advance(rule.c_str(), &h, 1, &state));
+    }
+}
+
 struct Impossible {
     const char* name;
     int64_t step;

@@ -22,6 +22,7 @@ internal sealed class CommandLine
     private readonly TextWriter _output;
     private readonly TextWriter _error;
     private readonly Command _root;
+    private string[] _words = []; // of the command line
 
     /// <param name="output">Standard output.</param>
     /// <param name="error">Standard error.</param>
@@ -54,6 +55,7 @@ internal sealed class CommandLine
     /// <summary>Runs one command line; never throws for what a user can do wrong.</summary>
     public async Task<int> RunAsync(string[] args, CancellationToken stop)
     {
+        _words = args;
         try
         {
             ParseResult parsed = _root.Parse(args.Length > 0 ? args : ["--help"], _parsing);
@@ -106,9 +108,17 @@ internal sealed class CommandLine
         return ExitCode.Usage;
     }
 
-    // Messages have names of files and words of the command line.
-    private void WriteError(string message) => _error.WriteLine(
-        "error: " + string.Join(Environment.NewLine, message.ReplaceLineEndings("\n").Split('\n').Select(static line => Printable.Of(line))));
+    // Messages have names of files and words of the command line. Line ends are the program's own, and none of a word's.
+    private void WriteError(string message)
+    {
+        foreach (string word in _words.Where(static word => word.AsSpan().IndexOfAny('\r', '\n') >= 0))
+        {
+            message = message.Replace(word, Printable.Of(word), StringComparison.Ordinal);
+        }
+
+        string[] lines = message.ReplaceLineEndings("\n").Split('\n');
+        _error.WriteLine("error: " + string.Join(Environment.NewLine, lines.Select(static line => Printable.Of(line))));
+    }
 
     private sealed class VersionAction : SynchronousCommandLineAction
     {

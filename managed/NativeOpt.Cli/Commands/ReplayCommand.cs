@@ -159,7 +159,7 @@ internal sealed class ReplayCommand : Command, IHaveExamples
         {
             string color = result.Passed ? "green" : result.Skipped ? "grey" : "red";
             table.AddRow(
-                new Text(Path.GetFileName(result.File)),
+                new Text(Printable.Of(Path.GetFileName(result.File))),
                 new Text(result.Rule ?? ""),
                 new Text(result.WorstRatio?.ToString("0.0000", CultureInfo.InvariantCulture) ?? ""),
                 new Markup($"[{color}]{(result.Passed ? "passed" : result.Skipped ? "skipped" : "FAILED")}[/]"),

@@ -1,3 +1,5 @@
+using NativeOpt.Cli.Optimizers;
+
 namespace NativeOpt.Cli.Replay;
 
 /// <summary>Runs the optimizer of a trace over its steps, through the API that everybody uses.</summary>
@@ -26,7 +28,7 @@ internal static class TraceReplayer
             if (dimer is null)
             {
                 optimizer.Step();
-                if (optimizer.RuleName == "swats")
+                if (!OptimizerPresets.IsOneCall(trace.Optimizer.Preset))
                 {
                     Swats.SwitchAfterStep(optimizer, tensors.Gradients);
                 }

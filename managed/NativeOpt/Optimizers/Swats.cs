@@ -17,7 +17,7 @@ public sealed record SwatsOptions : OptimizerOptions
     /// </summary>
     public double Epsilon { get; init; } = 1e-9;
 
-    internal override string RuleName => "swats";
+    internal override string RuleName => Swats.Name;
 
     internal override OptimizerGroup MakeGroup(Optimizer optimizer, int index, HyperparameterValues values) =>
         new SwatsGroup(optimizer, index, values);
@@ -61,6 +61,9 @@ public sealed record SwatsOptions : OptimizerOptions
 /// </example>
 public sealed class Swats : Optimizer
 {
+    /// <summary>The rule's name.</summary>
+    internal const string Name = "swats";
+
     /// <inheritdoc cref="Adam(ParameterSet, AdamOptions?)"/>
     [OverloadResolutionPriority(1)] // "new() { … }" and null are one group's
     public Swats(ParameterSet parameters, SwatsOptions? options = null)
@@ -138,7 +141,7 @@ public sealed class Swats : Optimizer
     public static int SwitchAfterStep(Optimizer optimizer, ReadOnlySpan<TensorRef> gradients)
     {
         ArgumentNullException.ThrowIfNull(optimizer);
-        if (optimizer.RuleName != "swats")
+        if (optimizer.RuleName != Name)
         {
             throw new ArgumentException($"The optimizer's rule is {optimizer.RuleName}, not swats.", nameof(optimizer));
         }

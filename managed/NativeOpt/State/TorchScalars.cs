@@ -21,7 +21,7 @@ internal static class TorchScalars
     /// <summary>Throws for a rule of which the step count does not say everything, and torch has no names.</summary>
     public static void RequireNames(Rule rule)
     {
-        if (rule.Name == "swats")
+        if (rule.Name == Swats.Name)
         {
             throw new NotSupportedException(
                 "Torch has no names for lambda, sgd and sgd_lr of the rule \"swats\", without which it would begin anew with Adam. Use "

@@ -108,6 +108,9 @@ nopt_status nopt_rule_advance(const char* rule, const nopt_hyperparams* hyperpar
         StepInput input = {};
         memcpy(input.values, h.values, sizeof input.values);
         input.flags = h.flags;
+        if (h.values[kLr] == NOPT_LR_ON_DEVICE) {
+            input.values[kLr] = 0.0;  // unknown here; no step depends on what a running scalar makes of it
+        }
         const int64_t end = clock.step + steps;
         const bool by_power = (h.flags & NOPT_FLAG_BIAS_CORRECTION_BY_POWER) != 0;
         if ((by_power || own.info.running_follow_from_count) && steps > 0) {

@@ -19,7 +19,7 @@ inline void parallel_for(int64_t count, void (*body)(void* context, int64_t inde
     }
 }
 
-// The bound on threads, the calling one included. At first use: NATIVEOPT_NUM_THREADS, or what processors() grant.
+// The bound on threads, the calling one included. At first use: NATIVEOPT_NUM_THREADS, or what processors() grants.
 int num_threads();
 void set_num_threads(int count);
 

@@ -29,7 +29,8 @@ constexpr Range kAnyNumber = {-DBL_MAX, DBL_MAX, false, false};
 // Their bounds keep finite as a float whatever they become a part of: a learning rate over 1 - beta^t, which is 2^-53
 // or more, and the product of both.
 constexpr Range kLrRange = {0.0, 1e22, false, false};
-constexpr Range kCoefficient = {0.0, 1e16, false, false};  // of learning rates, steps and powers, in double
+constexpr Range kCoefficient = {0.0, 1e16, false,
+                                false};  // multiplies a rate or a step count, in double, or is a power
 constexpr Range kWeightDecayRange = kCoefficient;
 
 struct HyperparamInfo {

@@ -151,6 +151,18 @@ public sealed class CommandLineTests
         Assert.Equal(0, runs[7].ExitCode);
     }
 
+    /// <summary>Otherwise a name could be followed by what looks like a line of the program's.</summary>
+    [SkippableFact]
+    public void A_name_does_not_end_a_line()
+    {
+        Skip.If(OperatingSystem.IsWindows(), "Its files cannot have such names.");
+        using TemporaryFolder folder = new();
+        Shell missing = Shell.Run("replay", folder.File("no\nerror: forged"));
+        Assert.Equal($"error: {folder.File("no")}\\u000Aerror: forged: no such file or folder.\n", missing.Error);
+        Shell broken = Shell.Run("replay", folder.Write("a\nb.json", "{}"));
+        Assert.Contains("a\\u000Ab.json", broken.Output, StringComparison.Ordinal);
+    }
+
     [Fact]
     public void Info_shows_what_the_api_says()
     {
