@@ -44,6 +44,11 @@ struct ParamSet {
         return own.empty() ? NOPT_DTYPE_FLOAT32 : own[tensor];
     }
 
+    // Those of all tensors; null: all float32.
+    const nopt_dtype* dtypes(nopt_role role) const {
+        return types_of_[role]->empty() ? nullptr : types_of_[role]->data();
+    }
+
     // The tensor's buffer; null if there is none.
     void* pointer(nopt_role role, size_t tensor) const {
         return pointers[role].empty() ? nullptr : pointers[role][tensor];

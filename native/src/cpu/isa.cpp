@@ -11,6 +11,7 @@ namespace nopt {
 
 #define NOPT_CPU_ISA(id, name)                    \
     extern const CpuKernels cpu_kernels_##id;     \
+    extern const MixedKernels mixed_kernels_##id; \
     extern const DimerKernels dimer_kernels_##id; \
     extern const ConvertKernels convert_kernels_##id;
 #include "cpu/isas.def"
@@ -37,7 +38,8 @@ namespace {
 #endif
 
 const CpuIsa kIsas[] = {
-#define NOPT_CPU_ISA(id, name) {name, &supports_##id, &cpu_kernels_##id, &dimer_kernels_##id, &convert_kernels_##id},
+#define NOPT_CPU_ISA(id, name) \
+    {name, &supports_##id, &cpu_kernels_##id, &mixed_kernels_##id, &dimer_kernels_##id, &convert_kernels_##id},
 #include "cpu/isas.def"
 #undef NOPT_CPU_ISA
 };

@@ -4,6 +4,7 @@
 #include "cpu/convert_kernels.h"
 #include "cpu/dimer_kernels.h"
 #include "cpu/kernels.h"
+#include "cpu/mixed_kernels.h"
 
 namespace nopt {
 
@@ -11,6 +12,7 @@ struct CpuIsa {
     const char* name;
     bool (*supported)();
     const CpuKernels* kernels;
+    const MixedKernels* mixed;
     const DimerKernels* dimer;
     const ConvertKernels* convert;
 };

@@ -1,5 +1,7 @@
 #include "cpu/step.h"
 
+#include <string.h>
+
 #include "backend/cohorts.h"
 #include "cpu/dimer.h"
 #include "cpu/isa.h"
@@ -9,12 +11,9 @@
 namespace nopt {
 namespace {
 
-// The scalars of a cohort, kept from one tensor to the next: most tensors share them.
+// The scalars of a cohort.
 struct CohortScalars {
     alignas(16) unsigned char values[kMaxScalars];
-    int32_t cohort = -1;
-
-    const CommonScalars& common() const { return *reinterpret_cast<const CommonScalars*>(values); }
 };
 
 // What the parts of a step share.
@@ -82,6 +81,26 @@ const ElementwiseBuffers& plain_buffers(const Step& step) {
     return own.buffers;
 }
 
+// One call of the kernel for tensors of a task in a row that are of one cohort.
+template <class Args>
+void run_cohorts(const Step& step, const Args& task, void (*kernel)(const Args&)) {
+    const int32_t* const of_tensor = step.plan.cohorts.of_tensor().data();
+    CohortScalars own;
+    Args args = task;
+    args.scalars = own.values;
+    for (int64_t t = task.first; t <= task.last; ++t) {
+        if (t < task.last && of_tensor[t + 1] == of_tensor[t]) {
+            continue;
+        }
+        step.write_scalars(of_tensor[t], own.values);
+        args.last = t;
+        args.end = t == task.last ? task.end : step.set.counts[static_cast<size_t>(t)];
+        kernel(args);
+        args.first = t + 1;
+        args.begin = 0;
+    }
+}
+
 // A step on float32 buffers: a task at a time, in one call of the kernel unless its tensors are of several cohorts.
 struct PlainStep {
     const Step& step;
@@ -96,28 +115,7 @@ struct PlainStep {
         if (args.scalars != nullptr) {
             plain.step.kernel(args);
         } else {
-            plain.run_cohorts(args);
-        }
-    }
-
-    // One call for tensors in a row that are of one cohort.
-    void run_cohorts(const ElementwiseArgs& task) const {
-        const int64_t last = task.last;
-        const int64_t end = task.end;
-        const int32_t* const of_tensor = step.plan.cohorts.of_tensor().data();
-        CohortScalars own;
-        ElementwiseArgs args = task;
-        args.scalars = own.values;
-        for (int64_t t = args.first; t <= last; ++t) {
-            if (t < last && of_tensor[t + 1] == of_tensor[t]) {
-                continue;
-            }
-            step.write_scalars(of_tensor[t], own.values);
-            args.last = t;
-            args.end = t == last ? end : step.set.counts[static_cast<size_t>(t)];
-            step.kernel(args);
-            args.first = t + 1;
-            args.begin = 0;
+            run_cohorts(plain.step, args, plain.step.kernel);
         }
     }
 };
@@ -132,148 +130,99 @@ void plain_step(const Step& step) {
     parallel_for(cpu_data(step.set).task_count(), &PlainStep::run_task, &plain);
 }
 
-// Room for what a tile's kernels take.
-struct TileRooms {
-    TileRoom grad;
-    TileRoom displaced;
-    TileRoom corrected;
-    TileRoom theta;
-    TileRoom param;
-    TileRoom states[kMaxStates];
-    TileRoom inputs[kMaxInputs];
-};
+// The corrected gradient, where there is a dimer: turns N on the way.
+struct DimerGrads {
+    const ParamSet& set;
+    const DimerPass& dimer;
+    const CpuIsa& isa;
+    const bool turns;
 
-// A step with a dimer, or where some elements have 16 or 8 bits: a tile at a time.
-struct TiledStep {
-    using PerTask = CohortScalars;
-
-    const Step& step;
-    const DimerKernels& dimer_kernels;
-    const ConvertKernels& convert;
-
-    void operator()(PerTask& own, size_t tensor, int64_t begin, int64_t end, int64_t) const {
-        const ParamSet& set = step.set;
-        if (set.pointers[NOPT_ROLE_GRAD][tensor] == nullptr) {
-            return;  // frozen
-        }
-        const int32_t cohort = step.cohort_of(tensor);
-        if (own.cohort != cohort) {
-            step.write_scalars(cohort, own.values);
-            own.cohort = cohort;
-        }
-        for (int64_t at = begin; at < end; at += kTileElements) {
-            const int64_t count = end - at < kTileElements ? end - at : kTileElements;
-            if (set.is_mixed) {
-                mixed_tile(own, tensor, at, count);
-            } else {
-                float32_tile(own, tensor, at, count);
-            }
-        }
+    static const float* read(const void* context, int64_t tensor, int64_t begin, int64_t count, float* room) {
+        return static_cast<const DimerGrads*>(context)->read(static_cast<size_t>(tensor), begin, count, room);
     }
 
-    // With a dimer, all buffers being float32.
-    void float32_tile(const PerTask& own, size_t tensor, int64_t at, int64_t count) const {
-        const ParamSet& set = step.set;
-        const DimerPass& dimer = *step.plan.dimer;
-        const bool turns = dimer.decision != kDecideProject;
-        TileRoom corrected_room;
-        const DimerArgs args = dimer_args(set, dimer.grad, dimer.displaced, tensor, at, count);
-        const float* const grad = turn_and_project(args, scope_of(dimer, tensor), turns, corrected_room);
-        float* states[kMaxStates];
-        const float* inputs[kMaxInputs];
-        for (int i = 0; i < step.rule.info.states.count; ++i) {
-            states[i] = elements(set, state_role(i), tensor, at);
-        }
-        for (int i = 0; i < step.rule.info.inputs.count; ++i) {
-            inputs[i] =
-                set.pointer(input_role(i), tensor) == nullptr ? nullptr : elements(set, input_role(i), tensor, at);
-        }
-        update(own, count, args.param, turns ? args.param_backup : args.param, grad, states, inputs);
-    }
-
-    // Where some elements have 16 or 8 bits.
-    void mixed_tile(const PerTask& own, size_t tensor, int64_t at, int64_t count) const {
-        const ParamSet& set = step.set;
-        const RuleInfo& info = step.rule.info;
-        const DimerPass* const dimer = step.plan.dimer;
-        const bool turns = dimer != nullptr && dimer->decision != kDecideProject;
-        TileRooms rooms;
-        const Tile tile(set, convert, tensor, at, count);
-        const float* grad = tile.read(dimer == nullptr ? NOPT_ROLE_GRAD : dimer->grad, rooms.grad);
-        if (dimer != nullptr) {
-            DimerArgs args = dimer_args(set, dimer->grad, dimer->displaced, tensor, at, count);
-            args.grad = grad;
-            args.displaced = turns ? tile.read(dimer->displaced, rooms.displaced) : nullptr;
-            grad = turn_and_project(args, scope_of(*dimer, tensor), turns, rooms.corrected);
-        }
-        float* const theta = tile.read_theta(turns ? NOPT_ROLE_PARAM_BACKUP : NOPT_ROLE_PARAM, rooms.theta);
-        float* const param = tile.written_theta(theta, rooms.param);
-        float* states[kMaxStates] = {};
-        const float* inputs[kMaxInputs];
-        bool has_blocks = false;
-        for (int i = 0; i < info.states.count; ++i) {
-            if (step.has_state(i)) {
-                states[i] = tile.read_state(state_role(i), info.states[i].sign, rooms.states[i]);
-                has_blocks = has_blocks || set.dtype(state_role(i), tensor) == NOPT_DTYPE_DYNAMIC8;
-            }
-        }
-        for (int i = 0; i < info.inputs.count; ++i) {
-            inputs[i] = tile.read(input_role(i), rooms.inputs[i]);
-        }
-        update(own, count, param, theta, grad, states, inputs);
-        if (has_blocks) {
-            convert.restart_elements(states, count);
-        }
-        const StepInput& input = step.plan.inputs[0];
-        tile.write_back_theta(param, input, own.common().step);
-        for (int i = 0; i < info.states.count; ++i) {
-            if (step.has_state(i)) {
-                tile.write_back_state(i, info.states[i].sign, states[i], rooms.states[i], input, own.common().step);
-            }
-        }
-    }
-
-    // The gradient that the rule sees.
-    const float* turn_and_project(const DimerArgs& args, const DimerScope& scope, bool turns,
-                                  TileRoom& corrected_room) const {
+    const float* read(size_t tensor, int64_t begin, int64_t count, float* room) const {
+        const DimerScope& scope = scope_of(dimer, tensor);
+        const Tile tile(set, *isa.convert, tensor, begin, count);
+        TileRoom converted, displaced;
+        DimerArgs args = dimer_args(set, dimer.grad, dimer.displaced, tensor, begin, count);
+        args.grad = tile.read(dimer.grad, converted);
         if (turns) {
-            dimer_kernels.turn(args, scope, step.plan.dimer->decision);
+            args.displaced = tile.read(dimer.displaced, displaced);
+            isa.dimer->turn(args, scope, dimer.decision);
         }
-        if (scope.correction == 0.0f) {
+        if (scope.correction != 0.0f) {
+            isa.dimer->project(args, scope.correction, room);
+        } else if (args.grad == converted) {
+            memcpy(room, converted, static_cast<size_t>(count) * sizeof(float));
+        } else {
             return args.grad;
         }
-        dimer_kernels.project(args, scope.correction, corrected_room);
-        return corrected_room;
-    }
-
-    // Runs the kernel on a tile: tables of one address each.
-    void update(const PerTask& own, int64_t count, float* param, const float* source, const float* grad,
-                float* const (&states)[kMaxStates], const float* const (&inputs)[kMaxInputs]) const {
-        void* const param_table = param;
-        const void* const source_table = source;
-        const void* const grad_table = grad;
-        void* state_table[kMaxStates];
-        const void* input_table[kMaxInputs];
-        ElementwiseBuffers buffers;
-        buffers.param = &param_table;
-        buffers.param_source = &source_table;
-        buffers.grad = &grad_table;
-        for (int i = 0; i < step.rule.info.states.count; ++i) {
-            state_table[i] = states[i];
-            buffers.states[i] = &state_table[i];
-        }
-        for (int i = 0; i < step.rule.info.inputs.count; ++i) {
-            input_table[i] = inputs[i];
-            buffers.inputs[i] = &input_table[i];
-        }
-        buffers.counts = nullptr;
-        step.kernel({buffers, 0, 0, 0, count, own.values});
+        return room;
     }
 };
 
-void tiled_step(const Step& step) {
+RoleBuffers role_buffers(const ParamSet& set, nopt_role role) {
+    const std::vector<void*>& addresses = set.pointers[role];
+    return {addresses.empty() ? nullptr : addresses.data(), set.dtypes(role)};
+}
+
+// A step with a dimer, or where some elements have 16 or 8 bits.
+struct MixedStep {
+    const Step& step;
+    const MixedKernel kernel;
+    const void* scalars;  // of all tensors; null: there are several cohorts
+    const GradSource* grads;
+    MixedBuffers buffers = {};
+
+    static void run_task(void* context, int64_t task) {
+        const MixedStep& mixed = *static_cast<const MixedStep*>(context);
+        const TaskStart* const starts = &cpu_data(mixed.step.set).starts[static_cast<size_t>(task)];
+        const StepInput& input = mixed.step.plan.inputs[0];  // all groups round alike
+        const MixedArgs args = {
+            mixed.buffers,      starts[0].tensor, starts[1].tensor, starts[0].element,
+            starts[1].element,  mixed.scalars,    mixed.grads,      input.flags & kStochasticRounding,
+            input.rounding_seed};
+        if (args.scalars != nullptr) {
+            mixed.kernel(args);
+        } else {
+            run_cohorts(mixed.step, args, mixed.kernel);
+        }
+    }
+};
+
+void mixed_step(const Step& step) {
+    const ParamSet& set = step.set;
+    const DimerPass* const dimer = step.plan.dimer;
     const CpuIsa& isa = selected_cpu_isa();
-    for_each_part(step.set, TiledStep{step, *isa.dimer, *isa.convert});
+    const bool turns = dimer != nullptr && dimer->decision != kDecideProject;
+    alignas(16) unsigned char scalars[kMaxScalars];
+    const bool is_one = step.plan.cohorts.is_one();
+    if (is_one) {
+        step.write_scalars(0, scalars);
+    }
+    MixedStep mixed = {step, isa.mixed->elementwise[step.plan.rule][step.plan.inputs[0].variant],
+                       is_one ? scalars : nullptr, nullptr};
+    mixed.buffers.param = role_buffers(set, NOPT_ROLE_PARAM);
+    mixed.buffers.source = turns ? role_buffers(set, NOPT_ROLE_PARAM_BACKUP) : mixed.buffers.param;
+    mixed.buffers.master = role_buffers(set, NOPT_ROLE_MASTER_PARAM);
+    mixed.buffers.remainder = role_buffers(set, NOPT_ROLE_PARAM_REMAINDER);
+    mixed.buffers.grad = role_buffers(set, NOPT_ROLE_GRAD);
+    for (int i = 0; i < step.rule.info.states.count; ++i) {
+        mixed.buffers.states[i] = role_buffers(set, state_role(i));
+    }
+    for (int i = 0; i < step.rule.info.inputs.count; ++i) {
+        mixed.buffers.inputs[i] = role_buffers(set, input_role(i));
+    }
+    mixed.buffers.counts = set.counts.data();
+    if (dimer == nullptr) {
+        parallel_for(cpu_data(set).task_count(), &MixedStep::run_task, &mixed);
+        return;
+    }
+    const DimerGrads corrected = {set, *dimer, isa, turns};
+    const GradSource grads = {&DimerGrads::read, &corrected};
+    mixed.grads = &grads;
+    parallel_for(cpu_data(set).task_count(), &MixedStep::run_task, &mixed);
 }
 
 }  // namespace
@@ -285,7 +234,7 @@ bool cpu_step(const ParamSet& set, const StepPlan& plan, const GradReading* read
     if (plan.dimer == nullptr && !set.is_mixed) {
         plain_step(step);
     } else {
-        tiled_step(step);
+        mixed_step(step);
     }
     return true;
 }

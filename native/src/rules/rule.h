@@ -137,16 +137,20 @@ NOPT_HD float sign_of(float x) {
     return x < 0.0f ? -1.0f : above;
 }
 
-// The gradient that the rule sees: scale and sign first (1 and -1 change no other bit), then clipping, then L2, in
-// torch's order. If the gradient is a NaN, the comparisons keep it.
+// Scales the gradient and gives it its sign (1 and -1 change no other bit), then clips it. If it is a NaN, the
+// comparisons keep it.
+NOPT_HD float adjusted_grad(float grad, const CommonScalars& s) {
+    float adjusted = s.grad_factor * grad * s.grad_power;
+    adjusted = s.max_grad < adjusted ? s.max_grad : adjusted;
+    return -s.max_grad > adjusted ? -s.max_grad : adjusted;
+}
+
+NOPT_HD float l2_grad(float grad, float param, const CommonScalars& s) { return grad + s.weight_decay * param; }
+
+// The gradient that the rule sees: L2 comes after scaling and clipping, in torch's order.
 NOPT_HD float effective_grad(const Element& e, const CommonScalars& s) {
-    float adjusted = e.grad;
-    if (s.adjusts_grad) {
-        adjusted = s.grad_factor * e.grad * s.grad_power;
-        adjusted = s.max_grad < adjusted ? s.max_grad : adjusted;
-        adjusted = -s.max_grad > adjusted ? -s.max_grad : adjusted;
-    }
-    return s.l2 ? adjusted + s.weight_decay * e.param : adjusted;
+    const float adjusted = s.adjusts_grad ? adjusted_grad(e.grad, s) : e.grad;
+    return s.l2 ? l2_grad(adjusted, e.param, s) : adjusted;
 }
 
 // theta <- (1 - lr * weight_decay) * theta - delta. The decay is added to the update first: 1 - lr * weight_decay

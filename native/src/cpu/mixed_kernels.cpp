@@ -1,0 +1,332 @@
+// The CPU kernels for buffers of any element types. This file is compiled once for each instruction set, NOPT_CPU_ISA
+// being its identifier. A pack of elements at a time is read, each role as its type asks, goes through the rule's
+// update and is written, without leaving the registers: the types are data, and branch the same way for a whole tensor,
+// so that a rule has one kernel for all of them. Only states of 8 bits wait, in the first cache, for the scale of their
+// block.
+#include "cpu/mixed_kernels.h"
+
+#include "cpu/dynamic8_pack.h"
+#include "cpu/mixed_places.h"
+#include "cpu/pack.h"
+#include "cpu/rounding_words.h"
+#include "rules/all_rules.h"
+
+namespace nopt {
+namespace {
+
+NOPT_HD Pack load(nopt_dtype type, const char* from, int64_t i, const LaneNumbers& n) {
+    if (type == NOPT_DTYPE_FLOAT32) {
+        return load_floats(reinterpret_cast<const float*>(from) + i);
+    }
+    const uint16_t* const halves = reinterpret_cast<const uint16_t*>(from) + i;
+    return type == NOPT_DTYPE_BFLOAT16 ? unpack_bfloat16(load_vector<Words>(halves), n) : load_float16(halves);
+}
+
+NOPT_HD void store(nopt_dtype type, char* to, int64_t i, const Pack& pack, const LaneNumbers& n) {
+    uint16_t* const halves = reinterpret_cast<uint16_t*>(to) + i;
+    if (type == NOPT_DTYPE_FLOAT32) {
+        store_floats(reinterpret_cast<float*>(to) + i, pack);
+    } else if (type == NOPT_DTYPE_BFLOAT16) {
+        store_vector(halves, round_bfloat16(pack, n));
+    } else {
+        store_float16(halves, pack);
+    }
+}
+
+NOPT_HD Pack load_theta(const Types& types, const Places& at, int64_t i, const LaneNumbers& n) {
+    if (types.theta == kThetaMaster) {
+        return load_floats(reinterpret_cast<const float*>(at.master) + i);
+    }
+    if (types.theta == kThetaRemainder) {
+        return join_remainders(load_vector<Words>(at.source + 2 * i), load_vector<Words>(at.remainder + 2 * i), n);
+    }
+    return load(types.param, at.source, i, n);
+}
+
+NOPT_HD void store_theta(const Types& types, const Places& at, int64_t i, const Pack& pack, const char* random,
+                         const LaneNumbers& n) {
+    if (types.theta == kThetaAlone) {
+        store(types.param, at.param, i, pack, n);
+        return;
+    }
+    uint16_t* const param = reinterpret_cast<uint16_t*>(at.param) + i;
+    if (types.theta == kThetaStochastic) {
+        store_vector(param, round_bfloat16_stochastic(pack, load_vector<Words>(random), n));
+        return;
+    }
+    if (types.theta == kThetaRemainder) {
+        store_vector(at.remainder + 2 * i, remainders_of(pack, n));
+    } else {
+        store_floats(reinterpret_cast<float*>(at.master) + i, pack);
+    }
+    if (types.param == NOPT_DTYPE_BFLOAT16) {
+        store_vector(param, round_bfloat16_away(pack, n));
+    } else {
+        store_float16(param, pack);
+    }
+}
+
+// Calls function(Index<i>()) for each bit of the mask.
+template <int kIndex>
+struct Index {
+    static constexpr int value = kIndex;
+};
+template <uint32_t kMask, int kFirst = 0, class Function>
+NOPT_HD void for_each_of(const Function& function) {
+    if constexpr (kMask >> kFirst != 0) {
+        if constexpr ((kMask >> kFirst & 1u) != 0) function(Index<kFirst>());
+        for_each_of<kMask, kFirst + 1>(function);
+    }
+}
+
+// What is kept of a block of elements while it is worked on.
+struct Block {
+    float grads[kBlockwiseElements];        // that are in no buffer
+    RoundingWords random[1 + kMaxStates];   // of the parameters and of each state
+    Lanes states[kMaxStates][kBlockPacks];  // those of 8 bits, before they are encoded
+    float scales[kMaxStates];               // of states of 8 bits, before the step
+};
+
+template <class Rule, uint32_t kStates, uint32_t kInputs>
+struct Loop {
+    using Scalars = typename Rule::Scalars;
+    static constexpr RuleInfo kInfo = describe<Rule>();
+
+    const MixedArgs& args;
+    const int64_t tensor;
+    const Scalars& scalars;
+    const Types types;
+    Block block;
+
+    Loop(const MixedArgs& args_, int64_t t, const Scalars& scalars_)
+        : args(args_), tensor(t), scalars(scalars_), types(types_of(args_, t, kStates, kInputs)) {}
+
+    template <int kState>
+    static constexpr bool is_signed() {
+        return kInfo.states[kState].sign == kSigned;
+    }
+    template <int kState>
+    NOPT_HD bool is_random(const Types& own) const {
+        return own.random_states && own.states[kState] == NOPT_DTYPE_BFLOAT16;
+    }
+
+    template <int kState>
+    NOPT_HD Pack load_state(const Types& own, const Places& at, int64_t i, const LaneNumbers& n) const {
+        if (own.states[kState] == NOPT_DTYPE_DYNAMIC8) {
+            return decode_pack<is_signed<kState>()>(at.states[kState] + i, block.scales[kState]);
+        }
+        return load(own.states[kState], at.states[kState], i, n);
+    }
+
+    // `of_block`: which element of the block the pack's first one is.
+    template <int kState>
+    NOPT_HD void store_state(const Types& own, const Places& at, int64_t i, int64_t of_block, const Pack& pack,
+                             const LaneNumbers& n) {
+        if (own.states[kState] == NOPT_DTYPE_DYNAMIC8) {
+            block.states[kState][of_block / kPack] = lanes_of(pack);
+        } else if (is_random<kState>(own)) {
+            const Words random = load_vector<Words>(block.random[1 + kState].of(of_block));
+            store_vector(at.states[kState] + 2 * i, round_bfloat16_stochastic(pack, random, n));
+        } else {
+            store(own.states[kState], at.states[kState], i, pack, n);
+        }
+    }
+
+    // The rule's update of a pack, whose gradient is the effective one already. What the compiler knows of the options
+    // is not asked for every lane.
+    template <int kDecoupled>
+    NOPT_HD static void update(const Scalars& all, const Pack& grad, const Pack (&inputs)[kMaxInputs], Pack& theta,
+                               Pack (&states)[kMaxStates]) {
+        Scalars own = all;
+        own.adjusts_grad = 0;
+        own.l2 = 0;
+        own.decoupled = kDecoupled;
+        Lanes theta_lanes = lanes_of(theta);
+        const Lanes grad_lanes = lanes_of(grad);
+        Lanes state_lanes[kMaxStates];
+        Lanes input_lanes[kMaxInputs];
+        for_each_of<kStates>([&](auto s) { state_lanes[s.value] = lanes_of(states[s.value]); });
+        for_each_of<kInputs>([&](auto n) { input_lanes[n.value] = lanes_of(inputs[n.value]); });
+        NOPT_INDEPENDENT_LANES
+        for (int i = 0; i < kPack; ++i) {
+            Element e = {};
+            e.param = theta_lanes.value[i];
+            e.grad = grad_lanes.value[i];
+            for_each_of<kStates>([&](auto s) { e.state[s.value] = state_lanes[s.value].value[i]; });
+            for_each_of<kInputs>([&](auto n) { e.input[n.value] = input_lanes[n.value].value[i]; });
+            Rule::update(e, Present{kStates, kInputs}, own);
+            theta_lanes.value[i] = e.param;
+            for_each_of<kStates>([&](auto s) { state_lanes[s.value].value[i] = e.state[s.value]; });
+        }
+        theta = pack_of(theta_lanes);
+        for_each_of<kStates>([&](auto s) { states[s.value] = pack_of(state_lanes[s.value]); });
+    }
+
+    // Sets all states of an element to 0 if one of them is not finite: x - x is 0, or a NaN where x is not.
+    NOPT_HD static void restart_elements(Pack (&states)[kMaxStates]) {
+        Pack probe = {};
+        for_each_of<kStates>([&](auto s) {
+            probe.even += states[s.value].even - states[s.value].even;
+            probe.odd += states[s.value].odd - states[s.value].odd;
+        });
+        for_each_of<kStates>([&](auto s) {
+            states[s.value] = {floats_where_number(probe.even, states[s.value].even),
+                               floats_where_number(probe.odd, states[s.value].odd)};
+        });
+    }
+
+    // Steps whole packs, `count` elements; `done`: elements of the block before them.
+    NOPT_NOT_INLINED void packs(const Places& places, int64_t count, int64_t done) {
+        // Copies that stores cannot change, for the compiler to keep in registers.
+        const Places at = places;
+        const Types own = types;
+        const Scalars all = scalars;
+        const CommonScalars common = scalars;
+        const LaneNumbers n;
+        for (int64_t i = 0; i < count; i += kPack) {
+            Pack theta = load_theta(own, at, i, n);
+            Pack grad = load(own.grad, at.grad, i, n);
+            Pack states[kMaxStates];
+            Pack inputs[kMaxInputs];
+            for_each_of<kStates>([&](auto s) { states[s.value] = load_state<s.value>(own, at, i, n); });
+            for_each_of<kInputs>(
+                [&](auto m) { inputs[m.value] = load(own.inputs[m.value], at.inputs[m.value], i, n); });
+            if (common.adjusts_grad != 0) {
+                grad = map(grad, grad, [&](float g, float) { return adjusted_grad(g, common); });
+            }
+            if (common.l2 != 0) {
+                grad = map(grad, theta, [&](float g, float p) { return l2_grad(g, p, common); });
+            }
+            if (common.decoupled != 0) {
+                update<1>(all, grad, inputs, theta, states);
+            } else {
+                update<0>(all, grad, inputs, theta, states);
+            }
+            if (own.has_blocks) {
+                restart_elements(states);
+            }
+            const int64_t of_block = done + i;
+            store_theta(own, at, i, theta, block.random[0].of(of_block), n);
+            for_each_of<kStates>([&](auto s) { store_state<s.value>(own, at, i, of_block, states[s.value], n); });
+        }
+    }
+
+    // What the elements of a block need before they are stepped. `count` of them begin at `begin`.
+    void prepare(Places& at, int64_t begin, int64_t count) {
+        const uint32_t id = static_cast<uint32_t>(tensor);
+        if (args.grads != nullptr) {
+            at.grad =
+                reinterpret_cast<const char*>(args.grads->read(args.grads->context, tensor, begin, count, block.grads));
+        }
+        if (types.theta == kThetaStochastic) {
+            draw(block.random[0], args.rounding_seed, kRandomRounding, scalars.step, id, begin);
+        }
+        for_each_of<kStates>([&](auto s) {
+            if (is_random<s.value>(types)) {
+                draw(block.random[1 + s.value], args.rounding_seed, kRandomStates + s.value, scalars.step, id, begin);
+            }
+            if (types.states[s.value] == NOPT_DTYPE_DYNAMIC8) {
+                memcpy(&block.scales[s.value], at.states[s.value] - sizeof(float), sizeof(float));
+            }
+        });
+    }
+
+    // Encodes the states of 8 bits of a block. `tail` is where the last pack's codes go if it is not whole.
+    void encode(const Places& at, int64_t count, const Places& tail) {
+        const int64_t left = count % kPack;
+        const int packs = static_cast<int>((count + kPack - 1) / kPack);
+        for_each_of<kStates>([&](auto s) {
+            if (types.states[s.value] != NOPT_DTYPE_DYNAMIC8) {
+                return;
+            }
+            if (left != 0) {
+                Lanes& last = block.states[s.value][packs - 1];
+                for (int i = 0; i < kPack; ++i) {
+                    const int place = i < kWide ? 2 * i : 2 * (i - kWide) + 1;
+                    last.value[i] = place < left ? last.value[i] : 0.0f;
+                }
+            }
+            encode_block<is_signed<s.value>()>(block.states[s.value], packs, at.states[s.value],
+                                               left != 0 ? tail.states[s.value] : nullptr);
+        });
+    }
+
+    void run(int64_t begin, int64_t end) {
+        const bool in_blocks =
+            args.grads != nullptr || types.has_blocks || types.theta == kThetaStochastic || types.random_states;
+        const int64_t step = in_blocks ? kBlockwiseElements : end - begin;
+        for (int64_t at = begin; at < end; at += step) {
+            const int64_t count = end - at < step ? end - at : step;
+            const int64_t left = count % kPack;
+            Places places = places_at(args, types, tensor, at, kStates, kInputs);
+            prepare(places, at, count);
+            packs(places, count - left, 0);
+            Tail room;
+            Places tail = {};
+            if (left != 0) {
+                tail = room.take(types, places_after(types, places, count - left), left);
+                packs(tail, kPack, count - left);
+            }
+            if (types.has_blocks) {
+                encode(places, count, tail);
+            }
+            if (left != 0) {
+                Tail::give(types, tail, places_after(types, places, count - left), left);
+            }
+        }
+    }
+};
+
+// Finds the loop for the inputs that the tensor has now.
+template <class Rule, uint32_t kStates, uint32_t kInputs>
+void tensor_loop_for(uint32_t inputs, const MixedArgs& args, int64_t t, const typename Rule::Scalars& scalars) {
+    if constexpr (kInputs != 0) {
+        if (inputs != kInputs) {
+            tensor_loop_for<Rule, kStates, kInputs - 1>(inputs, args, t, scalars);
+            return;
+        }
+    }
+    const int64_t begin = t == args.first ? args.begin : 0;
+    const int64_t end = t == args.last ? args.end : args.buffers.counts[t];
+    Loop<Rule, kStates, kInputs>(args, t, scalars).run(begin, end);
+}
+
+template <class Rule, uint32_t kStates>
+void elementwise(const MixedArgs& args) {
+    constexpr int kInputCount = describe<Rule>().inputs.count;
+    const typename Rule::Scalars& scalars = *static_cast<const typename Rule::Scalars*>(args.scalars);
+    for (int64_t t = args.first; t <= args.last; ++t) {
+        if (args.buffers.grad.address(t) == nullptr) {
+            continue;
+        }
+        uint32_t inputs = 0;
+        for (int n = 0; n < kInputCount; ++n) {
+            inputs |= args.buffers.inputs[n].address(t) != nullptr ? 1u << n : 0u;
+        }
+        tensor_loop_for<Rule, kStates, (1u << kInputCount) - 1u>(inputs, args, t, scalars);
+    }
+}
+
+template <class Rule, int kVariant>
+constexpr MixedKernel kernel_of() {
+    constexpr RuleInfo kInfo = describe<Rule>();
+    if constexpr (kVariant < kInfo.variants.count) {
+        return &elementwise<Rule, kInfo.variants[kVariant]>;
+    } else {
+        return nullptr;
+    }
+}
+
+static_assert(kMaxVariants == 4, "a row of the table below names every variant");
+
+}  // namespace
+
+extern const MixedKernels NOPT_JOIN(mixed_kernels_, NOPT_CPU_ISA);
+const MixedKernels NOPT_JOIN(mixed_kernels_, NOPT_CPU_ISA) = {{
+#define NOPT_RULE(Type, header) \
+    {kernel_of<Type, 0>(), kernel_of<Type, 1>(), kernel_of<Type, 2>(), kernel_of<Type, 3>()},
+#include "rules/rules.def"
+#undef NOPT_RULE
+}};
+
+}  // namespace nopt
