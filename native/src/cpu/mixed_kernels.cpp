@@ -79,12 +79,11 @@ NOPT_HD void for_each_of(const Function& function) {
     }
 }
 
-// What is kept of a block of elements while it is worked on.
-struct Block {
-    float grads[kBlockwiseElements];        // that are in no buffer
-    RoundingWords random[1 + kMaxStates];   // of the parameters and of each state
-    Lanes states[kMaxStates][kBlockPacks];  // those of 8 bits, before they are encoded
-    float scales[kMaxStates];               // of states of 8 bits, before the step
+// What is kept of a part of a tensor while it is worked on.
+struct Part {
+    float grads[kPartElements];                       // that are in no buffer
+    RoundingWords random[1 + kMaxStates];             // of the parameters and of each state
+    Lanes states[kMaxStates][kPartElements / kPack];  // those of 8 bits, decoded
 };
 
 template <class Rule, uint32_t kStates, uint32_t kInputs>
@@ -96,7 +95,7 @@ struct Loop {
     const int64_t tensor;
     const Scalars& scalars;
     const Types types;
-    Block block;
+    Part part;
 
     Loop(const MixedArgs& args_, int64_t t, const Scalars& scalars_)
         : args(args_), tensor(t), scalars(scalars_), types(types_of(args_, t, kStates, kInputs)) {}
@@ -111,21 +110,22 @@ struct Loop {
     }
 
     template <int kState>
-    NOPT_HD Pack load_state(const Types& own, const Places& at, int64_t i, const LaneNumbers& n) const {
+    NOPT_HD Pack load_state(const Types& own, const Places& at, int64_t i, int64_t of_part,
+                            const LaneNumbers& n) const {
         if (own.states[kState] == NOPT_DTYPE_DYNAMIC8) {
-            return decode_pack<is_signed<kState>()>(at.states[kState] + i, block.scales[kState]);
+            return pack_of(part.states[kState][of_part / kPack]);
         }
         return load(own.states[kState], at.states[kState], i, n);
     }
 
-    // `of_block`: which element of the block the pack's first one is.
+    // `of_part`: which element of the block the pack's first one is.
     template <int kState>
-    NOPT_HD void store_state(const Types& own, const Places& at, int64_t i, int64_t of_block, const Pack& pack,
+    NOPT_HD void store_state(const Types& own, const Places& at, int64_t i, int64_t of_part, const Pack& pack,
                              const LaneNumbers& n) {
         if (own.states[kState] == NOPT_DTYPE_DYNAMIC8) {
-            block.states[kState][of_block / kPack] = lanes_of(pack);
+            part.states[kState][of_part / kPack] = lanes_of(pack);
         } else if (is_random<kState>(own)) {
-            const Words random = load_vector<Words>(block.random[1 + kState].of(of_block));
+            const Words random = load_vector<Words>(part.random[1 + kState].of(of_part));
             store_vector(at.states[kState] + 2 * i, round_bfloat16_stochastic(pack, random, n));
         } else {
             store(own.states[kState], at.states[kState], i, pack, n);
@@ -184,11 +184,12 @@ struct Loop {
         const CommonScalars common = scalars;
         const LaneNumbers n;
         for (int64_t i = 0; i < count; i += kPack) {
+            const int64_t of_part = done + i;
             Pack theta = load_theta(own, at, i, n);
             Pack grad = load(own.grad, at.grad, i, n);
             Pack states[kMaxStates];
             Pack inputs[kMaxInputs];
-            for_each_of<kStates>([&](auto s) { states[s.value] = load_state<s.value>(own, at, i, n); });
+            for_each_of<kStates>([&](auto s) { states[s.value] = load_state<s.value>(own, at, i, of_part, n); });
             for_each_of<kInputs>(
                 [&](auto m) { inputs[m.value] = load(own.inputs[m.value], at.inputs[m.value], i, n); });
             if (common.adjusts_grad != 0) {
@@ -205,9 +206,8 @@ struct Loop {
             if (own.has_blocks) {
                 restart_elements(states);
             }
-            const int64_t of_block = done + i;
-            store_theta(own, at, i, theta, block.random[0].of(of_block), n);
-            for_each_of<kStates>([&](auto s) { store_state<s.value>(own, at, i, of_block, states[s.value], n); });
+            store_theta(own, at, i, theta, part.random[0].of(of_part), n);
+            for_each_of<kStates>([&](auto s) { store_state<s.value>(own, at, i, of_part, states[s.value], n); });
         }
     }
 
@@ -216,62 +216,49 @@ struct Loop {
         const uint32_t id = static_cast<uint32_t>(tensor);
         if (args.grads != nullptr) {
             at.grad =
-                reinterpret_cast<const char*>(args.grads->read(args.grads->context, tensor, begin, count, block.grads));
+                reinterpret_cast<const char*>(args.grads->read(args.grads->context, tensor, begin, count, part.grads));
         }
         if (types.theta == kThetaStochastic) {
-            draw(block.random[0], args.rounding_seed, kRandomRounding, scalars.step, id, begin);
+            draw(part.random[0], count, args.rounding_seed, kRandomRounding, scalars.step, id, begin);
         }
         for_each_of<kStates>([&](auto s) {
             if (is_random<s.value>(types)) {
-                draw(block.random[1 + s.value], args.rounding_seed, kRandomStates + s.value, scalars.step, id, begin);
+                draw(part.random[1 + s.value], count, args.rounding_seed, kRandomStates + s.value, scalars.step, id,
+                     begin);
             }
             if (types.states[s.value] == NOPT_DTYPE_DYNAMIC8) {
-                memcpy(&block.scales[s.value], at.states[s.value] - sizeof(float), sizeof(float));
+                decode_blocks<is_signed<s.value>()>(at.states[s.value], count, part.states[s.value]);
             }
         });
     }
 
-    // Encodes the states of 8 bits of a block. `tail` is where the last pack's codes go if it is not whole.
-    void encode(const Places& at, int64_t count, const Places& tail) {
-        const int64_t left = count % kPack;
-        const int packs = static_cast<int>((count + kPack - 1) / kPack);
+    void encode(const Places& at, int64_t count) {
         for_each_of<kStates>([&](auto s) {
-            if (types.states[s.value] != NOPT_DTYPE_DYNAMIC8) {
-                return;
+            if (types.states[s.value] == NOPT_DTYPE_DYNAMIC8) {
+                encode_blocks<is_signed<s.value>()>(part.states[s.value], count, at.states[s.value]);
             }
-            if (left != 0) {
-                Lanes& last = block.states[s.value][packs - 1];
-                for (int i = 0; i < kPack; ++i) {
-                    const int place = i < kWide ? 2 * i : 2 * (i - kWide) + 1;
-                    last.value[i] = place < left ? last.value[i] : 0.0f;
-                }
-            }
-            encode_block<is_signed<s.value>()>(block.states[s.value], packs, at.states[s.value],
-                                               left != 0 ? tail.states[s.value] : nullptr);
         });
     }
 
     void run(int64_t begin, int64_t end) {
         const bool in_blocks =
             args.grads != nullptr || types.has_blocks || types.theta == kThetaStochastic || types.random_states;
-        const int64_t step = in_blocks ? kBlockwiseElements : end - begin;
+        const int64_t step = in_blocks ? kPartElements : end - begin;
         for (int64_t at = begin; at < end; at += step) {
             const int64_t count = end - at < step ? end - at : step;
             const int64_t left = count % kPack;
             Places places = places_at(args, types, tensor, at, kStates, kInputs);
             prepare(places, at, count);
             packs(places, count - left, 0);
-            Tail room;
-            Places tail = {};
             if (left != 0) {
-                tail = room.take(types, places_after(types, places, count - left), left);
+                Tail room;
+                const Places last = places_after(types, places, count - left);
+                const Places tail = room.take(types, last, left);
                 packs(tail, kPack, count - left);
+                Tail::give(types, tail, last, left);
             }
             if (types.has_blocks) {
-                encode(places, count, tail);
-            }
-            if (left != 0) {
-                Tail::give(types, tail, places_after(types, places, count - left), left);
+                encode(places, count);
             }
         }
     }

@@ -30,8 +30,12 @@ struct MixedBuffers {
     const int64_t* counts;
 };
 
-// Where gradients come from that are in no buffer: returns `count` of them, kBlockwiseElements at most, from `begin`
-// on. `room` is a place for as many.
+// What a kernel works on at a time where it cannot go on without something of a whole part: the scale of a block,
+// random numbers, gradients that are in no buffer.
+constexpr int64_t kPartElements = 1024;
+
+// Where gradients come from that are in no buffer: returns `count` of them, kPartElements at most, from `begin` on.
+// `room` is a place for as many.
 struct GradSource {
     const float* (*read)(const void* context, int64_t tensor, int64_t begin, int64_t count, float* room);
     const void* context;

@@ -33,13 +33,9 @@ struct Places {
     char* master;
     char* remainder;
     const char* grad;
-    char* states[kMaxStates];  // of DYNAMIC8: the codes
+    char* states[kMaxStates];  // of DYNAMIC8: the block
     const char* inputs[kMaxInputs];
 };
-
-constexpr int64_t bytes_of_element(nopt_dtype type) {
-    return type == NOPT_DTYPE_FLOAT32 ? 4 : type == NOPT_DTYPE_DYNAMIC8 ? 1 : 2;
-}
 
 // Masks say which states and inputs there are.
 Types types_of(const MixedArgs& args, int64_t t, uint32_t states, uint32_t inputs) {
@@ -63,9 +59,10 @@ Types types_of(const MixedArgs& args, int64_t t, uint32_t states, uint32_t input
     return types;
 }
 
+// Places in blocks stay at the block.
 template <class Char>
 NOPT_HD Char* moved(Char* from, nopt_dtype type, int64_t elements) {
-    return from == nullptr ? nullptr : from + elements * bytes_of_element(type);
+    return from == nullptr || type == NOPT_DTYPE_DYNAMIC8 ? from : from + elements * bytes_of(type);
 }
 
 // Some elements further on, none of them in another block.
@@ -102,7 +99,7 @@ Places places_at(const MixedArgs& args, const Types& types, int64_t t, int64_t b
     for (int s = 0; s < kMaxStates; ++s) {
         if ((states >> s & 1u) != 0) {
             char* const buffer = buffers.states[s].address(t);
-            places.states[s] = types.states[s] == NOPT_DTYPE_DYNAMIC8 ? buffer + dynamic8_offset(begin) + sizeof(float)
+            places.states[s] = types.states[s] == NOPT_DTYPE_DYNAMIC8 ? buffer + dynamic8_offset(begin)
                                                                       : moved(buffer, types.states[s], begin);
         }
     }
@@ -140,18 +137,19 @@ public:
     }
 
 private:
+    // (Blocks are decoded as a whole.)
     char* copy_in(const char* from, nopt_dtype type, int64_t count) {
-        if (from == nullptr) {
+        if (from == nullptr || type == NOPT_DTYPE_DYNAMIC8) {
             return nullptr;
         }
         char* const own = room_[used_++];
         memset(own, 0, sizeof room_[0]);
-        memcpy(own, from, static_cast<size_t>(count * bytes_of_element(type)));
+        memcpy(own, from, static_cast<size_t>(count * bytes_of(type)));
         return own;
     }
     static void copy_out(const char* own, char* to, nopt_dtype type, int64_t count) {
-        if (to != nullptr) {
-            memcpy(to, own, static_cast<size_t>(count * bytes_of_element(type)));
+        if (own != nullptr) {
+            memcpy(to, own, static_cast<size_t>(count * bytes_of(type)));
         }
     }
 

@@ -5,13 +5,12 @@
 #include "backend/param_set.h"
 #include "cpu/convert_kernels.h"
 #include "cpu/dimer_kernels.h"
-#include "numerics/dynamic8.h"
+#include "cpu/mixed_kernels.h"
 #include "numerics/sums.h"
 
 namespace nopt {
 
-constexpr int64_t kTileElements = 256;
-static_assert(kTileElements == kBlockwiseElements, "mixed kernels ask for gradients a block at a time");
+constexpr int64_t kTileElements = kPartElements;  // what mixed kernels ask of gradients
 
 using TileRoom = float[kTileElements];
 

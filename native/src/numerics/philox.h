@@ -14,14 +14,19 @@ struct Philox {
 
 constexpr int kPhiloxRounds = 10;
 
-// A round, from 0 on, with the key of the whole.
+constexpr uint32_t kPhiloxFactor0 = 0xD2511F53u;
+constexpr uint32_t kPhiloxFactor1 = 0xCD9E8D57u;
+
+// The key of a round, from 0 on.
+NOPT_HD uint32_t philox_key0(uint32_t key0, int round) { return key0 + static_cast<uint32_t>(round) * 0x9E3779B9u; }
+NOPT_HD uint32_t philox_key1(uint32_t key1, int round) { return key1 + static_cast<uint32_t>(round) * 0xBB67AE85u; }
+
 NOPT_HD Philox philox_round(const Philox& c, uint32_t key0, uint32_t key1, int round) {
-    const uint64_t product0 = uint64_t{0xD2511F53u} * c.word[0];
-    const uint64_t product1 = uint64_t{0xCD9E8D57u} * c.word[2];
-    const uint32_t count = static_cast<uint32_t>(round);
-    return {{static_cast<uint32_t>(product1 >> 32) ^ c.word[1] ^ (key0 + count * 0x9E3779B9u),
+    const uint64_t product0 = uint64_t{kPhiloxFactor0} * c.word[0];
+    const uint64_t product1 = uint64_t{kPhiloxFactor1} * c.word[2];
+    return {{static_cast<uint32_t>(product1 >> 32) ^ c.word[1] ^ philox_key0(key0, round),
              static_cast<uint32_t>(product1),
-             static_cast<uint32_t>(product0 >> 32) ^ c.word[3] ^ (key1 + count * 0xBB67AE85u),
+             static_cast<uint32_t>(product0 >> 32) ^ c.word[3] ^ philox_key1(key1, round),
              static_cast<uint32_t>(product0)}};
 }
 
