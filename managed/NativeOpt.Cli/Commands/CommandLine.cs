@@ -35,6 +35,7 @@ internal sealed class CommandLine
         {
             new BenchCommand(output, error),
             new InfoCommand(output, error),
+            new LandscapeCommand(output, error),
             new ReplayCommand(output, error),
             new SaddleCommand(output, error),
             new SelftestCommand(output, error),

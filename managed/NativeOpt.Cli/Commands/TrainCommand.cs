@@ -11,12 +11,11 @@ internal sealed class TrainCommand : Command, IHaveExamples
 {
     private const string DefaultFolder = "nativeopt-train";
 
+    private const string AllOptimizers = "all"; // of --compare
+
     // Validations of one run (fewer of a short one), and windows in each: a smooth line for a few per cent of the time.
     private const int Validations = 25;
     private const int ValidationWindows = 128;
-
-    // DualAdam is Adam alone after a quarter of the run.
-    private const double SwitchingPerRun = 4;
 
     private readonly Option<string?> _text = new("--text")
     {
@@ -36,9 +35,11 @@ internal sealed class TrainCommand : Command, IHaveExamples
 
     private readonly Option<OptimizerRecipe[]?> _compare = new("--compare")
     {
-        Description = "Train once with each of these optimizers, from the same weights and on the same batches.",
-        HelpName = "A,B,…",
-        CustomParser = static result => ReadNames(result, result.Tokens[0].Value.Split(',')),
+        Description = "Train once with each of these optimizers, from the same weights and on the same batches; "
+            + $"{AllOptimizers}: with each one without a dimer.",
+        HelpName = $"A,B,…|{AllOptimizers}",
+        CustomParser = static result => result.Tokens[0].Value == AllOptimizers
+            ? [.. OptimizerRecipe.WithoutDimer] : ReadNames(result, result.Tokens[0].Value.Split(',')),
     };
 
     private readonly Option<int?> _steps = CommonOptions.Integer(
@@ -146,6 +147,7 @@ internal sealed class TrainCommand : Command, IHaveExamples
         Examples:
           nativeopt train
           nativeopt train --compare adam,adamw,dualadam --steps 300
+          nativeopt train --compare all
           nativeopt train --text book.txt --optimizer dualadam --switching-rate 0.002 --out book
           nativeopt train --compare adam,deo-adam --steps 300 --dimer-interval 20
           nativeopt train --compare adam,sgd --dtype bfloat16 --master none --stochastic-rounding
@@ -213,7 +215,7 @@ internal sealed class TrainCommand : Command, IHaveExamples
                 runs.Add(view.Watch(recipe.Name, report => trainer.Run(
                     recipe,
                     parsed.GetValue(_learningRate) ?? recipe.LearningRate,
-                    switchingRate ?? SwitchingPerRun / schedule.Steps,
+                    switchingRate ?? OptimizerRecipe.SwitchingPerRun / schedule.Steps,
                     report,
                     stop)));
             }
@@ -319,8 +321,10 @@ internal sealed class TrainCommand : Command, IHaveExamples
         OptimizerRecipe?[] recipes = [.. names.Select(name => all.FirstOrDefault(recipe => recipe.Name == name))];
         if (recipes.Contains(null) || recipes.Distinct().Count() < recipes.Length)
         {
-            string several = result.Parent is OptionResult { Option.Name: "--compare" } ? ", separated by commas" : "";
-            CommonOptions.Refuse(result, $"the optimizers are {string.Join(", ", all.Select(static recipe => recipe.Name))}; name each once{several}");
+            string several = result.Parent is OptionResult { Option.Name: "--compare" }
+                ? $", separated by commas, or write {AllOptimizers}" : "";
+            string known = string.Join(", ", all.Select(static recipe => recipe.Name));
+            CommonOptions.Refuse(result, $"the optimizers are {known}; name each once{several}");
             return null;
         }
 

@@ -65,27 +65,8 @@ internal sealed class LineChart
     public void AddReference(string label, double y) => _references.Add(new ReferenceLine(label, y));
 
     /// <summary>One picture of several charts, from top to bottom.</summary>
-    public static string Stack(IReadOnlyList<LineChart> charts)
-    {
-        if (charts.Count == 1)
-        {
-            return charts[0].ToSvg();
-        }
-
-        var svg = new StringBuilder();
-        double height = Height * charts.Count;
-        Svg.Line(svg, $"""
-            <svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {Width} {height}" width="{Width}" height="{height}">
-            """);
-        for (int i = 0; i < charts.Count; i++)
-        {
-            Svg.Line(svg, $"""<g transform="translate(0 {i * Height})">""");
-            svg.Append(charts[i].ToSvg()).Append("</g>\n");
-        }
-
-        Svg.End(svg);
-        return svg.ToString();
-    }
+    public static string Stack(IReadOnlyList<LineChart> charts) =>
+        Svg.Stack([.. charts.Select(static chart => (chart.ToSvg(), Width, Height))]);
 
     /// <summary>The picture.</summary>
     public string ToSvg()

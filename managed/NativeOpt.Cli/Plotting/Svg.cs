@@ -12,6 +12,9 @@ internal static class Svg
     private static readonly string[] _palette =
         ["#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000"];
 
+    /// <summary>The colours of the palette.</summary>
+    public static int ColorCount => _palette.Length;
+
     /// <summary>A colour of the palette, which begins anew at its end.</summary>
     public static string Color(int index) => _palette[(int)((uint)index % (uint)_palette.Length)];
 
@@ -32,6 +35,32 @@ internal static class Svg
 
     /// <summary>Ends a picture.</summary>
     public static void End(StringBuilder svg) => svg.Append("</svg>\n");
+
+    /// <summary>One picture of several, from top to bottom.</summary>
+    public static string Stack(IReadOnlyList<(string Svg, double Width, double Height)> pictures)
+    {
+        if (pictures.Count == 1)
+        {
+            return pictures[0].Svg;
+        }
+
+        var svg = new StringBuilder();
+        double width = pictures.Max(static picture => picture.Width);
+        double height = pictures.Sum(static picture => picture.Height);
+        Line(svg, $"""
+            <svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" width="{width}" height="{height}">
+            """);
+        double top = 0;
+        foreach ((string picture, _, double own) in pictures)
+        {
+            Line(svg, $"""<g transform="translate(0 {top})">""");
+            svg.Append(picture).Append("</g>\n");
+            top += own;
+        }
+
+        End(svg);
+        return svg.ToString();
+    }
 
     public static void Text(
         StringBuilder svg, double x, double y, string text, string anchor, string color, string attributes = "") =>

@@ -7,12 +7,17 @@ namespace NativeOpt.Cli.Training;
 /// <param name="HasDimer">Whether a dimer is put around it.</param>
 internal sealed record OptimizerRecipe(OptimizerPreset Preset, bool HasDimer = false)
 {
-    /// <summary>The optimizers of the command line by themselves, and each with a dimer around it.</summary>
+    /// <summary>The switching rate of rules that have one, times the steps of a run: DualAdam is Adam alone after a quarter of it.
+    /// </summary>
+    public const double SwitchingPerRun = 4;
+
+    /// <summary>The optimizers of the command line by themselves.</summary>
+    public static IReadOnlyList<OptimizerRecipe> WithoutDimer =>
+        [.. OptimizerPresets.OfOneCall.Select(static preset => new OptimizerRecipe(OptimizerPresets.ForTraining(preset)))];
+
+    /// <summary>The same, and each with a dimer around it.</summary>
     public static IReadOnlyList<OptimizerRecipe> All =>
-    [
-        .. OptimizerPresets.OfOneCall.Select(static preset => new OptimizerRecipe(OptimizerPresets.ForTraining(preset))),
-        .. OptimizerPresets.OfOneCall.Select(static preset => new OptimizerRecipe(OptimizerPresets.ForTraining(preset), HasDimer: true)),
-    ];
+        [.. WithoutDimer, .. WithoutDimer.Select(static recipe => recipe with { HasDimer = true })];
 
     /// <summary>What the command line calls it.</summary>
     public string Name => (HasDimer ? "deo-" : "") + Preset.Name;

@@ -21,6 +21,7 @@ public sealed class CommandLineTests
     [Theory]
     [InlineData("bench")]
     [InlineData("info")]
+    [InlineData("landscape")]
     [InlineData("replay")]
     [InlineData("selftest")]
     [InlineData("train")]
@@ -86,8 +87,8 @@ public sealed class CommandLineTests
         Command[] commands =
         [
             new BenchCommand(TextWriter.Null, TextWriter.Null), new InfoCommand(TextWriter.Null, TextWriter.Null),
-            new SaddleCommand(TextWriter.Null, TextWriter.Null), new SelftestCommand(TextWriter.Null, TextWriter.Null),
-            new TrainCommand(TextWriter.Null, TextWriter.Null),
+            new LandscapeCommand(TextWriter.Null, TextWriter.Null), new SaddleCommand(TextWriter.Null, TextWriter.Null),
+            new SelftestCommand(TextWriter.Null, TextWriter.Null), new TrainCommand(TextWriter.Null, TextWriter.Null),
         ];
         int count = 0;
         foreach (Command command in commands)

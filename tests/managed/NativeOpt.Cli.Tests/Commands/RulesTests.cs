@@ -45,6 +45,7 @@ public sealed class RulesTests : IDisposable
     [Theory]
     [InlineData("bench")]
     [InlineData("info")]
+    [InlineData("landscape")]
     [InlineData("saddle")]
     [InlineData("train")]
     public void Help_names_the_rules(string command)
