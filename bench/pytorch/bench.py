@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import datetime
 import math
+import os
 import pathlib
 import platform
 import shlex
@@ -24,8 +25,11 @@ from typing import Any
 
 import torch
 
+import cpu_report
 import report
 import shapes
+import turns
+from agreement import disagreement
 from contenders import DTYPES, ROWS, LeftOut, Row, Workload, host_calls
 from device import open_device
 from nativeopt import Library, LibraryError, NativeOptError
@@ -43,6 +47,8 @@ from timing import (
 
 GIB = 1 << 30
 HOST_TENSORS = (148, 10_000)
+# From so many tensors on it shows that Python collects their gradients, and steps that do not are timed, too.
+MANY_TENSORS = 100
 # The longest that one torch.compile may take; it has been seen to never end.
 LONGEST_COMPILE = 60.0
 
@@ -74,6 +80,12 @@ def parse_arguments() -> argparse.Namespace:
         help="; ".join(
             f"{name}: {', '.join(row.name for row in ROWS if row.dtype == name)}" for name in DTYPES
         ),
+    )
+    parser.add_argument(
+        "--peers", metavar="A,B", help=f"whom to measure beside NativeOpt: {', '.join(report.PEERS)}"
+    )
+    parser.add_argument(
+        "--threads", type=int, metavar="N", help="of torch and of NativeOpt, on the CPU (default: torch's number)"
     )
     parser.add_argument(
         "--quick", action="store_true", help="about a minute: fewer shapes, rules and repeats"
@@ -112,12 +124,20 @@ def parse_arguments() -> argparse.Namespace:
         arguments.device = open_device(arguments.device)
     except ValueError as error:
         parser.error(str(error))
-    default_shapes = shapes.CPU if arguments.device.type == "cpu" else shapes.QUICK if quick else shapes.FULL
+    is_cpu = arguments.device.type == "cpu"
+    if arguments.threads is not None and not (is_cpu and 1 <= arguments.threads <= 1024):
+        parser.error(f"--threads is {arguments.threads}; it must be 1 to 1024, and goes with --device cpu")
+    of_device = (shapes.CPU, shapes.CPU_QUICK) if is_cpu else (shapes.FULL, shapes.QUICK)
+    default_shapes = of_device[quick]
     try:
         names = arguments.shapes.split(",") if arguments.shapes else default_shapes
         arguments.shapes = [shapes.parse(name) for name in names]
     except ValueError as error:
         parser.error(f"--shapes: {error}")
+    arguments.peers = arguments.peers.split(",") if arguments.peers else report.PEERS
+    for name in arguments.peers:
+        if name not in report.PEERS:
+            parser.error(f"--peers: {name!r} is no peer; give some of {', '.join(report.PEERS)}")
     quick_rules = ["adam", "adamw", "dualadam", "deo_cached", "deo_update"]
     dtypes = arguments.dtype.split(",")
     for name in dtypes:
@@ -159,6 +179,14 @@ def cpu_name() -> str:
 def environment(library: Library, device: torch.device) -> dict[str, str]:
     """What the numbers depend on."""
     found = {"device": cpu_name()}
+    if device.type == "cpu":
+        threads = torch.get_num_threads()
+        found |= {
+            "threads": f"{threads} of torch, {threads} of NativeOpt; {os.cpu_count()} processors",
+            "how torch's threads wait": waiting(),
+        }
+        if hasattr(torch.backends, "cpu"):  # not in torch 1
+            found["instruction set of torch"] = torch.backends.cpu.get_cpu_capability()
     if device.type == "cuda":
         properties = torch.cuda.get_device_properties(device)
         found = {
@@ -178,13 +206,20 @@ def environment(library: Library, device: torch.device) -> dict[str, str]:
     }
 
 
+def waiting() -> str:
+    """What the OpenMP libraries go by. They read it when they are loaded."""
+    names = ("OMP_WAIT_POLICY", "GOMP_SPINCOUNT", "KMP_BLOCKTIME")
+    chosen = [f"{name}={os.environ[name]}" for name in names if name in os.environ]
+    return ", ".join(chosen) or f"as by default, none of {', '.join(names)} is set"
+
+
 def l2_bytes(device: torch.device) -> int:
     return getattr(torch.cuda.get_device_properties(device), "L2_cache_size", 64 * 2**20)
 
 
 def make_timer(device: torch.device) -> Timer:
     if device.type == "cpu":
-        return Timer(64 * 2**20)
+        return Timer()
     return CudaTimer(2 * l2_bytes(device), str(device))
 
 
@@ -228,8 +263,14 @@ class Bench:
         self.began = time.monotonic()
         self.compile_left: float = arguments.compile_seconds
         self.timer = make_timer(self.device)
-        self.copy, self.copy_bytes = make_copy(self.device)
-        warm_up(self.copy, self.timer)
+        # What is finished when its call returns is timed in turns; turns.py says how.
+        self.by_turns = not self.timer.asynchronous
+        self.copy_bytes = 0
+        if self.by_turns:
+            self.elsewhere = torch.zeros(2**24)
+        else:
+            self.copy, self.copy_bytes = make_copy(self.device)
+            warm_up(self.copy, self.timer)
         self.results: dict[str, Any] = {
             "environment": environment(library, self.device),
             "copy_bytes": self.copy_bytes,
@@ -262,12 +303,15 @@ class Bench:
                 if self.device.type == "cuda":
                     torch.cuda.empty_cache()
 
+    def page(self) -> str:
+        return (cpu_report if self.by_turns else report).markdown(self.results)
+
     def keep(self) -> None:
         """Writes what there is."""
         is_cuda = self.device.type == "cuda"
         self.results["bars"] = [report.judge(bar, self.results["items"], is_cuda) for bar in report.BARS]
         if self.arguments.out is not None:
-            report.write(self.results, self.arguments.out)
+            report.write(self.results, self.page(), self.arguments.out)
 
     def measure(self, shape: shapes.Shape, workload: Workload, row: Row) -> dict[str, Any]:
         item: dict[str, Any] = {
@@ -275,22 +319,41 @@ class Bench:
             "tensors": len(shape.counts),
             "elements": shape.elements,
             "rule": row.name,
+            "dtype": row.dtype,
             "note": row.note,
             "bytes_per_element": row.bytes_per_element,
             "left_out": {},
             "times": {},
             "host_seconds": {},
             "host_bound": [],
+            "disagree": [],
         }
+        peers = {name: make for name, make in row.peers_on(self.device).items() if name in self.arguments.peers}
         with ExitStack() as closing:
-            taking_part = [self.copy]
-            for name, make in {report.OURS: row.ours, **row.peers}.items():
+            taking_part = [] if self.by_turns else [self.copy]
+            makes = {report.OURS: row.ours, **peers}
+            if self.by_turns and row.torch_default is not None and len(shape.counts) >= MANY_TENSORS:
+                makes[report.BOUND] = row.ours
+            params = None
+            for name, make in makes.items():
+                own = workload.clone(collects_grads=name == report.OURS) if self.by_turns else workload
                 try:
-                    taking_part.append(self.prepare(name, make, workload, closing))
+                    contender = self.prepare(name, make, own, closing)
+                    if self.by_turns and row.torch_default is not None:
+                        params = params or own.params  # ours, which come first
+                        found = disagreement(params, own.params, workload.params, turns.FIRST_CYCLES)
+                        if found:
+                            item["disagree"].append(name)
+                            raise LeftOut(found)
+                    taking_part.append(contender)
                 except Exception as error:
                     item["left_out"][name] = str(error) if isinstance(error, LeftOut) else reason(error)
                     say(f"         {shape.name}: {row.name}, {name} left out: {item['left_out'][name]}")
-            times = measure(taking_part, self.timer, self.arguments.repeats, self.arguments.seconds)
+            repeats, seconds = self.arguments.repeats, self.arguments.seconds
+            if self.by_turns:
+                times = turns.measure(taking_part, lambda: self.elsewhere.add_(1.0), repeats, seconds)
+            else:
+                times = measure(taking_part, self.timer, repeats, seconds)
             for contender in taking_part:
                 item["times"][contender.name] = {
                     k: asdict(summary) for k, summary in times[contender.name].items()
@@ -305,21 +368,24 @@ class Bench:
     def prepare(self, name: str, make: Any, workload: Workload, closing: ExitStack) -> Contender:
         """A contender that is warm. Raises where it cannot take part."""
         if name != "compile":
-            contender = make(workload, closing)
-            contender.name = name
-            warm_up(contender, self.timer)
-            return contender
+            return self.begin(name, make, workload, closing)
         if self.compile_left <= 1:
             raise LeftOut("the time for torch.compile is spent (--compile-seconds)")
         began = time.monotonic()
         try:
             with time_limit(min(self.compile_left, LONGEST_COMPILE)):
-                contender = make(workload, closing)
-                contender.name = name
-                warm_up(contender, self.timer)
-                return contender
+                return self.begin(name, make, workload, closing)
         finally:
             self.compile_left -= time.monotonic() - began
+
+    def begin(self, name: str, make: Any, workload: Workload, closing: ExitStack) -> Contender:
+        contender = make(workload, closing)
+        contender.name = name
+        if self.by_turns:
+            turns.begin(contender)
+        else:
+            warm_up(contender, self.timer)
+        return contender
 
     def measure_host(self) -> None:
         for tensors in HOST_TENSORS:
@@ -352,6 +418,10 @@ def main() -> int:
     torch.manual_seed(1)
     try:
         library = Library(arguments.library)
+        if arguments.device.type == "cpu":
+            if arguments.threads is not None:
+                torch.set_num_threads(arguments.threads)
+            library.nopt_cpu_set_num_threads(torch.get_num_threads())
         if arguments.out is not None:
             arguments.out.mkdir(parents=True, exist_ok=True)
         bench = Bench(arguments, library)
@@ -370,10 +440,12 @@ def main() -> int:
         say(f"bench.py: {reason(error)}")
         status = 1
     bench.keep()
-    print(report.markdown(bench.results))
-    failed = [item for item in bench.results["items"] if report.OURS not in item["times"]]
-    for item in failed:
-        say(f"bench.py: {item['rule']} on {item['shape']} failed: {item['left_out'][report.OURS]}")
+    print(bench.page())
+    failed = False
+    for item in bench.results["items"]:
+        for name in dict.fromkeys([*({report.OURS} - set(item["times"])), *item["disagree"]]):
+            failed = True
+            say(f"bench.py: {name}, {item['rule']} on {item['shape']}, failed: {item['left_out'][name]}")
     return status or (1 if failed else 0)
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+import functools
 import itertools
 from collections.abc import Callable
 from contextlib import ExitStack
@@ -28,7 +30,8 @@ class LeftOut(Exception):
 
 
 class Workload:
-    """Parameters and gradients of one shape and type, that all contenders share; each has states of its own."""
+    """Parameters and gradients of one shape and type. On CUDA all contenders share them; on the CPU each has its own,
+    since they would warm the caches for each other. States are each one's own."""
 
     def __init__(
         self,
@@ -43,7 +46,20 @@ class Workload:
         self.dtype = dtype
         self.params = self.random(0.1)
         self.grads = self.random(0.01)
-        self.displaced_grads = self.random(0.01)
+        self.collects_grads = False
+
+    @functools.cached_property
+    def displaced_grads(self) -> list[Tensor]:
+        return self.random(0.01)
+
+    def clone(self, collects_grads: bool = False) -> Workload:
+        """The same values in other memory. `collects_grads`: our steps find their gradients in .grad each time, as
+        torch's optimizers do."""
+        clone = copy.copy(self)
+        clone.params = [param.clone() for param in self.params]
+        clone.grads = [grad.clone() for grad in self.grads]
+        clone.collects_grads = collects_grads
+        return clone
 
     @property
     def stream(self) -> int | None:
@@ -63,6 +79,12 @@ class Workload:
     def aliases(self) -> list[Tensor]:
         """The parameters again, for an optimizer of torch that finds its gradients in .grad."""
         return [param.detach() for param in self.params]
+
+    def aliases_with_grads(self) -> list[Tensor]:
+        params = self.aliases()
+        for param, grad in zip(params, self.grads):
+            param.grad = grad
+        return params
 
     def direction(self) -> list[Tensor]:
         direction = self.random(1.0)
@@ -85,6 +107,14 @@ class Row:
     dtype: str = "float32"
     # What the page says beside the name: in what the compared differ.
     note: str = ""
+    # The optimizer of torch as it is without options. On the CPU it steps tensor by tensor, and takes part there; on
+    # CUDA it is foreach. Where there is one, its parameters and the peers' are to be ours, up to rounding.
+    torch_default: Make | None = None
+
+    def peers_on(self, device: torch.device) -> dict[str, Make]:
+        if device.type != "cpu" or self.torch_default is None:
+            return self.peers
+        return {**self.peers, "loop": self.torch_default}
 
 
 # ---- ours ----
@@ -117,7 +147,15 @@ def ours(
         if remainders:
             parameters.bind("param_remainder", workload.empty(torch.int16))
         stream = workload.stream
-        return Contender(OURS, lambda: optimizer.step(stream))
+        if not workload.collects_grads:
+            return Contender(OURS, lambda: optimizer.step(stream))
+        with_grads = workload.aliases_with_grads()
+
+        def step() -> None:
+            parameters.bind_addresses("grad", addresses([param.grad for param in with_grads]))
+            optimizer.step(stream)
+
+        return Contender(OURS, step)
 
     return make
 
@@ -159,10 +197,7 @@ def ours_dimer(what: str) -> Make:
 
 def torch_optimizer(optimizer_type: Any, **options: Any) -> Make:
     def make(workload: Workload, closing: ExitStack) -> Contender:
-        params = workload.aliases()
-        for param, grad in zip(params, workload.grads):
-            param.grad = grad
-        optimizer = optimizer_type(params, **options)
+        optimizer = optimizer_type(workload.aliases_with_grads(), **options)
         return Contender("", optimizer.step)
 
     return make
@@ -172,6 +207,48 @@ def torch_optimizers(optimizer_type: Any, **options: Any) -> dict[str, Make]:
     return {
         style: torch_optimizer(optimizer_type, **{style: True}, **options) for style in ("fused", "foreach")
     }
+
+
+def torch_row(
+    name: str,
+    bytes_per_element: float,
+    make: Make,
+    optimizer_type: Any,
+    dtype: str = "float32",
+    note: str = "",
+    **options: Any,
+) -> Row:
+    """A rule that torch has an optimizer for. `options` are the optimizer's."""
+    default = torch_optimizer(optimizer_type, foreach=False, **options)
+    return Row(name, bytes_per_element, make, torch_optimizers(optimizer_type, **options), dtype, note, default)
+
+
+def torch_rows(
+    name: str,
+    states: int,
+    rule: str,
+    optimizer_type: Any,
+    hyperparams: dict[str, Any],
+    bfloat16_states: bool = True,
+    **options: Any,
+) -> list[Row]:
+    """A rule that keeps so many states, on float32 parameters and gradients first; then on bfloat16 ones, with states
+    as torch has them, unless the rule has none such, and with float32 states."""
+    rows = [torch_row(name, 4 * (3 + 2 * states), ours(rule, **hyperparams), optimizer_type, **options)]
+    if states == 0 or bfloat16_states:
+        note = "bfloat16 states, as the peers'" if states else ""
+        make = ours(rule, torch.bfloat16, **hyperparams)
+        bytes_per_element = 2 * (3 + 2 * states)
+        rows.append(
+            torch_row(f"{name}_bfloat16", bytes_per_element, make, optimizer_type, "bfloat16", note, **options)
+        )
+    if states:
+        note = "float32 states, the peers' are bfloat16"
+        make = ours(rule, **hyperparams)
+        bytes_per_element = 2 * 3 + 4 * 2 * states
+        name = f"{name}_float32_states"
+        rows.append(torch_row(name, bytes_per_element, make, optimizer_type, "bfloat16", note, **options))
+    return rows
 
 
 def bitsandbytes_adamw(workload: Workload, closing: ExitStack) -> Contender:
@@ -316,33 +393,41 @@ def dynamic8_row(name: str, rule: str, peers: dict[str, Make], **hyperparams: fl
     )
 
 
-ROWS = (
-    Row("sgd", 12, ours("sgd"), torch_optimizers(torch.optim.SGD, lr=1e-3)),
-    Row(
-        "sgd_momentum",
-        20,
-        ours("sgd", momentum=0.9),
-        torch_optimizers(torch.optim.SGD, lr=1e-3, momentum=0.9),
+TORCH_ROWS = (
+    torch_rows("sgd", 0, "sgd", torch.optim.SGD, {"lr": 0.1}, lr=0.1),
+    torch_rows(
+        "sgd_momentum", 1, "sgd", torch.optim.SGD, {"lr": 0.1, "momentum": 0.9}, lr=0.1, momentum=0.9
     ),
-    Row("adam", 28, ours("adam"), torch_optimizers(torch.optim.Adam)),
-    Row(
+    torch_rows("adam", 2, "adam", torch.optim.Adam, {}),
+    torch_rows(
         "adamw",
-        28,
-        ours("adam", decoupled_weight_decay=True, weight_decay=0.01),
-        torch_optimizers(torch.optim.AdamW, weight_decay=0.01),
+        2,
+        "adam",
+        torch.optim.AdamW,
+        {"decoupled_weight_decay": True, "weight_decay": 0.01},
+        weight_decay=0.01,
     ),
-    Row(
+    torch_rows(
         "adamw_amsgrad",
-        36,
-        ours("adam", decoupled_weight_decay=True, amsgrad=True, weight_decay=0.01),
-        torch_optimizers(torch.optim.AdamW, weight_decay=0.01, amsgrad=True),
+        3,
+        "adam",
+        torch.optim.AdamW,
+        {"decoupled_weight_decay": True, "amsgrad": True, "weight_decay": 0.01},
+        weight_decay=0.01,
+        amsgrad=True,
     ),
+    torch_rows("adagrad", 1, "adagrad", torch.optim.Adagrad, {}, bfloat16_states=False),
+)
+
+ROWS = (
+    *(in_float32 for in_float32, *_ in TORCH_ROWS),
     Row("invadam", 28, ours("invadam"), hand_rules("invadam")),
     Row("dualadam", 28, ours("dualadam"), hand_rules("dualadam")),
     Row("deo_cached", 8 + 32, ours_dimer("cached"), hand_dimers("cached")),
     Row("deo_update", 12 + 40, ours_dimer("update"), hand_dimers("update")),
     Row("deo_displace", 24, ours_dimer("displace"), hand_dimers("displace")),
     Row("deo_displace_keep", 16, ours_dimer("displace_keep"), hand_dimers("displace_keep")),
+    *(row for _, *in_bfloat16 in TORCH_ROWS for row in in_bfloat16),
     *bfloat16_rows("adam", "adam", torch_optimizers(torch.optim.Adam)),
     *bfloat16_rows(
         "adamw",

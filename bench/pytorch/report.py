@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from typing import Any
 
 OURS = "nativeopt"
+# Ours on gradients that were bound once, where steps collect them otherwise.
+BOUND = "nativeopt_bound"
 COPY = "copy"
 PEERS = ("fused", "foreach", "bitsandbytes", "loop", "compile")
 
@@ -68,7 +70,8 @@ def derive(item: dict[str, Any], copy_bytes: int) -> None:
     if OURS not in times:
         return
     moved = item["bytes_per_element"] * item["elements"]
-    item["bytes_per_second"] = moved / times[OURS]["cold"]["median"]
+    of_a_step = times[OURS].get("cold") or times[OURS]["step"]  # the latter on the CPU
+    item["bytes_per_second"] = moved / of_a_step["median"]
     if item["copy_bytes_per_second"] is not None:
         item["of_copy"] = item["bytes_per_second"] / item["copy_bytes_per_second"]
     item["speedup"] = {
@@ -172,6 +175,17 @@ def shape_tables(items: list[dict[str, Any]]) -> list[str]:
     return lines
 
 
+def left_out(items: list[tuple[dict[str, Any], str]]) -> list[str]:
+    """Who did not take part and why, in items and what to call them."""
+    reasons: dict[str, list[str]] = {}
+    for item, called in items:
+        for name, reason in item["left_out"].items():
+            reasons.setdefault(f"{name}: {reason}", []).append(called)
+    if not reasons:
+        return []
+    return ["", "Left out:", ""] + [f"- {reason} ({', '.join(of)})" for reason, of in reasons.items()]
+
+
 def markdown(results: dict[str, Any]) -> str:
     environment = results["environment"]
     lines = ["# NativeOpt beside PyTorch", ""]
@@ -184,14 +198,7 @@ def markdown(results: dict[str, Any]) -> str:
         first = of_shape[0]
         lines += ["", f"## {shape}: {first['tensors']:,} tensors, {first['elements']:,} elements", ""]
         lines += shape_tables(of_shape)
-        reasons: dict[str, list[str]] = {}
-        for item in of_shape:
-            for name, reason in item["left_out"].items():
-                reasons.setdefault(f"{name}: {reason}", []).append(item["rule"])
-        if reasons:
-            lines += ["", "Left out:", ""] + [
-                f"- {reason} ({', '.join(rules)})" for reason, rules in reasons.items()
-            ]
+        lines += left_out([(item, item["rule"]) for item in of_shape])
     if results["host"]:
         lines += ["", "## What a call costs the host", "", "On an idle device, ms:", ""]
         lines += table(
@@ -213,12 +220,14 @@ def markdown(results: dict[str, Any]) -> str:
     return "\n".join(lines) + "\n"
 
 
-def write(results: dict[str, Any], folder: pathlib.Path) -> None:
-    """Writes results.json and results.md; what was there is replaced whole or not at all."""
-    for name, text in (
-        ("results.json", json.dumps(results, indent=1) + "\n"),
-        ("results.md", markdown(results)),
-    ):
-        partial = folder / f"{name}.partial"
-        partial.write_text(text, encoding="utf-8")
-        os.replace(partial, folder / name)
+def write(results: dict[str, Any], page: str, folder: pathlib.Path) -> None:
+    """Writes results.json and results.md."""
+    write_file(folder / "results.json", json.dumps(results, indent=1) + "\n")
+    write_file(folder / "results.md", page)
+
+
+def write_file(path: pathlib.Path, text: str) -> None:
+    """What was there is replaced whole or not at all."""
+    partial = path.with_name(f"{path.name}.partial")
+    partial.write_text(text, encoding="utf-8")
+    os.replace(partial, path)

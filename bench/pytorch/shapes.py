@@ -24,7 +24,8 @@ NAMED: dict[str, tuple[tuple[int, int], ...]] = {  # size, count
 # What the bars in report.py are about comes first, in case time runs out. Four tensors compile fastest.
 FULL = ("4x67108864", "gpt2-124m", "10000x64", "resnet50", "vit-s16", "1000x1024")
 QUICK = ("gpt2-124m", "10000x64")
-CPU = ("200x64", "50x1024", "4x262144")
+CPU = ("1x16777216", "200x10000", "1000x100", "10000x64", "gpt2-124m")
+CPU_QUICK = ("200x10000", "1000x100")
 
 
 class Shape(NamedTuple):

@@ -1,5 +1,5 @@
-"""How bench.py takes times: of one step on a device that has waited for its host, with a cold or a warm
-cache; and of many steps on the host's clock."""
+"""How bench.py takes times on CUDA: of one step on a device that has waited for its host, with a cold or a warm
+cache; and of many steps on the host's clock. turns.py has what it does on the CPU."""
 
 from __future__ import annotations
 
@@ -43,28 +43,12 @@ class Summary:
 
 
 class Timer:
-    """Times work on the CPU, which is finished when a call returns."""
+    """Of work that is finished when its call returns, as on the CPU."""
 
     asynchronous = False
 
-    def __init__(self, flush_bytes: int, device: str = "cpu") -> None:
-        # One is written, then the other one read: what the cache then holds need not be written back later.
-        self._written = torch.empty(flush_bytes // 4, dtype=torch.float32, device=device)
-        self._read = torch.zeros(flush_bytes // 4, dtype=torch.float32, device=device)
-
-    def flush(self) -> None:
-        """Leaves nothing of the step's tensors in the cache."""
-        self._written.fill_(1.0)
-        self._read.sum()
-
     def synchronize(self) -> None:
         """Waits until the device has done everything."""
-
-    def time(self, run: Work, host_seconds: float) -> float:
-        """Seconds that `run` takes on the device. `host_seconds`: what the host needs to queue it."""
-        start = time.perf_counter()
-        run()
-        return time.perf_counter() - start
 
 
 class CudaTimer(Timer):
@@ -73,17 +57,25 @@ class CudaTimer(Timer):
     asynchronous = True
 
     def __init__(self, flush_bytes: int, device: str = "cuda", cuda: Any = torch.cuda) -> None:
-        super().__init__(flush_bytes, device)
+        # One is written, then the other one read: what the cache then holds need not be written back later.
+        self._written = torch.empty(flush_bytes // 4, dtype=torch.float32, device=device)
+        self._read = torch.zeros(flush_bytes // 4, dtype=torch.float32, device=device)
         self._cuda = cuda
         self._cycles_per_second = 0.0
         for _ in range(2):  # the first call loads the kernel
             cycles = 10_000_000
             self._cycles_per_second = cycles / self._elapsed(lambda: cuda._sleep(cycles))
 
+    def flush(self) -> None:
+        """Leaves nothing of the step's tensors in the cache."""
+        self._written.fill_(1.0)
+        self._read.sum()
+
     def synchronize(self) -> None:
         self._cuda.synchronize()
 
     def time(self, run: Work, host_seconds: float) -> float:
+        """Seconds that `run` takes on the device. `host_seconds`: what the host needs to queue it."""
         # The device spins until the host has queued the whole step: no gaps between launches are in the time.
         delay = min(MARGIN * host_seconds + 50e-6, LONGEST_DELAY)
         self._cuda._sleep(int(delay * self._cycles_per_second))
@@ -148,7 +140,7 @@ def warm_up(contender: Contender, timer: Timer) -> None:
     contender.cycle_seconds = statistics.median(cycles)
 
 
-def time_cold(contender: Contender, timer: Timer) -> float:
+def time_cold(contender: Contender, timer: CudaTimer) -> float:
     contender.prepare()
     timer.flush()
     seconds = timer.time(contender.run, contender.host_seconds)
@@ -156,7 +148,7 @@ def time_cold(contender: Contender, timer: Timer) -> float:
     return seconds
 
 
-def time_warm(contender: Contender, timer: Timer) -> float:
+def time_warm(contender: Contender, timer: CudaTimer) -> float:
     contender.cycle()
     contender.prepare()
     seconds = timer.time(contender.run, contender.host_seconds)
@@ -194,7 +186,7 @@ def in_turns(
 
 
 def measure(
-    contenders: list[Contender], timer: Timer, repeats: int, seconds: float
+    contenders: list[Contender], timer: CudaTimer, repeats: int, seconds: float
 ) -> dict[str, dict[str, Summary]]:
     """Cold, warm and back-to-back times of contenders that are warmed up. Each gets as many repeats as fit in
     its share of `seconds`: at most `repeats`, at least 3, or 1 where a cycle takes a tenth of a second."""

@@ -114,7 +114,7 @@ class ReportTests(unittest.TestCase):
         found = results([item("adam", "1x1", 100, 2e-3, copy=1e-3)])
         with tempfile.TemporaryDirectory() as name:
             folder = pathlib.Path(name)
-            report.write(found, folder)
+            report.write(found, report.markdown(found), folder)
             self.assertEqual(json.loads((folder / "results.json").read_text(encoding="utf-8")), found)
             self.assertEqual((folder / "results.md").read_text(encoding="utf-8"), report.markdown(found))
             self.assertEqual(len(list(folder.iterdir())), 2)

@@ -135,7 +135,7 @@ class InTurnsTests(unittest.TestCase):
 
 class MeasureTests(unittest.TestCase):
     def test_repeats_follow_the_time_that_there_is(self) -> None:
-        timer = Timer(1024)
+        timer = CudaTimer(1024, "cpu", FakeCuda())
         fast, slow, slowest = contender("fast"), contender("slow", 0.05), contender("slowest", 0.5)
         found = timing.measure([fast, slow, slowest], timer, 20, 0.1)
         self.assertEqual([one.repeats for one in (fast, slow, slowest)], [20, 3, 1])
@@ -148,7 +148,7 @@ class MeasureTests(unittest.TestCase):
         one = Contender(
             "one", lambda: log.append("run"), lambda: log.append("prepare"), lambda: log.append("finish")
         )
-        timing.warm_up(one, Timer(1024))
+        timing.warm_up(one, Timer())
         self.assertEqual(log, ["prepare", "run", "finish"] * 4)
         self.assertGreater(one.cycle_seconds, 0.0)
 
