@@ -66,24 +66,36 @@ NOPT_HD void store_theta(const Types& types, const Places& at, int64_t i, const 
     }
 }
 
-// Calls function(Index<i>()) for each bit of the mask.
-template <int kIndex>
-struct Index {
-    static constexpr int value = kIndex;
-};
-template <uint32_t kMask, int kFirst = 0, class Function>
-NOPT_HD void for_each_of(const Function& function) {
-    if constexpr (kMask >> kFirst != 0) {
-        if constexpr ((kMask >> kFirst & 1u) != 0) function(Index<kFirst>());
-        for_each_of<kMask, kFirst + 1>(function);
-    }
-}
-
 // What is kept of a part of a tensor while it is worked on.
 struct Part {
-    float grads[kPartElements];                       // that are in no buffer
     RoundingWords random[1 + kMaxStates];             // of the parameters and of each state
     Lanes states[kMaxStates][kPartElements / kPack];  // those of 8 bits, decoded
+};
+
+// What the packs of a tensor need of its dimer.
+struct DimerTurn {
+    bool is_there;  // and does something
+    bool rotates;
+    bool corrects;
+    float correction;
+    double along;
+    double across;
+
+    NOPT_HD DimerTurn(const MixedDimer* dimer, int64_t tensor) : DimerTurn() {
+        if (dimer != nullptr) {
+            const DimerScope& scope = dimer->scope(tensor);
+            rotates = dimer->rotates && scope.turns != 0;
+            // (0 corrects nothing, even where N is no number.)
+            corrects = scope.correction != 0.0f;
+            is_there = rotates || corrects;
+            correction = scope.correction;
+            along = scope.along;
+            across = scope.across;
+        }
+    }
+
+private:
+    NOPT_HD DimerTurn() : is_there(false), rotates(false), corrects(false), correction(0.0f), along(0.0), across(0.0) {}
 };
 
 template <class Rule, uint32_t kStates, uint32_t kInputs>
@@ -98,7 +110,7 @@ struct Loop {
     Part part;
 
     Loop(const MixedArgs& args_, int64_t t, const Scalars& scalars_)
-        : args(args_), tensor(t), scalars(scalars_), types(types_of(args_, t, kStates, kInputs)) {}
+        : args(args_), tensor(t), scalars(scalars_), types(types_of<kStates, kInputs>(args_, t)) {}
 
     template <int kState>
     static constexpr bool is_signed() {
@@ -182,6 +194,7 @@ struct Loop {
         const Types own = types;
         const Scalars all = scalars;
         const CommonScalars common = scalars;
+        const DimerTurn dimer = DimerTurn(args.dimer, tensor);
         const LaneNumbers n;
         for (int64_t i = 0; i < count; i += kPack) {
             const int64_t of_part = done + i;
@@ -192,6 +205,20 @@ struct Loop {
             for_each_of<kStates>([&](auto s) { states[s.value] = load_state<s.value>(own, at, i, of_part, n); });
             for_each_of<kInputs>(
                 [&](auto m) { inputs[m.value] = load(own.inputs[m.value], at.inputs[m.value], i, n); });
+            if (dimer.is_there) {
+                Pack direction = load_floats(reinterpret_cast<const float*>(at.direction) + i);
+                if (dimer.rotates) {
+                    const Pack displaced = load(own.grad, at.displaced, i, n);
+                    const Pack difference =
+                        map(displaced, grad, [](float d, float g) { return gradient_difference(d, g); });
+                    direction = map(direction, difference,
+                                    [&](float a, float d) { return turned(dimer.along, a, dimer.across, d); });
+                    store_floats(reinterpret_cast<float*>(at.direction) + i, direction);
+                }
+                if (dimer.corrects) {
+                    grad = map(grad, direction, [&](float g, float a) { return corrected(g, dimer.correction, a); });
+                }
+            }
             if (common.adjusts_grad != 0) {
                 grad = map(grad, grad, [&](float g, float) { return adjusted_grad(g, common); });
             }
@@ -211,12 +238,11 @@ struct Loop {
         }
     }
 
-    // What the elements of a block need before they are stepped. `count` of them begin at `begin`.
-    void prepare(Places& at, int64_t begin, int64_t count) {
+    // What the elements of a part need before they are stepped: `count` of them from `begin` on.
+    void prepare(const Places& at, int64_t begin, int64_t count) {
         const uint32_t id = static_cast<uint32_t>(tensor);
-        if (args.grads != nullptr) {
-            at.grad =
-                reinterpret_cast<const char*>(args.grads->read(args.grads->context, tensor, begin, count, part.grads));
+        if (args.dimer != nullptr && args.dimer->turn != nullptr) {
+            args.dimer->turn(args.dimer->context, tensor, begin, count);
         }
         if (types.theta == kThetaStochastic) {
             draw(part.random[0], count, args.rounding_seed, kRandomRounding, scalars.step, id, begin);
@@ -241,21 +267,23 @@ struct Loop {
     }
 
     void run(int64_t begin, int64_t end) {
-        const bool in_blocks =
-            args.grads != nullptr || types.has_blocks || types.theta == kThetaStochastic || types.random_states;
-        const int64_t step = in_blocks ? kPartElements : end - begin;
+        const bool in_parts = types.has_blocks || types.theta == kThetaStochastic || types.random_states ||
+                              (args.dimer != nullptr && args.dimer->turn != nullptr);
+        const int64_t step = in_parts ? kPartElements : end - begin;
         for (int64_t at = begin; at < end; at += step) {
             const int64_t count = end - at < step ? end - at : step;
             const int64_t left = count % kPack;
-            Places places = places_at(args, types, tensor, at, kStates, kInputs);
-            prepare(places, at, count);
+            const Places places = places_at<kStates, kInputs>(args, types, tensor, at);
+            if (in_parts) {
+                prepare(places, at, count);
+            }
             packs(places, count - left, 0);
             if (left != 0) {
                 Tail room;
-                const Places last = places_after(types, places, count - left);
-                const Places tail = room.take(types, last, left);
+                const Places last = places_after<kStates, kInputs>(types, places, count - left);
+                const Places tail = room.template take<kStates, kInputs>(types, last, left);
                 packs(tail, kPack, count - left);
-                Tail::give(types, tail, last, left);
+                Tail::give<kStates>(types, tail, last, left);
             }
             if (types.has_blocks) {
                 encode(places, count);
@@ -283,7 +311,7 @@ void elementwise(const MixedArgs& args) {
     constexpr int kInputCount = describe<Rule>().inputs.count;
     const typename Rule::Scalars& scalars = *static_cast<const typename Rule::Scalars*>(args.scalars);
     for (int64_t t = args.first; t <= args.last; ++t) {
-        if (args.buffers.grad.address(t) == nullptr) {
+        if (args.buffers.given.address(t) == nullptr) {
             continue;
         }
         uint32_t inputs = 0;

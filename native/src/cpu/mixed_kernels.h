@@ -4,6 +4,7 @@
 
 #include <stdint.h>
 
+#include "dimer/dimer.h"
 #include "rules/registry.h"
 
 namespace nopt {
@@ -24,21 +25,30 @@ struct MixedBuffers {
     RoleBuffers source;  // theta before the step: param, or its backup
     RoleBuffers master;
     RoleBuffers remainder;
-    RoleBuffers grad;  // a null address: the tensor is left alone
+    RoleBuffers given;  // a null address: the tensor has no gradient and is left alone
+    RoleBuffers grad;   // the same, or where a dimer keeps it
     RoleBuffers states[kMaxStates];
     RoleBuffers inputs[kMaxInputs];
     const int64_t* counts;
 };
 
 // What a kernel works on at a time where it cannot go on without something of a whole part: the scale of a block,
-// random numbers, gradients that are in no buffer.
+// random numbers, a turn of a dimer's direction.
 constexpr int64_t kPartElements = 1024;
 
-// Where gradients come from that are in no buffer: returns `count` of them, kPartElements at most, from `begin` on.
-// `room` is a place for as many.
-struct GradSource {
-    const float* (*read)(const void* context, int64_t tensor, int64_t begin, int64_t count, float* room);
+// What a dimer makes of the gradient on its way to the rule. The buffers are float32 but for the displaced gradient,
+// which has the gradient's types.
+struct MixedDimer {
+    RoleBuffers displaced;
+    RoleBuffers direction;
+    const DimerScope* scopes;  // of each tensor, or the one of all
+    bool per_tensor;
+    bool rotates;  // after kDecideRotate; the others turn with `turn`
+    // Null: N stays. Turns a part of N, from `begin` on.
+    void (*turn)(const void* context, int64_t tensor, int64_t begin, int64_t count);
     const void* context;
+
+    NOPT_HD const DimerScope& scope(int64_t tensor) const { return scopes[per_tensor ? tensor : 0]; }
 };
 
 // What one call works on: as ElementwiseArgs. `begin` is the first element of a block of DYNAMIC8.
@@ -49,7 +59,7 @@ struct MixedArgs {
     int64_t begin;
     int64_t end;
     const void* scalars;
-    const GradSource* grads;  // null: the buffers of `grad`
+    const MixedDimer* dimer;  // null: no dimer
     uint32_t rounding;        // flags of kStochasticRounding
     uint64_t rounding_seed;
 };

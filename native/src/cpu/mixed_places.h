@@ -33,23 +33,37 @@ struct Places {
     char* master;
     char* remainder;
     const char* grad;
+    const char* displaced;
+    char* direction;
     char* states[kMaxStates];  // of DYNAMIC8: the block
     const char* inputs[kMaxInputs];
 };
 
+// Calls function(Index<i>()) for each bit of the mask.
+template <int kIndex>
+struct Index {
+    static constexpr int value = kIndex;
+};
+template <uint32_t kMask, int kFirst = 0, class Function>
+NOPT_HD void for_each_of(const Function& function) {
+    if constexpr (kMask >> kFirst != 0) {
+        if constexpr ((kMask >> kFirst & 1u) != 0) function(Index<kFirst>());
+        for_each_of<kMask, kFirst + 1>(function);
+    }
+}
+
 // Masks say which states and inputs there are.
-Types types_of(const MixedArgs& args, int64_t t, uint32_t states, uint32_t inputs) {
+template <uint32_t kStates, uint32_t kInputs>
+NOPT_HD Types types_of(const MixedArgs& args, int64_t t) {
     const MixedBuffers& buffers = args.buffers;
     Types types = {};
     types.param = buffers.param.type(t);
-    types.grad = args.grads != nullptr ? NOPT_DTYPE_FLOAT32 : buffers.grad.type(t);
-    for (int s = 0; s < kMaxStates; ++s) {
-        types.states[s] = (states >> s & 1u) != 0 ? buffers.states[s].type(t) : NOPT_DTYPE_FLOAT32;
-        types.has_blocks = types.has_blocks || types.states[s] == NOPT_DTYPE_DYNAMIC8;
-    }
-    for (int n = 0; n < kMaxInputs; ++n) {
-        types.inputs[n] = (inputs >> n & 1u) != 0 ? buffers.inputs[n].type(t) : NOPT_DTYPE_FLOAT32;
-    }
+    types.grad = buffers.grad.type(t);
+    for_each_of<kStates>([&](auto s) {
+        types.states[s.value] = buffers.states[s.value].type(t);
+        types.has_blocks = types.has_blocks || types.states[s.value] == NOPT_DTYPE_DYNAMIC8;
+    });
+    for_each_of<kInputs>([&](auto n) { types.inputs[n.value] = buffers.inputs[n.value].type(t); });
     types.random_states = (args.rounding & NOPT_FLAG_STOCHASTIC_ROUNDING_STATES) != 0;
     const bool is_random = (args.rounding & NOPT_FLAG_STOCHASTIC_ROUNDING) != 0;
     types.theta = buffers.master.address(t) != nullptr              ? kThetaMaster
@@ -59,101 +73,127 @@ Types types_of(const MixedArgs& args, int64_t t, uint32_t states, uint32_t input
     return types;
 }
 
-// Places in blocks stay at the block.
 template <class Char>
 NOPT_HD Char* moved(Char* from, nopt_dtype type, int64_t elements) {
-    return from == nullptr || type == NOPT_DTYPE_DYNAMIC8 ? from : from + elements * bytes_of(type);
+    return from == nullptr ? nullptr : from + elements * bytes_of(type);
 }
 
-// Some elements further on, none of them in another block.
-Places places_after(const Types& types, const Places& places, int64_t elements) {
-    Places after;
+// Some elements further on. Places in blocks stay at the block.
+template <uint32_t kStates, uint32_t kInputs>
+NOPT_HD Places places_after(const Types& types, const Places& places, int64_t elements) {
+    Places after = {};
     after.param = moved(places.param, types.param, elements);
     after.source = moved(places.source, types.param, elements);
     after.master = moved(places.master, NOPT_DTYPE_FLOAT32, elements);
     after.remainder = moved(places.remainder, NOPT_DTYPE_BFLOAT16, elements);
     after.grad = moved(places.grad, types.grad, elements);
-    for (int s = 0; s < kMaxStates; ++s) {
-        after.states[s] = moved(places.states[s], types.states[s], elements);
-    }
-    for (int n = 0; n < kMaxInputs; ++n) {
-        after.inputs[n] = moved(places.inputs[n], types.inputs[n], elements);
-    }
+    after.displaced = moved(places.displaced, types.grad, elements);
+    after.direction = moved(places.direction, NOPT_DTYPE_FLOAT32, elements);
+    for_each_of<kStates>([&](auto s) {
+        const nopt_dtype type = types.states[s.value];
+        char* const own = places.states[s.value];
+        after.states[s.value] = type == NOPT_DTYPE_DYNAMIC8 ? own : moved(own, type, elements);
+    });
+    for_each_of<kInputs>(
+        [&](auto n) { after.inputs[n.value] = moved(places.inputs[n.value], types.inputs[n.value], elements); });
     return after;
 }
 
 // From element `begin` on, the first of a block.
-Places places_at(const MixedArgs& args, const Types& types, int64_t t, int64_t begin, uint32_t states,
-                 uint32_t inputs) {
+template <uint32_t kStates, uint32_t kInputs>
+NOPT_HD Places places_at(const MixedArgs& args, const Types& types, int64_t t, int64_t begin) {
     const MixedBuffers& buffers = args.buffers;
     Places first = {};
     first.param = buffers.param.address(t);
     first.source = buffers.source.address(t);
     first.master = buffers.master.address(t);
     first.remainder = buffers.remainder.address(t);
-    first.grad = args.grads != nullptr ? nullptr : buffers.grad.address(t);
-    for (int n = 0; n < kMaxInputs; ++n) {
-        first.inputs[n] = (inputs >> n & 1u) != 0 ? buffers.inputs[n].address(t) : nullptr;
+    first.grad = buffers.grad.address(t);
+    if (args.dimer != nullptr) {
+        first.displaced = args.dimer->displaced.address(t);
+        first.direction = args.dimer->direction.address(t);
     }
-    Places places = places_after(types, first, begin);
-    for (int s = 0; s < kMaxStates; ++s) {
-        if ((states >> s & 1u) != 0) {
-            char* const buffer = buffers.states[s].address(t);
-            places.states[s] = types.states[s] == NOPT_DTYPE_DYNAMIC8 ? buffer + dynamic8_offset(begin)
-                                                                      : moved(buffer, types.states[s], begin);
-        }
-    }
-    return places;
+    for_each_of<kStates>([&](auto s) {
+        char* const buffer = buffers.states[s.value].address(t);
+        first.states[s.value] = types.states[s.value] == NOPT_DTYPE_DYNAMIC8 ? buffer + dynamic8_offset(begin) : buffer;
+    });
+    for_each_of<kInputs>([&](auto n) { first.inputs[n.value] = buffers.inputs[n.value].address(t); });
+    return places_after<kStates, kInputs>(types, first, begin);
 }
+
+// Copies up to the bytes of a pack of float32; `to` is a room for as many, and gets zeros behind them.
+#if defined(NOPT_PACK_AVX512)
+NOPT_HD uint64_t mask_of(int64_t bytes) {
+    return bytes <= 0 ? 0 : bytes >= 64 ? ~uint64_t{0} : ~uint64_t{0} >> (64 - bytes);
+}
+NOPT_HD void copy_to_room(char* to, const char* from, int64_t bytes) {
+    _mm512_storeu_si512(to, _mm512_maskz_loadu_epi8(mask_of(bytes), from));
+    _mm512_storeu_si512(to + 64, _mm512_maskz_loadu_epi8(mask_of(bytes - 64), from + 64));
+}
+NOPT_HD void copy_from_room(char* to, const char* room, int64_t bytes) {
+    _mm512_mask_storeu_epi8(to, mask_of(bytes), _mm512_loadu_si512(room));
+    _mm512_mask_storeu_epi8(to + 64, mask_of(bytes - 64), _mm512_loadu_si512(room + 64));
+}
+#else
+NOPT_HD void copy_to_room(char* to, const char* from, int64_t bytes) {
+    memset(to, 0, kPack * sizeof(float));
+    memcpy(to, from, static_cast<size_t>(bytes));
+}
+NOPT_HD void copy_from_room(char* to, const char* room, int64_t bytes) { memcpy(to, room, static_cast<size_t>(bytes)); }
+#endif
 
 // Room for the last elements of a tensor, which are no whole pack.
 class Tail {
 public:
-    // Copies `count` elements into the room, zeros behind them, and returns where they are.
-    Places take(const Types& types, const Places& from, int64_t count) {
+    // Copies `count` elements into the room, zeros behind them, and returns where they are. (Blocks are decoded as a
+    // whole.)
+    template <uint32_t kStates, uint32_t kInputs>
+    NOPT_NOT_INLINED Places take(const Types& types, const Places& from, int64_t count) {
         Places own = {};
         own.source = copy_in(from.source, types.param, count);
         own.param = const_cast<char*>(own.source);
         own.master = copy_in(from.master, NOPT_DTYPE_FLOAT32, count);
         own.remainder = copy_in(from.remainder, NOPT_DTYPE_BFLOAT16, count);
         own.grad = copy_in(from.grad, types.grad, count);
-        for (int s = 0; s < kMaxStates; ++s) {
-            own.states[s] = copy_in(from.states[s], types.states[s], count);
-        }
-        for (int n = 0; n < kMaxInputs; ++n) {
-            own.inputs[n] = copy_in(from.inputs[n], types.inputs[n], count);
-        }
+        own.displaced = copy_in(from.displaced, types.grad, count);
+        own.direction = copy_in(from.direction, NOPT_DTYPE_FLOAT32, count);
+        for_each_of<kStates>([&](auto s) {
+            if (types.states[s.value] != NOPT_DTYPE_DYNAMIC8) {
+                own.states[s.value] = copy_in(from.states[s.value], types.states[s.value], count);
+            }
+        });
+        for_each_of<kInputs>(
+            [&](auto n) { own.inputs[n.value] = copy_in(from.inputs[n.value], types.inputs[n.value], count); });
         return own;
     }
 
     // Copies back what steps write.
-    static void give(const Types& types, const Places& own, const Places& to, int64_t count) {
+    template <uint32_t kStates>
+    NOPT_NOT_INLINED static void give(const Types& types, const Places& own, const Places& to, int64_t count) {
         copy_out(own.param, to.param, types.param, count);
         copy_out(own.master, to.master, NOPT_DTYPE_FLOAT32, count);
         copy_out(own.remainder, to.remainder, NOPT_DTYPE_BFLOAT16, count);
-        for (int s = 0; s < kMaxStates; ++s) {
-            copy_out(own.states[s], to.states[s], types.states[s], count);
-        }
+        copy_out(own.direction, to.direction, NOPT_DTYPE_FLOAT32, count);
+        for_each_of<kStates>(
+            [&](auto s) { copy_out(own.states[s.value], to.states[s.value], types.states[s.value], count); });
     }
 
 private:
-    // (Blocks are decoded as a whole.)
-    char* copy_in(const char* from, nopt_dtype type, int64_t count) {
-        if (from == nullptr || type == NOPT_DTYPE_DYNAMIC8) {
+    NOPT_HD char* copy_in(const char* from, nopt_dtype type, int64_t count) {
+        if (from == nullptr) {
             return nullptr;
         }
         char* const own = room_[used_++];
-        memset(own, 0, sizeof room_[0]);
-        memcpy(own, from, static_cast<size_t>(count * bytes_of(type)));
+        copy_to_room(own, from, count * bytes_of(type));
         return own;
     }
-    static void copy_out(const char* own, char* to, nopt_dtype type, int64_t count) {
+    NOPT_HD static void copy_out(const char* own, char* to, nopt_dtype type, int64_t count) {
         if (own != nullptr) {
-            memcpy(to, own, static_cast<size_t>(count * bytes_of(type)));
+            copy_from_room(to, own, count * bytes_of(type));
         }
     }
 
-    char room_[4 + kMaxStates + kMaxInputs][kPack * sizeof(float)];
+    alignas(kPack * sizeof(float)) char room_[6 + kMaxStates + kMaxInputs][kPack * sizeof(float)];
     int used_ = 0;
 };
 

@@ -1,7 +1,5 @@
 #include "cpu/step.h"
 
-#include <string.h>
-
 #include "backend/cohorts.h"
 #include "cpu/dimer.h"
 #include "cpu/isa.h"
@@ -130,35 +128,23 @@ void plain_step(const Step& step) {
     parallel_for(cpu_data(step.set).task_count(), &PlainStep::run_task, &plain);
 }
 
-// The corrected gradient, where there is a dimer: turns N on the way.
-struct DimerGrads {
+// Turns N in other ways than by the rate.
+struct DimerTurns {
     const ParamSet& set;
     const DimerPass& dimer;
     const CpuIsa& isa;
-    const bool turns;
 
-    static const float* read(const void* context, int64_t tensor, int64_t begin, int64_t count, float* room) {
-        return static_cast<const DimerGrads*>(context)->read(static_cast<size_t>(tensor), begin, count, room);
+    static void turn_part(const void* context, int64_t tensor, int64_t begin, int64_t count) {
+        static_cast<const DimerTurns*>(context)->turn(static_cast<size_t>(tensor), begin, count);
     }
 
-    const float* read(size_t tensor, int64_t begin, int64_t count, float* room) const {
-        const DimerScope& scope = scope_of(dimer, tensor);
+    void turn(size_t tensor, int64_t begin, int64_t count) const {
         const Tile tile(set, *isa.convert, tensor, begin, count);
-        TileRoom converted, displaced;
+        TileRoom grad, displaced;
         DimerArgs args = dimer_args(set, dimer.grad, dimer.displaced, tensor, begin, count);
-        args.grad = tile.read(dimer.grad, converted);
-        if (turns) {
-            args.displaced = tile.read(dimer.displaced, displaced);
-            isa.dimer->turn(args, scope, dimer.decision);
-        }
-        if (scope.correction != 0.0f) {
-            isa.dimer->project(args, scope.correction, room);
-        } else if (args.grad == converted) {
-            memcpy(room, converted, static_cast<size_t>(count) * sizeof(float));
-        } else {
-            return args.grad;
-        }
-        return room;
+        args.grad = tile.read(dimer.grad, grad);
+        args.displaced = tile.read(dimer.displaced, displaced);
+        isa.dimer->turn(args, scope_of(dimer, tensor), dimer.decision);
     }
 };
 
@@ -172,7 +158,7 @@ struct MixedStep {
     const Step& step;
     const MixedKernel kernel;
     const void* scalars;  // of all tensors; null: there are several cohorts
-    const GradSource* grads;
+    const MixedDimer* dimer;
     MixedBuffers buffers = {};
 
     static void run_task(void* context, int64_t task) {
@@ -181,7 +167,7 @@ struct MixedStep {
         const StepInput& input = mixed.step.plan.inputs[0];  // all groups round alike
         const MixedArgs args = {
             mixed.buffers,      starts[0].tensor, starts[1].tensor, starts[0].element,
-            starts[1].element,  mixed.scalars,    mixed.grads,      input.flags & kStochasticRounding,
+            starts[1].element,  mixed.scalars,    mixed.dimer,      input.flags & kStochasticRounding,
             input.rounding_seed};
         if (args.scalars != nullptr) {
             mixed.kernel(args);
@@ -207,7 +193,8 @@ void mixed_step(const Step& step) {
     mixed.buffers.source = turns ? role_buffers(set, NOPT_ROLE_PARAM_BACKUP) : mixed.buffers.param;
     mixed.buffers.master = role_buffers(set, NOPT_ROLE_MASTER_PARAM);
     mixed.buffers.remainder = role_buffers(set, NOPT_ROLE_PARAM_REMAINDER);
-    mixed.buffers.grad = role_buffers(set, NOPT_ROLE_GRAD);
+    mixed.buffers.given = role_buffers(set, NOPT_ROLE_GRAD);
+    mixed.buffers.grad = dimer == nullptr ? mixed.buffers.given : role_buffers(set, dimer->grad);
     for (int i = 0; i < step.rule.info.states.count; ++i) {
         mixed.buffers.states[i] = role_buffers(set, state_role(i));
     }
@@ -219,9 +206,17 @@ void mixed_step(const Step& step) {
         parallel_for(cpu_data(set).task_count(), &MixedStep::run_task, &mixed);
         return;
     }
-    const DimerGrads corrected = {set, *dimer, isa, turns};
-    const GradSource grads = {&DimerGrads::read, &corrected};
-    mixed.grads = &grads;
+    const DimerTurns turns_otherwise = {set, *dimer, isa};
+    const CpuDimer& data = cpu_dimer(*dimer);
+    const bool rotates = dimer->decision == kDecideRotate;
+    const MixedDimer mixed_dimer = {turns ? role_buffers(set, dimer->displaced) : RoleBuffers{},
+                                    role_buffers(set, NOPT_ROLE_DIRECTION),
+                                    data.scopes.data(),
+                                    data.per_tensor,
+                                    rotates,
+                                    turns && !rotates ? &DimerTurns::turn_part : nullptr,
+                                    &turns_otherwise};
+    mixed.dimer = &mixed_dimer;
     parallel_for(cpu_data(set).task_count(), &MixedStep::run_task, &mixed);
 }
 

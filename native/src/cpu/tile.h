@@ -10,7 +10,7 @@
 
 namespace nopt {
 
-constexpr int64_t kTileElements = kPartElements;  // what mixed kernels ask of gradients
+constexpr int64_t kTileElements = kPartElements;  // what mixed kernels ask to turn
 
 using TileRoom = float[kTileElements];
 
