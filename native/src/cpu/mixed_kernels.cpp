@@ -187,17 +187,20 @@ struct Loop {
         });
     }
 
-    // Steps whole packs, `count` elements; `done`: elements of the block before them.
-    NOPT_NOT_INLINED void packs(const Places& places, int64_t count, int64_t done) {
+    // Steps the packs of `count` elements: the whole ones at `whole`, and what is left as one more at `tail`.
+    NOPT_NOT_INLINED void packs(const Places& whole, const Places& tail, int64_t count) {
         // Copies that stores cannot change, for the compiler to keep in registers.
-        const Places at = places;
+        Places at = whole;
         const Types own = types;
         const Scalars all = scalars;
         const CommonScalars common = scalars;
         const DimerTurn dimer = DimerTurn(args.dimer, tensor);
         const LaneNumbers n;
-        for (int64_t i = 0; i < count; i += kPack) {
-            const int64_t of_part = done + i;
+        for (int64_t of_part = 0, i = 0; of_part < count; of_part += kPack, i += kPack) {
+            if (NOPT_UNLIKELY(count - of_part < kPack)) {
+                at = tail;
+                i = 0;
+            }
             Pack theta = load_theta(own, at, i, n);
             Pack grad = load(own.grad, at.grad, i, n);
             Pack states[kMaxStates];
@@ -277,12 +280,13 @@ struct Loop {
             if (in_parts) {
                 prepare(places, at, count);
             }
-            packs(places, count - left, 0);
-            if (left != 0) {
+            if (left == 0) {
+                packs(places, places, count);
+            } else {
                 Tail room;
                 const Places last = places_after<kStates, kInputs>(types, places, count - left);
                 const Places tail = room.template take<kStates, kInputs>(types, last, left);
-                packs(tail, kPack, count - left);
+                packs(places, tail, count);
                 Tail::give<kStates>(types, tail, last, left);
             }
             if (types.has_blocks) {

@@ -79,9 +79,9 @@ const ElementwiseBuffers& plain_buffers(const Step& step) {
     return own.buffers;
 }
 
-// One call of the kernel for tensors of a task in a row that are of one cohort.
-template <class Args>
-void run_cohorts(const Step& step, const Args& task, void (*kernel)(const Args&)) {
+// One kernel(args) for tensors of a task in a row that are of one cohort.
+template <class Args, class Kernel>
+void run_cohorts(const Step& step, const Args& task, const Kernel& kernel) {
     const int32_t* const of_tensor = step.plan.cohorts.of_tensor().data();
     CohortScalars own;
     Args args = task;
@@ -153,9 +153,84 @@ RoleBuffers role_buffers(const ParamSet& set, nopt_role role) {
     return {addresses.empty() ? nullptr : addresses.data(), set.dtypes(role)};
 }
 
+// Small tensors in a row, all float32: a dimer's corrected gradients come to lie side by side, and one call of the plain
+// kernel steps them all, as the mixed one takes longer for each tensor. (1000 tensors of 100, AVX-512, one thread, Adam
+// with a dimer that keeps its direction: 94 us, 139 with mixed kernels, 47 without a dimer.)
+class SmallTensors {
+public:
+    static constexpr int64_t kLargest = 1024;  // elements of one
+
+    SmallTensors(const Step& step, const CpuIsa& isa, const MixedArgs& args)
+        : step_(step), isa_(isa), args_(args), dimer_(*step.plan.dimer) {}
+
+    bool has_room_for(int64_t count) const { return tensors_ < kTensors && elements_ + count <= kElements; }
+
+    // The tensor after the last one.
+    void add(int64_t tensor) {
+        const size_t t = static_cast<size_t>(tensor);
+        if (tensors_ == 0) {
+            first_ = tensor;
+        }
+        grads_[tensors_++] = step_.set.pointers[NOPT_ROLE_GRAD][t] == nullptr ? nullptr : corrected(t);
+    }
+
+    void flush() {
+        if (tensors_ == 0) {
+            return;
+        }
+        ElementwiseBuffers buffers = {};
+        buffers.param = args_.buffers.param.addresses + first_;
+        buffers.param_source = args_.buffers.source.addresses + first_;
+        buffers.grad = grads_;
+        for (int i = 0; i < step_.rule.info.states.count; ++i) {
+            void* const* const state = args_.buffers.states[i].addresses;
+            buffers.states[i] = state == nullptr ? nullptr : state + first_;
+        }
+        for (int i = 0; i < step_.rule.info.inputs.count; ++i) {
+            void* const* const input = args_.buffers.inputs[i].addresses;
+            buffers.inputs[i] = input == nullptr ? nullptr : input + first_;
+        }
+        buffers.counts = args_.buffers.counts + first_;
+        step_.kernel({buffers, 0, tensors_ - 1, 0, buffers.counts[tensors_ - 1], args_.scalars});
+        tensors_ = 0;
+        elements_ = 0;
+    }
+
+private:
+    static constexpr int64_t kElements = 4096;
+    static constexpr int64_t kTensors = 128;
+
+    const float* corrected(size_t tensor) {
+        const int64_t count = step_.set.counts[tensor];
+        const DimerScope& scope = scope_of(dimer_, tensor);
+        const DimerArgs args = dimer_args(step_.set, dimer_.grad, dimer_.displaced, tensor, 0, count);
+        if (dimer_.decision != kDecideProject) {
+            isa_.dimer->turn(args, scope, dimer_.decision);
+        }
+        if (scope.correction == 0.0f) {
+            return args.grad;
+        }
+        float* const own = room_ + elements_;
+        elements_ += count;
+        isa_.dimer->project(args, scope.correction, own);
+        return own;
+    }
+
+    const Step& step_;
+    const CpuIsa& isa_;
+    const MixedArgs& args_;
+    const DimerPass& dimer_;
+    int64_t first_ = 0;
+    int64_t tensors_ = 0;
+    int64_t elements_ = 0;
+    const void* grads_[kTensors];
+    float room_[kElements];
+};
+
 // A step with a dimer, or where some elements have 16 or 8 bits.
 struct MixedStep {
     const Step& step;
+    const CpuIsa& isa;
     const MixedKernel kernel;
     const void* scalars;  // of all tensors; null: there are several cohorts
     const MixedDimer* dimer;
@@ -170,10 +245,36 @@ struct MixedStep {
             starts[1].element,  mixed.scalars,    mixed.dimer,      input.flags & kStochasticRounding,
             input.rounding_seed};
         if (args.scalars != nullptr) {
-            mixed.kernel(args);
+            mixed.run(args);
         } else {
-            run_cohorts(mixed.step, args, mixed.kernel);
+            run_cohorts(mixed.step, args, [&](const MixedArgs& cohort) { mixed.run(cohort); });
         }
+    }
+
+    void run(const MixedArgs& args) const {
+        if (step.set.is_mixed || args.first == args.last) {
+            kernel(args);
+            return;
+        }
+        SmallTensors small(step, isa, args);
+        for (int64_t t = args.first; t <= args.last; ++t) {
+            const int64_t begin = t == args.first ? args.begin : 0;
+            const int64_t end = t == args.last ? args.end : buffers.counts[t];
+            if (begin != 0 || end != buffers.counts[t] || end > SmallTensors::kLargest) {
+                small.flush();
+                MixedArgs one = args;
+                one.first = one.last = t;
+                one.begin = begin;
+                one.end = end;
+                kernel(one);
+                continue;
+            }
+            if (!small.has_room_for(end)) {
+                small.flush();
+            }
+            small.add(t);
+        }
+        small.flush();
     }
 };
 
@@ -187,7 +288,7 @@ void mixed_step(const Step& step) {
     if (is_one) {
         step.write_scalars(0, scalars);
     }
-    MixedStep mixed = {step, isa.mixed->elementwise[step.plan.rule][step.plan.inputs[0].variant],
+    MixedStep mixed = {step, isa, isa.mixed->elementwise[step.plan.rule][step.plan.inputs[0].variant],
                        is_one ? scalars : nullptr, nullptr};
     mixed.buffers.param = role_buffers(set, NOPT_ROLE_PARAM);
     mixed.buffers.source = turns ? role_buffers(set, NOPT_ROLE_PARAM_BACKUP) : mixed.buffers.param;
