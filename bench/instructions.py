@@ -27,18 +27,17 @@ LARGE = "1x16384"
 CASES = [
     *((kind, LARGE) for kind in [
         "sgd", "sgd-momentum", "adam", "adam-amsgrad", "invadam", "dualadam", "adam-clipped", "adam-cached",
-        "adam-update", "adam-bfloat16", "adam-dynamic8"]),
-    # (Of adam-dynamic8, 5 are the look whether an element's states are finite, so that an infinity harms no other of its block.)
+        "adam-update", "adam-bfloat16", "adam-bfloat16-states", "adam-bfloat16-states-random", "adam-dynamic8"]),
     # A tail of 7, calls for one element, many tensors. A call takes 20 to 30 instructions more than one of a library in
     # which all tensors of a group share one step count (SGD's one element 33 ns in place of 29 on a Zen 4, Adam's 58 in
-    # place of 60): each step looks whether all tensors have a gradient, and finds what its cohort's scalars are. A
-    # dimer's tile takes 80 more, 2% of a cached step, since it finds every buffer by its index.
+    # place of 60): each step looks whether all tensors have a gradient, and finds what its cohort's scalars are.
     ("adam", "1x23"),
     ("adam", "1x1"),
     ("adam", "1000x1"),
     ("adam", "1000x100"),
     ("adam-clipped", "1000x100"),
     ("adam-cached", "1000x100"),
+    ("adam-bfloat16", "1000x100"),
 ]
 INSTRUCTIONS_OF_A_RUN = 4_000_000  # about: enough for the difference to be exact, little enough to take a second
 

@@ -5,7 +5,8 @@
 //
 // KIND is a rule, with parts behind it that say what else there is: adam, adam-amsgrad, adam-clipped, sgd-momentum,
 // adam-cached and adam-update (a dimer's step without and with an update of its direction), adam-bfloat16 (with
-// remainders), adam-dynamic8 (states of 8 bits).
+// remainders), adam-bfloat16-states (bfloat16 states and no remainders), adam-bfloat16-states-random (both rounded at
+// random), adam-dynamic8 (states of 8 bits).
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -86,7 +87,9 @@ int main(int argc, char** argv) {
     const std::string rule = kind.substr(0, kind.find('-'));
     const bool dimer = has("-cached") || has("-update");
     const nopt_dtype dtype = has("-bfloat16") ? NOPT_DTYPE_BFLOAT16 : NOPT_DTYPE_FLOAT32;
-    const nopt_dtype state_dtype = has("-dynamic8") ? NOPT_DTYPE_DYNAMIC8 : NOPT_DTYPE_FLOAT32;
+    const nopt_dtype state_dtype = has("-dynamic8") ? NOPT_DTYPE_DYNAMIC8
+                                   : has("-states") ? NOPT_DTYPE_BFLOAT16
+                                                    : NOPT_DTYPE_FLOAT32;
     const std::vector<int64_t> counts(static_cast<size_t>(tensors), size);
     const std::vector<nopt_dtype> dtypes(counts.size(), dtype);
     const std::vector<nopt_dtype> state_dtypes(counts.size(), state_dtype);
@@ -103,6 +106,10 @@ int main(int argc, char** argv) {
     }
     if (has("-momentum")) {
         check(nopt_hyperparams_set(rule.c_str(), &h, "momentum", 0.9));
+    }
+    if (has("-random")) {
+        check(nopt_hyperparams_set_flag(rule.c_str(), &h, "stochastic_rounding", 1));
+        check(nopt_hyperparams_set_flag(rule.c_str(), &h, "stochastic_rounding_states", 1));
     }
     if (has("-clipped")) {
         nopt_grad_options options = {};
@@ -125,7 +132,7 @@ int main(int argc, char** argv) {
                                      is_state ? 0.0f : 0.01f));
         }
     }
-    if (has("-bfloat16")) {
+    if (has("-bfloat16") && !has("-states")) {
         roles.push_back(new Role(set, NOPT_ROLE_PARAM_REMAINDER, counts, NOPT_DTYPE_BFLOAT16, 0.0f));
     }
     nopt_dimer* around = nullptr;

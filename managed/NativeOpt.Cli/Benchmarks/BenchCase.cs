@@ -17,10 +17,23 @@ internal sealed record BenchCase(BenchRule Rule, ModelShape Shape)
 
     public MasterWeights MasterWeights { get; init; }
 
+    /// <summary>Whether what is rounded to bfloat16 is rounded at random.</summary>
+    public bool StochasticRounding { get; init; }
+
     /// <summary>Whether the loops of a .NET developer are timed beside it, where there are any.</summary>
     public bool WithPeers { get; init; } = true;
 
-    public RuleOptions Options => Rule.Preset.Options with { StateType = StateType, MasterWeights = MasterWeights };
+    public RuleOptions Options => Rule.Preset.Options with
+    {
+        StateType = StateType,
+        MasterWeights = MasterWeights,
+        StochasticRounding = StochasticRounding && RoundsParameters(DType, MasterWeights),
+        StochasticRoundingStates = StochasticRounding && StateType == DType.BFloat16,
+    };
+
+    /// <summary>Whether a step rounds parameters and loses what that takes away.</summary>
+    public static bool RoundsParameters(DType type, MasterWeights master) =>
+        type == DType.BFloat16 && master == MasterWeights.None;
 
     /// <summary>The bytes of each tensor in each buffer.</summary>
     public IReadOnlyDictionary<string, long[]> TensorBytes =>

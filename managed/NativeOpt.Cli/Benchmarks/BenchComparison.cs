@@ -99,8 +99,8 @@ internal static class BenchComparison
     }
 
     /// <summary>What was asked for: the instruction set is not, so that builds and processors can be compared.</summary>
-    private static (string, string, int?, string, string, string, string) Key(BenchResult row) =>
-        (row.Rule, row.Backend, row.Threads, row.Shape, row.Dtype, row.StateDtype, row.Master);
+    private static (string, string, int?, string, string, string, string, string) Key(BenchResult row) =>
+        (row.Rule, row.Backend, row.Threads, row.Shape, row.Dtype, row.StateDtype, row.Master, row.Rounding);
 
     private static UsageException NotResults(string path, string why) =>
         new($"--compare {path}: this is no results file of nativeopt bench --json. {why}");

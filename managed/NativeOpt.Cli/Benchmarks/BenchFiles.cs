@@ -120,7 +120,8 @@ internal static class BenchFiles
     /// <summary>The element types, as far as they are unusual.</summary>
     public static string Types(BenchResult row) => row.Dtype
         + (row.Master == "none" ? "" : $", master {row.Master}")
-        + (row.StateDtype == "float32" ? "" : $", states {row.StateDtype}");
+        + (row.StateDtype == "float32" ? "" : $", states {row.StateDtype}")
+        + (row.Rounding == BenchResult.Nearest ? "" : $", rounded at {row.Rounding}");
 
     private static BarChart Chart(IReadOnlyList<BenchResult> results)
     {

@@ -25,6 +25,7 @@ namespace NativeOpt.Cli.Benchmarks;
 /// <param name="FloorForm">How the floor goes over memory; null on a GPU.</param>
 /// <param name="Peers">The seconds of a step by other means, on one thread.</param>
 /// <param name="PeerSpreads">Of those.</param>
+/// <param name="Rounding">How bfloat16 parameters without master weights and bfloat16 states are rounded: nearest or random.</param>
 internal sealed record BenchResult(
     string Rule,
     string Backend,
@@ -47,8 +48,12 @@ internal sealed record BenchResult(
     double FloorSpread,
     string? FloorForm,
     IReadOnlyDictionary<string, double> Peers,
-    IReadOnlyDictionary<string, double> PeerSpreads)
+    IReadOnlyDictionary<string, double> PeerSpreads,
+    string Rounding = BenchResult.Nearest)
 {
+    public const string Nearest = "nearest", Random = "random";
+
+
     /// <summary>What the times of a row come to.</summary>
     /// <param name="row">The row.</param>
     /// <param name="isa">What it ran on.</param>
@@ -83,6 +88,7 @@ internal sealed record BenchResult(
             floor.Spread,
             floorForm,
             timings.Skip(2).ToDictionary(static peer => peer.Name, static peer => peer.Timing.Median),
-            timings.Skip(2).ToDictionary(static peer => peer.Name, static peer => peer.Timing.Spread));
+            timings.Skip(2).ToDictionary(static peer => peer.Name, static peer => peer.Timing.Spread),
+            row.StochasticRounding ? Random : Nearest);
     }
 }

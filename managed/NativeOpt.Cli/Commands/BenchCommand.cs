@@ -55,6 +55,11 @@ internal sealed class BenchCommand : Command, IHaveExamples
         + $"{new AdamOptions().MinDynamic8ElementCount} elements keep float32. Default: float32.",
         static () => LibraryRoles.StateTypes);
 
+    private readonly Option<bool> _stochasticRounding = new("--stochastic-rounding")
+    {
+        Description = "Round bfloat16 parameters without --master, and bfloat16 states, at random.",
+    };
+
     private readonly Option<int?> _threads = CommonOptions.Integer(
         "--threads", "Threads of a step on the CPU, and of the floor. Default: the processors available.", 1, MaxThreads);
 
@@ -106,7 +111,7 @@ internal sealed class BenchCommand : Command, IHaveExamples
     {
         Option[] options =
         [
-            _device, _rules, _shapes, _dtype, _master, _stateType, _threads, _rounds, _limit, _noPeers, _json, _out, _compare,
+            _device, _rules, _shapes, _dtype, _master, _stateType, _stochasticRounding, _threads, _rounds, _limit, _noPeers, _json, _out, _compare,
         ];
         foreach (Option option in options)
         {
@@ -131,6 +136,7 @@ internal sealed class BenchCommand : Command, IHaveExamples
           nativeopt bench --shapes 1000x100,1x16777216 --threads 1 --json results.json
           nativeopt bench --rules adam --shapes 1x1,1x64,1x4096,1x262144,1x16777216 --out sizes
           nativeopt bench --dtype bfloat16 --master remainder --rules adamw --shapes resnet50
+          nativeopt bench --dtype bfloat16 --state-dtype bfloat16 --stochastic-rounding --rules adam
           nativeopt bench --compare old/bench.json new/bench.json
 
         docs/benchmarks.md says what the columns mean.
@@ -284,6 +290,14 @@ internal sealed class BenchCommand : Command, IHaveExamples
 
         int threads = parsed.GetValue(_threads) ?? NativeRuntime.CpuThreads;
         DType stateType = parsed.GetValue(_stateType) ?? DType.Float32;
+        bool isStochastic = parsed.GetValue(_stochasticRounding);
+        if (isStochastic && stateType != DType.BFloat16 && !BenchCase.RoundsParameters(type, master))
+        {
+            throw new UsageException(
+                "--stochastic-rounding: nothing is rounded to bfloat16; add --dtype bfloat16 without --master, or "
+                + "--state-dtype bfloat16.");
+        }
+
         BenchRule[] rules = [.. CommonOptions.Chosen(parsed, _rules, BenchRule.Default)];
         Array.ForEach(rules, rule => rule.Preset.RequireStateType(stateType));
         return
@@ -297,6 +311,7 @@ internal sealed class BenchCommand : Command, IHaveExamples
                    DType = type,
                    StateType = stateType,
                    MasterWeights = master,
+                   StochasticRounding = isStochastic,
                    WithPeers = !parsed.GetValue(_noPeers),
                },
         ];

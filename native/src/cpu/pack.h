@@ -284,6 +284,39 @@ NOPT_HD Pack join_remainders(Words pairs, Words remainders, const LaneNumbers& n
 
 // ---- float16, two elements in each word ----
 
+#if !defined(NOPT_PACK_AVX512) && !defined(NOPT_PACK_AVX2)
+
+// All ones where a < b.
+NOPT_HD Words where_below(Words a, Words b) {
+#if defined(__GNUC__)
+    return (Words)(a < b);
+#else
+    return a < b ? ~0u : 0u;
+#endif
+}
+NOPT_HD Words choose(Words where, Words a, Words b) { return (a & where) | (b & ~where); }
+
+// from_float16 and to_float16 of numerics/dtypes.h, in all lanes.
+NOPT_HD Floats widen_float16(Words halves) {
+    const Words magnitude = (halves & 0x7fffu) << 13;
+    const Words normal = magnitude + (112u << 23);
+    const Words subnormal = words_of(floats_of(magnitude + (113u << 23)) - float_of(113u << 23));
+    const Words special = magnitude + (224u << 23);
+    const Words finite = choose(where_below(magnitude, Words{} + (1u << 23)), subnormal, normal);
+    return floats_of(choose(where_below(magnitude, Words{} + (31u << 23)), finite, special) | (halves & 0x8000u) << 16);
+}
+NOPT_HD Words narrow_float16(Floats floats) {
+    const Words bits = words_of(floats);
+    const Words magnitude = bits & 0x7fffffffu;
+    const Words normal = (magnitude - (112u << 23) + 0xfffu + (magnitude >> 13 & 1u)) >> 13;
+    const Words subnormal = words_of(floats_of(magnitude) + 0.5f) - bits_of(0.5f);
+    const Words special = 0x7c00u + (where_below(Words{} + 0x7f800000u, magnitude) & 0x200u);
+    const Words finite = choose(where_below(magnitude, Words{} + (113u << 23)), subnormal, normal);
+    return choose(where_below(magnitude, Words{} + (143u << 23)), finite, special) | (bits >> 16 & 0x8000u);
+}
+
+#endif
+
 NOPT_HD Pack load_float16(const uint16_t* from) {
 #if defined(NOPT_PACK_AVX512)
     return pack_of(Neighbours{_mm512_maskz_cvtph_ps(0xffff, load_vector<__m256i>(from)),
@@ -292,12 +325,8 @@ NOPT_HD Pack load_float16(const uint16_t* from) {
     return pack_of(
         Neighbours{_mm256_cvtph_ps(load_vector<__m128i>(from)), _mm256_cvtph_ps(load_vector<__m128i>(from + kWide))});
 #else
-    Lanes lanes;
-    for (int i = 0; i < kWide; ++i) {
-        lanes.value[i] = from_float16(from[2 * i]);
-        lanes.value[i + kWide] = from_float16(from[2 * i + 1]);
-    }
-    return pack_of(lanes);
+    const Words pairs = load_vector<Words>(from);
+    return {widen_float16(pairs & 0xffffu), widen_float16(pairs >> 16)};
 #endif
 }
 
@@ -311,11 +340,9 @@ NOPT_HD void store_float16(uint16_t* to, const Pack& pack) {
     store_vector(to, _mm256_cvtps_ph(n.first, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC));
     store_vector(to + kWide, _mm256_cvtps_ph(n.second, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC));
 #else
-    const Lanes lanes = lanes_of(pack);
-    for (int i = 0; i < kWide; ++i) {
-        to[2 * i] = to_float16(lanes.value[i]);
-        to[2 * i + 1] = to_float16(lanes.value[i + kWide]);
-    }
+    const Words even = narrow_float16(pack.even);
+    const Words odd = narrow_float16(pack.odd);
+    store_vector(to, Words(even | odd << 16));
 #endif
 }
 

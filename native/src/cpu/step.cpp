@@ -153,9 +153,9 @@ RoleBuffers role_buffers(const ParamSet& set, nopt_role role) {
     return {addresses.empty() ? nullptr : addresses.data(), set.dtypes(role)};
 }
 
-// Small tensors in a row, all float32: a dimer's corrected gradients come to lie side by side, and one call of the plain
-// kernel steps them all, as the mixed one takes longer for each tensor. (1000 tensors of 100, AVX-512, one thread, Adam
-// with a dimer that keeps its direction: 94 us, 139 with mixed kernels, 47 without a dimer.)
+// Small tensors in a row, all float32: a dimer's corrected gradients come to lie side by side, and one call of the
+// plain kernel steps them all, as the mixed one takes longer for each tensor. (1000 tensors of 100, AVX-512, one
+// thread, Adam with a dimer that keeps its direction: 94 us, 139 with mixed kernels, 47 without a dimer.)
 class SmallTensors {
 public:
     static constexpr int64_t kLargest = 1024;  // elements of one

@@ -226,7 +226,7 @@ public sealed class ContenderTests
         BenchResult result = new BenchRun(new BenchSettings(2, 0)).Measure(row, static _ => { }, CancellationToken.None)!;
         Assert.Equal(threads, NativeRuntime.CpuThreads);
         Assert.Equal(("deo-adam-update", "cpu", 1), (result.Rule, result.Backend, result.Threads));
-        Assert.Equal(("bfloat16", "float32", "none"), (result.Dtype, result.StateDtype, result.Master));
+        Assert.Equal(("bfloat16", "float32", "none", "nearest"), (result.Dtype, result.StateDtype, result.Master, result.Rounding));
         Assert.Equal((_shape.ElementCount, 5), (result.Elements, result.Tensors));
         Assert.Equal(1, result.Rounds); // the limit, though two were asked for
         Assert.Equal(NativeRuntime.CpuInstructionSet, result.Isa);
