@@ -236,14 +236,14 @@ Module::Module(const std::string& path) {
         const size_t entry = line.find(".entry ");
         if (line[0] == '.' && entry != std::string::npos) {
             entries_[line.substr(entry + 7, line.find_first_of("( ", entry + 7) - entry - 7)] = at;
-            at = text_.find("\n}", at);  // nvcc puts the brace that ends a kernel on a line of its own
+            at = text_.find("\n}", at) + 1;  // nvcc puts the brace that ends a kernel on a line of its own
         } else if (begins_with(line, ".shared ") || begins_with(line, ".global ") || begins_with(line, ".const ")) {
             variables_.push_back(variable_of(text_.substr(at, text_.find(';', at) - at)));
             at = text_.find(';', at);
         } else if (line[0] == '.' && line.find(".func") != std::string::npos) {
             give_up("functions are not modelled: " + line);
         }
-        at = text_.find('\n', at + 1);
+        at = text_.find('\n', at);
         at = at == std::string::npos ? text_.size() : at + 1;
     }
 }
