@@ -8,8 +8,9 @@
 namespace nopt_test {
 namespace {
 
-// Around a wide access, a warp's share of them, a piece and a leaf of the sums; an empty one in the middle.
-const std::vector<int64_t> kCounts = {1, 3, 0, 55, 259, 513, 2 * 2048 + 5};
+// Around a wide access, a warp's share of them, a piece and a leaf of the sums; an empty one in the middle, and two
+// whose sums a block shares. More pieces than a block has warps.
+const std::vector<int64_t> kCounts = {1, 3, 0, 55, 259, 513, 2050, 2 * 2048 + 5};
 
 class PtxKernels : public testing::TestWithParam<std::string> {};
 
@@ -30,10 +31,23 @@ std::vector<Case> a_case_for_each_variant(const std::string& rule) {
     return cases;
 }
 
-std::vector<float> steps(nopt_backend backend, const Case& one, int64_t misalign, bool device_counts) {
+enum Alignment {
+    kWide,      // all buffers begin where wide accesses do
+    kAlike,     // one element later
+    kDifferent  // gradients one element later than the rest
+};
+
+std::vector<float> steps(nopt_backend backend, const Case& one, Alignment alignment, bool device_counts) {
     const OnBackend on(backend);
-    Model model(one.rule, kCounts, misalign);
+    Model model(one.rule, kCounts, alignment == kAlike ? 1 : 0);
     set_groups(model, 3);
+    if (alignment == kDifferent) {
+        std::vector<void*> grads = model.buffer(NOPT_ROLE_GRAD).pointers();
+        for (void*& grad : grads) {
+            grad = static_cast<float*>(grad) + 1;  // the last element is the guard's, which is there on both backends
+        }
+        NOPT_EXPECT_OK(nopt_param_set_bind(model.set, NOPT_ROLE_GRAD, model.tensor_count(), grads.data()));
+    }
     NOPT_EXPECT_OK(nopt_optimizer_set_capturable(model.optimizer, device_counts ? 1 : 0, nullptr));
     for (int step = 0; step < 2; ++step) {
         model.new_gradients();
@@ -45,18 +59,20 @@ std::vector<float> steps(nopt_backend backend, const Case& one, int64_t misalign
 
 TEST_P(PtxKernels, OfFloat32) {
     for (const Case& one : a_case_for_each_variant(GetParam())) {
-        for (const int64_t misalign : {0, 1}) {
-            const bool device_counts = misalign == 1;
-            EXPECT_TRUE(same_bits(steps(NOPT_BACKEND_CPU, one, misalign, device_counts),
-                                  steps(NOPT_BACKEND_CUDA, one, misalign, device_counts)))
-                << one.name << ", misalign " << misalign;
+        for (const Alignment alignment : {kWide, kAlike, kDifferent}) {
+            const bool device_counts = alignment == kAlike;
+            EXPECT_TRUE(same_bits(steps(NOPT_BACKEND_CPU, one, alignment, device_counts),
+                                  steps(NOPT_BACKEND_CUDA, one, alignment, device_counts)))
+                << one.name << ", alignment " << alignment;
         }
     }
 }
 
-std::vector<float> dimer_steps(nopt_backend backend, const std::string& rule) {
+std::vector<float> dimer_steps(nopt_backend backend, const std::string& rule, const std::vector<int64_t>& counts) {
     const OnBackend on(backend);
-    DimerModel model(rule, kCounts, NOPT_DIMER_SCOPE_PER_TENSOR, 1, 5);
+    DimerModel model(rule, counts, NOPT_DIMER_SCOPE_PER_TENSOR, 1, 5);
+    const nopt_grad_options grads = grad_options(0.5, 0.0, 0.0, false);
+    NOPT_EXPECT_OK(nopt_optimizer_set_grad_options(model.optimizer, &grads));
     const nopt_dimer_options o = dimer_defaults();
     const nopt_hyperparams h = defaults(rule);
     model.new_gradients();
@@ -69,32 +85,45 @@ std::vector<float> dimer_steps(nopt_backend backend, const std::string& rule) {
     return model.all_values();
 }
 
+// With more scopes, too, than the threads that add up their squares.
 TEST_P(PtxKernels, OfDimers) {
-    EXPECT_TRUE(same_bits(dimer_steps(NOPT_BACKEND_CPU, GetParam()), dimer_steps(NOPT_BACKEND_CUDA, GetParam())));
+    for (const std::vector<int64_t>& counts : {kCounts, std::vector<int64_t>(300, 1)}) {
+        EXPECT_TRUE(same_bits(dimer_steps(NOPT_BACKEND_CPU, GetParam(), counts),
+                              dimer_steps(NOPT_BACKEND_CUDA, GetParam(), counts)))
+            << counts.size() << " tensors";
+    }
 }
 
 std::vector<uint8_t> mixed_steps(nopt_backend backend, const Case& one, const std::vector<Mix>& mixes) {
     const OnBackend on(backend);
-    MixedModel model(one.rule, mixes);
+    MixedModel model(one.rule, mixes, 0, NOPT_DIMER_SCOPE_GLOBAL);
     const nopt_grad_options grads = grad_options(1.0, 0.0, 0.0, false);
     NOPT_EXPECT_OK(nopt_optimizer_set_grad_options(model.optimizer, &grads));
     Random random(7);
     model.fill_params(random);
-    for (int step = 0; step < 2; ++step) {
-        model.fill_reads(random);
-        NOPT_EXPECT_OK(nopt_optimizer_step(model.optimizer, &one.hyperparams, nullptr));
-    }
+    model.fill_reads(random);
+    NOPT_EXPECT_OK(nopt_optimizer_step(model.optimizer, &one.hyperparams, nullptr));
+    NOPT_EXPECT_OK(nopt_dimer_init_direction(model.dimer, 3, 0, nullptr));
+    NOPT_EXPECT_OK(nopt_dimer_normalize_direction(model.dimer, nullptr));
+    const nopt_dimer_options o = dimer_defaults();
+    model.fill_reads(random);
+    NOPT_EXPECT_OK(nopt_dimer_displace(model.dimer, &o, nullptr));
+    model.fill_reads(random);
+    NOPT_EXPECT_OK(nopt_dimer_step(model.dimer, &o, &one.hyperparams, nullptr));
     return model.all_bytes();
 }
 
-// States of 8 bits have a kernel of their own, and so has a set without them.
+// States of 8 bits have a kernel of their own, and so has a set without them. A step and one of a dimer.
 TEST_P(PtxKernels, OfOtherTypes) {
+    constexpr nopt_dtype kFloat32 = NOPT_DTYPE_FLOAT32;
     constexpr nopt_dtype kBf16 = NOPT_DTYPE_BFLOAT16;
+    constexpr nopt_dtype kF16 = NOPT_DTYPE_FLOAT16;
     const std::vector<Mix> of_16_bits = {{259, kBf16, kBf16, kBf16},
-                                         {513, kBf16, kBf16, NOPT_DTYPE_FLOAT32, Extra::kRemainder},
-                                         {70, NOPT_DTYPE_FLOAT16, NOPT_DTYPE_FLOAT16, kBf16, Extra::kMaster}};
+                                         {1027, kBf16, kBf16, kFloat32, Extra::kRemainder},
+                                         {1024, kBf16, kBf16, kBf16, Extra::kMaster},
+                                         {70, kF16, kF16, kBf16, Extra::kMaster}};
     std::vector<Mix> of_8_bits = of_16_bits;
-    of_8_bits.push_back({1024, NOPT_DTYPE_FLOAT32, NOPT_DTYPE_FLOAT32, NOPT_DTYPE_DYNAMIC8});
+    of_8_bits.push_back({1024, kFloat32, kFloat32, NOPT_DTYPE_DYNAMIC8, Extra::kNone, true});
     of_8_bits.push_back({515, kBf16, kBf16, NOPT_DTYPE_DYNAMIC8, Extra::kMaster});
     for (const Case& one : a_case_for_each_variant(GetParam())) {
         for (const std::vector<Mix>& mixes : {of_16_bits, of_8_bits}) {
@@ -107,9 +136,10 @@ TEST_P(PtxKernels, OfOtherTypes) {
 INSTANTIATE_TEST_SUITE_P(Rules, PtxKernels, testing::ValuesIn(all_rules()),
                          [](const testing::TestParamInfo<std::string>& one) { return one.param; });
 
-std::vector<uint8_t> mixed_dimer_steps(nopt_backend backend, int32_t angle, const nopt_grad_options& grads) {
+std::vector<uint8_t> turning_dimer_steps(nopt_backend backend, const std::vector<Mix>& mixes, int32_t angle,
+                                         const nopt_grad_options& grads) {
     const OnBackend on(backend);
-    MixedModel model("adam", all_mixes(), 1, NOPT_DIMER_SCOPE_PER_TENSOR);
+    MixedModel model("adam", mixes, 1, NOPT_DIMER_SCOPE_PER_TENSOR);
     NOPT_EXPECT_OK(nopt_optimizer_set_capturable(model.optimizer, 1, nullptr));
     NOPT_EXPECT_OK(nopt_optimizer_set_grad_options(model.optimizer, &grads));
     Random random(11);
@@ -137,12 +167,21 @@ std::vector<uint8_t> mixed_dimer_steps(nopt_backend backend, int32_t angle, cons
 }
 
 // Every kind of sum, with and without the gradients' norm, and every pass over the elements.
-TEST(PtxDimers, OfOtherTypes) {
-    for (const int32_t angle : {NOPT_DIMER_ANGLE_FIXED_RATE, NOPT_DIMER_ANGLE_OPTIMAL}) {
-        for (const nopt_grad_options& grads : {grad_options(0.5, 0.0, 2.0, true), grad_options(0.0, 0.1, 0.0, false)}) {
-            EXPECT_TRUE(mixed_dimer_steps(NOPT_BACKEND_CPU, angle, grads) ==
-                        mixed_dimer_steps(NOPT_BACKEND_CUDA, angle, grads))
-                << angle << ", norm up to " << grads.max_norm;
+TEST(PtxDimers, EqualTheCpus) {
+    std::vector<Mix> mixed = all_mixes();
+    std::vector<Mix> float32;
+    for (const int64_t count : {2050, 2 * 2048 + 5}) {  // whose sums a block shares
+        mixed.push_back({count, NOPT_DTYPE_BFLOAT16, NOPT_DTYPE_BFLOAT16, NOPT_DTYPE_FLOAT32});
+        float32.push_back({count, NOPT_DTYPE_FLOAT32, NOPT_DTYPE_FLOAT32, NOPT_DTYPE_FLOAT32});
+    }
+    for (const std::vector<Mix>& mixes : {mixed, float32}) {
+        for (const int32_t angle : {NOPT_DIMER_ANGLE_FIXED_RATE, NOPT_DIMER_ANGLE_OPTIMAL}) {
+            for (const nopt_grad_options& grads :
+                 {grad_options(0.5, 0.0, 2.0, true), grad_options(0.0, 0.1, 0.0, false)}) {
+                EXPECT_TRUE(turning_dimer_steps(NOPT_BACKEND_CPU, mixes, angle, grads) ==
+                            turning_dimer_steps(NOPT_BACKEND_CUDA, mixes, angle, grads))
+                    << mixes.size() << " tensors, angle " << angle << ", norm up to " << grads.max_norm;
+            }
         }
     }
 }
@@ -176,14 +215,15 @@ std::vector<double> sums_of(nopt_backend backend, const std::vector<int64_t>& co
     return sums;
 }
 
-// A warp takes 256 chunks of a scope at one time, and a block 4,096 chunks of all tensors.
+// A warp takes 256 chunks of a scope at one time, and a block 4,096 chunks of all tensors. What comes of more than 8
+// such turns is read by another thread than the one that wrote it.
 TEST(PtxSums, OfMoreChunksThanATreeTakesAtOneTime) {
-    const std::vector<int64_t> large = {256 * 16384 + 1, 5};
-    EXPECT_EQ(sums_of(NOPT_BACKEND_CPU, large, NOPT_DIMER_SCOPE_PER_TENSOR),
-              sums_of(NOPT_BACKEND_CUDA, large, NOPT_DIMER_SCOPE_PER_TENSOR));
-    const std::vector<int64_t> many(4099, 1);
+    const std::vector<int64_t> many(8 * 4096 + 1, 1);
     EXPECT_EQ(sums_of(NOPT_BACKEND_CPU, many, NOPT_DIMER_SCOPE_GLOBAL),
               sums_of(NOPT_BACKEND_CUDA, many, NOPT_DIMER_SCOPE_GLOBAL));
+    const std::vector<int64_t> large = {8 * 256 * 16384 + 1, 5};
+    EXPECT_EQ(sums_of(NOPT_BACKEND_CPU, large, NOPT_DIMER_SCOPE_PER_TENSOR),
+              sums_of(NOPT_BACKEND_CUDA, large, NOPT_DIMER_SCOPE_PER_TENSOR));
 }
 
 // Values of each size; of the bytes after the last element, nothing is written.

@@ -21,8 +21,26 @@ Moment Moment::by_the_host() {
 
 namespace {
 
+struct Accesses {
+    Access* first;
+    size_t count;
+};
+
+// Memory is noted in units of this many bytes.
+size_t unit_of(size_t bytes) { return bytes > (size_t{1} << 26) ? 4 : 1; }
+
 struct Allocation {
+    explicit Allocation(size_t bytes_)
+        : bytes(bytes_), unit(unit_of(bytes)), accesses(std::make_unique<Access[]>(bytes / unit + 1)) {}
+
+    // What is noted of some bytes.
+    Accesses of(size_t offset, size_t count) const {
+        const size_t first = offset / unit;
+        return {accesses.get() + first, (offset + count - 1) / unit + 1 - first};
+    }
+
     size_t bytes;
+    size_t unit;
     std::unique_ptr<Access[]> accesses;
 };
 
@@ -34,19 +52,19 @@ std::map<uint64_t, Allocation>& allocations() {
 
 uint64_t address_of(const void* memory) { return reinterpret_cast<uint64_t>(memory); }
 
-void set_written(Access* accesses, size_t bytes) {
-    for (size_t i = 0; i < bytes; ++i) {
-        accesses[i].write = Moment::by_the_host();
+void set_written(Accesses accesses) {
+    for (size_t i = 0; i < accesses.count; ++i) {
+        accesses.first[i].write = Moment::by_the_host();
     }
 }
 
 // Checks the order of an access and those before it, and notes it. True if all bytes have been written.
-bool note(const Thread& thread, const Instruction& instruction, Access* accesses, uint64_t address, size_t bytes,
-          bool writes, bool defined) {
+bool note(const Thread& thread, const Instruction& instruction, Accesses accesses, uint64_t address, bool writes,
+          bool defined) {
     const Moment now(thread);
     bool written = true;
-    for (size_t i = 0; i < bytes; ++i) {
-        Access& one = accesses[i];
+    for (size_t i = 0; i < accesses.count; ++i) {
+        Access& one = accesses.first[i];
         if (!one.write.is_before(now)) {
             report(thread, instruction, writes ? "races with another thread's write" : "reads in a race with a write",
                    address);
@@ -86,10 +104,9 @@ Allocation* allocation_with(uint64_t address, size_t bytes, uint64_t& begin) {
 }  // namespace
 
 void add_memory(void* memory, size_t bytes, bool is_the_hosts) {
-    Allocation& added = allocations()[address_of(memory)];
-    added = {bytes, std::make_unique<Access[]>(bytes)};
-    if (is_the_hosts) {
-        set_written(added.accesses.get(), bytes);
+    const Allocation& added = allocations().emplace(address_of(memory), Allocation(bytes)).first->second;
+    if (is_the_hosts && bytes > 0) {
+        set_written(added.of(0, bytes));
     }
 }
 
@@ -98,8 +115,8 @@ void remove_memory(void* memory) { allocations().erase(address_of(memory)); }
 void written_by_the_host(const void* memory, size_t bytes) {
     uint64_t begin = 0;
     Allocation* const found = allocation_with(address_of(memory), bytes, begin);
-    if (found != nullptr) {
-        set_written(found->accesses.get() + (address_of(memory) - begin), bytes);
+    if (found != nullptr && bytes > 0) {
+        set_written(found->of(address_of(memory) - begin, bytes));
     }
 }
 
@@ -110,15 +127,15 @@ unsigned char* access(Thread& thread, const Instruction& instruction, uint64_t a
     if ((address & (bytes - 1)) != 0) {
         report(thread, instruction, "is misaligned", address);
     }
-    const auto noted = [&](Access* accesses) {
-        const bool written = note(thread, instruction, accesses, address, bytes, writes, defined);
+    const auto noted = [&](Accesses accesses) {
+        const bool written = note(thread, instruction, accesses, address, writes, defined);
         defined = writes || written;
     };
 
     uint64_t begin = instruction.space == Space::kShared ? kSharedWindow : address_of(block.shared);
     if ((instruction.space == Space::kShared || may_be_any) &&
         is_inside(address, bytes, begin, block.kernel->shared_bytes)) {
-        noted(block.shared_accesses + (address - begin));
+        noted({block.shared_accesses + (address - begin), bytes});
         return block.shared + (address - begin);
     }
     if ((instruction.space == Space::kParam || may_be_any) &&
@@ -135,7 +152,7 @@ unsigned char* access(Thread& thread, const Instruction& instruction, uint64_t a
             if (writes && !defined) {
                 report(thread, instruction, "keeps what nothing had written", address);
             }
-            noted(found->accesses.get() + (address - begin));
+            noted(found->of(address - begin, bytes));
             return reinterpret_cast<unsigned char*>(address);
         }
     }

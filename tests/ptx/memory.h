@@ -59,7 +59,8 @@ private:
     uint64_t bits_ = 0;
 };
 
-// Of one byte. Of the reads since it was written, the last, and the one that is hardest to order with it.
+// Of one byte; in allocations of more than 64 MiB, of 4 bytes in a row. Of the reads since it was written, the last,
+// and the one that is hardest to order with it.
 struct Access {
     Moment write;
     Moment read;
