@@ -1,8 +1,7 @@
 // Arithmetic, comparisons and selections. GPUs round as IEEE 754 says where the instruction says .rn, and give one NaN
 // in float32, whatever went in.
-#include <math.h>
-
 #include <algorithm>
+#include <cmath>
 #include <functional>
 #include <limits>
 #include <type_traits>

@@ -7,8 +7,6 @@
 namespace ptx {
 namespace {
 
-constexpr unsigned kWarpThreads = 32;
-
 Next branch(Thread& t, const Instruction& i) {
     t.next = static_cast<size_t>(i.offset);
     return Next::kGoOn;

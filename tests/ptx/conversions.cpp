@@ -1,6 +1,6 @@
 // Moves and conversions: between types, and of registers in parts. The hardware's NaNs of 16 bits are 7fff.
-#include <math.h>
-
+#include <algorithm>
+#include <cmath>
 #include <limits>
 
 #include "program.h"
@@ -73,20 +73,34 @@ Next double_down(Thread& t, const Instruction& i) {
 
 Next float16_of_float(Thread& t, const Instruction& i) {
     const float value = t.get<float>(i, 0);
-    if (value == value) {
-        t.put(i.to[0], static_cast<_Float16>(value));
-    } else {
+    if (value != value) {
         t.put(i.to[0], uint16_t{0x7fff});
+        return Next::kGoOn;
     }
+    const unsigned sign = std::signbit(value) ? 0x8000 : 0;
+    unsigned bits = 0x7c00;  // infinite
+    if (std::fabs(value) < 65536.0f) {
+        const double magnitude = std::fabs(static_cast<double>(value));
+        const int exponent = magnitude < 0x1p-14 ? -14 : std::ilogb(magnitude);
+        // In units of the last bit; the leading one of 11 counts the exponent up.
+        const double units = std::nearbyint(std::ldexp(magnitude, 10 - exponent));
+        bits = static_cast<unsigned>(exponent + 14) * 1024 + static_cast<unsigned>(units);
+    }
+    t.put(i.to[0], static_cast<uint16_t>(sign | std::min(bits, 0x7c00u)));
     return Next::kGoOn;
 }
 Next float_of_float16(Thread& t, const Instruction& i) {
-    const float value = static_cast<float>(t.get<_Float16>(i, 0));
-    if (value == value) {
-        t.put(i.to[0], value);
-    } else {
+    const unsigned bits = t.get<uint16_t>(i, 0);
+    const int exponent = static_cast<int>(bits >> 10 & 31);
+    const int fraction = static_cast<int>(bits & 1023);
+    if (exponent == 31 && fraction != 0) {
         t.put(i.to[0], uint32_t{0x7fffffff});
+        return Next::kGoOn;
     }
+    const float magnitude = exponent == 31  ? std::numeric_limits<float>::infinity()
+                            : exponent == 0 ? std::ldexp(static_cast<float>(fraction), -24)
+                                            : std::ldexp(static_cast<float>(1024 + fraction), exponent - 25);
+    t.put(i.to[0], (bits & 0x8000) != 0 ? -magnitude : magnitude);
     return Next::kGoOn;
 }
 Next bfloat16_of_float(Thread& t, const Instruction& i) {

@@ -6,6 +6,7 @@
 
 #include <memory>
 
+#include "library.h"
 #include "report.h"
 
 namespace {
@@ -19,13 +20,17 @@ std::string readable(const std::string& name) {
 class WhatRan : public testing::Environment {
 public:
     void TearDown() override {
-        const ptx::Summary ran = ptx::summary();
+        const ptx::Summary ran = ptx::Library::instance().summary();
+        uint64_t reports = 0;
+        for (const auto& place : ptx::reports()) {
+            reports += place.second;
+        }
         printf(
             "PTX: %zu of %zu kernels ran; %llu launches, %llu instructions of threads, %llu reports about %zu places\n",
             ran.kernels - ran.kernels_not_run.size(), ran.kernels, static_cast<unsigned long long>(ran.launches),
-            static_cast<unsigned long long>(ran.instructions), static_cast<unsigned long long>(ran.reports),
-            ran.places);
-        EXPECT_EQ(0u, ran.reports) << "see the lines that begin with PTX";
+            static_cast<unsigned long long>(ran.instructions), static_cast<unsigned long long>(reports),
+            ptx::reports().size());
+        EXPECT_EQ(0u, reports) << "see the lines that begin with PTX";
         if (getenv("NATIVEOPT_PTX_ALL_KERNELS") != nullptr) {
             for (const std::string& name : ran.kernels_not_run) {
                 ADD_FAILURE() << "did not run: " << readable(name);

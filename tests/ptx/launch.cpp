@@ -15,7 +15,6 @@
 namespace ptx {
 namespace {
 
-constexpr unsigned kWarpThreads = 32;
 constexpr unsigned kMostBlocks = 4096;  // that a Moment counts
 
 std::mt19937& random_numbers() {

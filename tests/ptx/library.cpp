@@ -3,15 +3,22 @@
 #include <stdlib.h>
 
 #include <algorithm>
+#include <fstream>
+#include <iterator>
 
 #include "memory.h"
 
 namespace ptx {
 namespace {
 
-std::string path() {
+std::string text() {
     const char* const given = getenv("NATIVEOPT_PTX");
-    return given == nullptr ? NATIVEOPT_PTX_FILE : given;
+    const char* const path = given == nullptr ? NATIVEOPT_PTX_FILE : given;
+    std::ifstream file(path, std::ios::binary);
+    if (!file) {
+        give_up(std::string("cannot read ") + path + "; NATIVEOPT_PTX names the file");
+    }
+    return std::string(std::istreambuf_iterator<char>(file), {});
 }
 
 }  // namespace
@@ -21,7 +28,7 @@ Library& Library::instance() {
     return library;
 }
 
-Library::Library() : module_(path()) {
+Library::Library() : module_(text()) {
     for (const Variable& variable : module_.variables()) {
         if (variable.space == Space::kShared) {
             continue;
@@ -46,6 +53,21 @@ Kernel* Library::find(const std::string& name) {
         kernel = std::make_unique<Kernel>(assemble(module_.entry(name), module_.variables(), addresses_));
     }
     return kernel.get();
+}
+
+Summary Library::summary() const {
+    Summary result;
+    for (const std::string& name : module_.entry_names()) {
+        ++result.kernels;
+        const auto found = kernels_.find(name);
+        if (found == kernels_.end() || found->second->launches == 0) {
+            result.kernels_not_run.push_back(name);
+            continue;
+        }
+        result.launches += found->second->launches;
+        result.instructions += found->second->instructions;
+    }
+    return result;
 }
 
 }  // namespace ptx

@@ -9,6 +9,14 @@
 
 namespace ptx {
 
+// What was run so far.
+struct Summary {
+    std::vector<std::string> kernels_not_run;
+    size_t kernels = 0;
+    uint64_t launches = 0;
+    uint64_t instructions = 0;  // of all threads
+};
+
 class Library {
 public:
     // Of the file that NATIVEOPT_PTX names, and otherwise of the one that the build made.
@@ -17,8 +25,7 @@ public:
     // Null if there is none of this name. Assembled when it is first asked for.
     Kernel* find(const std::string& name);
 
-    const Module& module() const { return module_; }
-    const std::map<std::string, std::unique_ptr<Kernel>>& assembled() const { return kernels_; }
+    Summary summary() const;
 
 private:
     Library();

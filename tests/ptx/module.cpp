@@ -6,8 +6,8 @@
 #include <string.h>
 
 #include <algorithm>
-#include <fstream>
 #include <sstream>
+#include <utility>
 
 namespace ptx {
 
@@ -224,12 +224,7 @@ private:
 
 }  // namespace
 
-Module::Module(const std::string& path) {
-    std::ifstream file(path, std::ios::binary);
-    if (!file) {
-        give_up("cannot read " + path + "; NATIVEOPT_PTX names the file");
-    }
-    text_.assign(std::istreambuf_iterator<char>(file), {});
+Module::Module(std::string text) : text_(std::move(text)) {
     for (size_t at = 0; at < text_.size();) {
         const size_t line_end = std::min(text_.find('\n', at), text_.size());
         const std::string line = text_.substr(at, std::min<size_t>(line_end - at, 4096));

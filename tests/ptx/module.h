@@ -47,7 +47,7 @@ struct Entry {
 
 class Module {
 public:
-    explicit Module(const std::string& path);
+    explicit Module(std::string text);
 
     // Those of the module itself; kernels have shared ones of their own, too.
     const std::vector<Variable>& variables() const { return variables_; }

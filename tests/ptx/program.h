@@ -29,6 +29,8 @@ enum class Next {
 using Operation = Next (*)(Thread&, const Instruction&);
 using Operations = std::unordered_map<std::string, Operation>;  // by name, such as "add.rn.f32"
 
+constexpr unsigned kWarpThreads = 32;
+
 // A source is a register, or a constant at ~source. The constant 0 is at ~kNothing.
 constexpr int kNothing = -1;
 

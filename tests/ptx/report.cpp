@@ -3,14 +3,11 @@
 #include <inttypes.h>
 #include <stdio.h>
 
-#include <map>
-
-#include "library.h"
+#include "program.h"
 
 namespace ptx {
 namespace {
 
-// How often, by place.
 std::map<std::string, uint64_t>& counts() {
     static std::map<std::string, uint64_t> all;
     return all;
@@ -22,7 +19,7 @@ void report(const Thread& thread, const Instruction& instruction, const char* wh
     const Block& block = *thread.block;
     const std::string place =
         "line " + std::to_string(instruction.line) + ", " + *instruction.text + " of " + block.kernel->name;
-    if (counts()[place + what]++ > 0) {
+    if (counts()[place + " " + what]++ > 0) {
         return;
     }
     fprintf(stderr, "PTX: %s: %s (block %u, thread %u, address 0x%" PRIx64, place.c_str(), what, block.index,
@@ -33,24 +30,6 @@ void report(const Thread& thread, const Instruction& instruction, const char* wh
     fprintf(stderr, ")\n");
 }
 
-Summary summary() {
-    Library& library = Library::instance();
-    Summary result;
-    for (const std::string& name : library.module().entry_names()) {
-        ++result.kernels;
-        const auto found = library.assembled().find(name);
-        if (found == library.assembled().end() || found->second->launches == 0) {
-            result.kernels_not_run.push_back(name);
-            continue;
-        }
-        result.launches += found->second->launches;
-        result.instructions += found->second->instructions;
-    }
-    result.places = counts().size();
-    for (const auto& one : counts()) {
-        result.reports += one.second;
-    }
-    return result;
-}
+const std::map<std::string, uint64_t>& reports() { return counts(); }
 
 }  // namespace ptx
