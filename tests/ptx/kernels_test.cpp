@@ -139,7 +139,11 @@ INSTANTIATE_TEST_SUITE_P(Rules, PtxKernels, testing::ValuesIn(all_rules()),
 std::vector<uint8_t> turning_dimer_steps(nopt_backend backend, const std::vector<Mix>& mixes, int32_t angle,
                                          const nopt_grad_options& grads) {
     const OnBackend on(backend);
-    MixedModel model("adam", mixes, 1, NOPT_DIMER_SCOPE_PER_TENSOR);
+    // Without a norm the kernel that adds up a scope's sums decides, too, and has one form for each kind of scope.
+    const bool is_optimal = angle == NOPT_DIMER_ANGLE_OPTIMAL;
+    const bool has_norm = grads.max_norm > 0.0;
+    MixedModel model("adam", mixes, is_optimal || has_norm ? 0 : 1,
+                     is_optimal && !has_norm ? NOPT_DIMER_SCOPE_GLOBAL : NOPT_DIMER_SCOPE_PER_TENSOR);
     NOPT_EXPECT_OK(nopt_optimizer_set_capturable(model.optimizer, 1, nullptr));
     NOPT_EXPECT_OK(nopt_optimizer_set_grad_options(model.optimizer, &grads));
     Random random(11);
@@ -166,15 +170,40 @@ std::vector<uint8_t> turning_dimer_steps(nopt_backend backend, const std::vector
     return model.all_bytes();
 }
 
+// Tensors whose sums a block shares, beside small ones.
+std::vector<Mix> with_large(std::vector<Mix> mixes, nopt_dtype param) {
+    for (const int64_t count : {2050, 2 * 2048 + 5}) {
+        mixes.push_back({count, param, NOPT_DTYPE_FLOAT32, NOPT_DTYPE_FLOAT32});
+        mixes.push_back({count, param, param, NOPT_DTYPE_FLOAT32});
+    }
+    return mixes;
+}
+
+const std::vector<Mix> kFloat32Mixes = with_large({}, NOPT_DTYPE_FLOAT32);
+const std::vector<Mix> kMixedMixes = with_large(all_mixes(), NOPT_DTYPE_BFLOAT16);
+
+std::vector<uint8_t> clipped_step(nopt_backend backend, const std::vector<Mix>& mixes) {
+    const OnBackend on(backend);
+    MixedModel model("sgd", mixes);
+    const nopt_grad_options grads = grad_options(0.5, 0.0, 0.0, false);
+    const nopt_hyperparams h = defaults("sgd");
+    NOPT_EXPECT_OK(nopt_optimizer_set_grad_options(model.optimizer, &grads));
+    Random random(12);
+    model.fill_params(random);
+    model.fill_reads(random);
+    NOPT_EXPECT_OK(nopt_optimizer_step(model.optimizer, &h, nullptr));
+    return model.all_bytes();
+}
+
+TEST(PtxSums, OfGradients) {
+    for (const std::vector<Mix>& mixes : {kMixedMixes, kFloat32Mixes}) {
+        EXPECT_TRUE(clipped_step(NOPT_BACKEND_CPU, mixes) == clipped_step(NOPT_BACKEND_CUDA, mixes)) << mixes.size();
+    }
+}
+
 // Every kind of sum, with and without the gradients' norm, and every pass over the elements.
 TEST(PtxDimers, EqualTheCpus) {
-    std::vector<Mix> mixed = all_mixes();
-    std::vector<Mix> float32;
-    for (const int64_t count : {2050, 2 * 2048 + 5}) {  // whose sums a block shares
-        mixed.push_back({count, NOPT_DTYPE_BFLOAT16, NOPT_DTYPE_BFLOAT16, NOPT_DTYPE_FLOAT32});
-        float32.push_back({count, NOPT_DTYPE_FLOAT32, NOPT_DTYPE_FLOAT32, NOPT_DTYPE_FLOAT32});
-    }
-    for (const std::vector<Mix>& mixes : {mixed, float32}) {
+    for (const std::vector<Mix>& mixes : {kMixedMixes, kFloat32Mixes}) {
         for (const int32_t angle : {NOPT_DIMER_ANGLE_FIXED_RATE, NOPT_DIMER_ANGLE_OPTIMAL}) {
             for (const nopt_grad_options& grads :
                  {grad_options(0.5, 0.0, 2.0, true), grad_options(0.0, 0.1, 0.0, false)}) {

@@ -24,8 +24,8 @@ import subprocess
 import sys
 import tempfile
 
-OTHERS = "PtxDimers.*:PtxMemory.*:CudaGraphs.*:CudaGraphOfGroups.*:Clocks.*"
-TREES = "PtxSums.*"  # of scope_sums_kernel, with many chunks
+OTHERS = "PtxDimers.*:PtxMemory.*:PtxSums.OfGradients:CudaGraphs.*:CudaGraphOfGroups.*:Clocks.*"
+TREES = "PtxDimers.*:PtxSums.*"  # of scope_sums_kernel, with many chunks
 SECONDS = 300  # of a run, which takes one or two, and ten for the trees
 
 
@@ -43,7 +43,7 @@ class Kernel:
 
     @property
     def rule(self):
-        found = re.search(r"_kernel<nopt::(\w+?)(, \d+)?>$", self.readable)
+        found = re.match(r"(?:\w*update|prepare)_kernel<nopt::(\w+?)(, \d+)?>$", self.readable)
         return found.group(1).lower() if found else None
 
     @property
@@ -171,7 +171,7 @@ def break_all(arguments, tests, ptx):
 
 def contract(build, tests, ptx):
     """Compiles as the build does, but for contraction."""
-    commands = subprocess.run(["ninja", "-C", build, "-t", "commands", ptx], capture_output=True, text=True, check=True)
+    commands = subprocess.run(["ninja", "-C", build, "-t", "commands", os.path.relpath(ptx, build)], capture_output=True, text=True, check=True)
     command = next(line for line in commands.stdout.splitlines() if "-fmad=false" in line)
     with tempfile.TemporaryDirectory() as folder:
         other = os.path.join(folder, "contracted.ptx")
