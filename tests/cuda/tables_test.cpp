@@ -1,5 +1,7 @@
 // What is uploaded to the device, and how a set is divided there: addresses that change with every step, options that
 // change between steps, sizes around every border.
+#include <algorithm>
+
 #include "support.h"
 
 namespace nopt_test {
@@ -120,6 +122,33 @@ TEST_P(CudaShapes, DimersEqualTheCpus) {
 
 INSTANTIATE_TEST_SUITE_P(Shapes, CudaShapes, testing::ValuesIn(kShapes),
                          [](const testing::TestParamInfo<Shape>& one) { return std::string(one.param.name); });
+
+// What types a set has for states of other rules does not count.
+TEST(CudaTables, StatesOf8BitsThatTheRuleLacksDoNotCount) {
+    int rules = 0;
+    for (const std::string& rule : all_rules()) {
+        const std::vector<nopt_state_info>& states = describe(rule).states;
+        const bool may_have_blocks = std::any_of(states.begin(), states.end(), [](const nopt_state_info& info) {
+            return (info.dtypes >> NOPT_DTYPE_DYNAMIC8 & 1u) != 0;
+        });
+        if (may_have_blocks || states.size() >= NOPT_MAX_STATES) {
+            continue;
+        }
+        ++rules;
+        const auto run = [&](nopt_backend backend) {
+            const OnBackend on(backend);
+            Model model(rule, {300, 7});
+            const nopt_role other = static_cast<nopt_role>(NOPT_ROLE_STATE + static_cast<int>(states.size()));
+            const nopt_dtype types[] = {NOPT_DTYPE_DYNAMIC8, NOPT_DTYPE_DYNAMIC8};
+            NOPT_EXPECT_OK(nopt_param_set_set_dtypes(model.set, other, 2, types));
+            model.new_gradients();
+            NOPT_EXPECT_OK(model.step(defaults(rule)));
+            return model.all_values();
+        };
+        EXPECT_TRUE(same_bits(run(NOPT_BACKEND_CPU), run(NOPT_BACKEND_CUDA))) << rule;
+    }
+    EXPECT_GT(rules, 0);
+}
 
 TEST(CudaTables, MemoryOfTheHostIsRefused) {
     Model model("sgd", {4});

@@ -18,7 +18,7 @@
  *  - Threads. Distinct parameter sets may be used from distinct threads at the same time. Using one set, or the
  *    optimizers over it, from two threads at once is detected: the later call returns NOPT_ERROR_BUSY.
  *  - Same bits. For equal inputs, a step gives equal bits on every backend, instruction set and thread count (the
- *    payload of NaNs excepted).
+ *    payload of NaNs excepted, of which PARAM_REMAINDER holds a part where the parameter is a NaN).
  */
 #ifndef NATIVEOPT_NATIVEOPT_H
 #define NATIVEOPT_NATIVEOPT_H

@@ -119,6 +119,8 @@ __global__ void __launch_bounds__(kThreads == kWarpThreads ? kThreadsPerBlock : 
                         }
                     }
                     __syncthreads();
+                } else {
+                    __syncwarp();  // all have read the chunk that is written now, which may be of an earlier turn
                 }
                 if (thread == 0) {
 #pragma unroll

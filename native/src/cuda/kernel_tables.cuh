@@ -20,7 +20,7 @@ struct RuleKernels {
     PlainKernel plain[kMaxVariants];
     DimerKernel dimer;      // float32 with a dimer
     DimerKernel mixed;      // some type is not float32
-    DimerKernel blockwise;  // some state is DYNAMIC8
+    DimerKernel blockwise;  // some state is DYNAMIC8; null: none of the rule may be
     PrepareKernel prepare;
 };
 
@@ -33,12 +33,21 @@ constexpr PlainKernel plain_kernel() {
     }
 }
 
+template <class Rule>
+constexpr DimerKernel blockwise_kernel() {
+    if constexpr (RuleShape<Rule>::has_state_of(NOPT_DTYPE_DYNAMIC8)) {
+        return &blockwise_update_kernel<Rule>;
+    } else {
+        return nullptr;
+    }
+}
+
 template <class Rule, int... kVariants>
 RuleKernels kernels_of(std::integer_sequence<int, kVariants...>) {
     return {{plain_kernel<Rule, kVariants>()...},
             &dimer_update_kernel<Rule>,
             &mixed_update_kernel<Rule>,
-            &blockwise_update_kernel<Rule>,
+            blockwise_kernel<Rule>(),
             &prepare_kernel<Rule>};
 }
 

@@ -25,6 +25,15 @@ struct RuleShape {
         return states;
     }
     static constexpr uint32_t kSignedStates = signed_states();  // by bit
+
+    static constexpr bool has_state_of(nopt_dtype dtype) {
+        for (int s = 0; s < kStates; ++s) {
+            if ((kInfo.states[s].dtypes & dtype_bit(dtype)) != 0) {
+                return true;
+            }
+        }
+        return false;
+    }
 };
 
 // Scalars of any rule, passed by value.

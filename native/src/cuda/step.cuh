@@ -99,7 +99,9 @@ inline void launch_step(const ParamSet& set, const StepPlan& plan, cudaStream_t 
         data.launch_pieces(name, kernels.plain[plan.inputs[0].variant], stream, table, scalars);
         return;
     }
-    const DimerKernel kernel = set.has_dynamic8 ? kernels.blockwise : set.is_mixed ? kernels.mixed : kernels.dimer;
+    // A state of DYNAMIC8 may be one that this rule has not.
+    const bool has_blocks = set.has_dynamic8 && kernels.blockwise != nullptr;
+    const DimerKernel kernel = has_blocks ? kernels.blockwise : set.is_mixed ? kernels.mixed : kernels.dimer;
     data.launch_pieces(name, kernel, stream, table, dimer == nullptr ? DimerTable{} : dimer_table(set, dimer), scalars);
 }
 

@@ -1,6 +1,6 @@
 // As much of CUDA as the library's sources and its tests use, on the host: what <cuda_runtime.h> is to nvcc, this is to
 // a C++ compiler. Kernels run as they stand, each thread of a block as a fiber, the blocks of a launch one after
-// another. What is queued on a stream runs when somebody waits for it, and no sooner. See runtime.cpp.
+// another; see ../fibers.cpp. What is queued on a stream runs when somebody waits for it; see ../runtime.cpp.
 #pragma once
 
 #include <math.h>
@@ -125,6 +125,7 @@ cudaError_t cudaDeviceSynchronize();
 cudaError_t cudaGetLastError();
 const char* cudaGetErrorString(cudaError_t error);
 const char* cudaGetErrorName(cudaError_t error);
+cudaError_t cudaMemGetInfo(size_t* free_bytes, size_t* all_bytes);
 cudaError_t cudaMalloc(void** memory, size_t bytes);
 cudaError_t cudaFree(void* memory);
 cudaError_t cudaMallocHost(void** memory, size_t bytes);
