@@ -56,39 +56,39 @@ inline void check_stream(nopt_backend backend, const void* stream) {
 // Bytes of a public struct as ABI version 2 had it, the least that a caller passes. A field appended later leaves its
 // number as it is: callers that do not know the field go on working.
 template <class Struct>
-constexpr size_t kOriginalSize = 0;
+inline constexpr size_t kOriginalSize = 0;
 template <>
-constexpr size_t kOriginalSize<nopt_device_info> = 160;
+inline constexpr size_t kOriginalSize<nopt_device_info> = 160;
 template <>
-constexpr size_t kOriginalSize<nopt_cpu_isa_info> = 48;
+inline constexpr size_t kOriginalSize<nopt_cpu_isa_info> = 48;
 template <>
-constexpr size_t kOriginalSize<nopt_dtype_info> = 32;
+inline constexpr size_t kOriginalSize<nopt_dtype_info> = 32;
 template <>
-constexpr size_t kOriginalSize<nopt_role_info> = 40;
+inline constexpr size_t kOriginalSize<nopt_role_info> = 40;
 template <>
-constexpr size_t kOriginalSize<nopt_hyperparams> = 112;
+inline constexpr size_t kOriginalSize<nopt_hyperparams> = 112;
 template <>
-constexpr size_t kOriginalSize<nopt_rule_info> = 56;
+inline constexpr size_t kOriginalSize<nopt_rule_info> = 56;
 template <>
-constexpr size_t kOriginalSize<nopt_hyperparam_info> = 64;
+inline constexpr size_t kOriginalSize<nopt_hyperparam_info> = 64;
 template <>
-constexpr size_t kOriginalSize<nopt_flag_info> = 32;
+inline constexpr size_t kOriginalSize<nopt_flag_info> = 32;
 template <>
-constexpr size_t kOriginalSize<nopt_state_info> = 64;
+inline constexpr size_t kOriginalSize<nopt_state_info> = 64;
 template <>
-constexpr size_t kOriginalSize<nopt_input_info> = 24;
+inline constexpr size_t kOriginalSize<nopt_input_info> = 24;
 template <>
-constexpr size_t kOriginalSize<nopt_running_info> = 32;
+inline constexpr size_t kOriginalSize<nopt_running_info> = 32;
 template <>
-constexpr size_t kOriginalSize<nopt_step_state> = 48;
+inline constexpr size_t kOriginalSize<nopt_step_state> = 48;
 template <>
-constexpr size_t kOriginalSize<nopt_grad_options> = 32;
+inline constexpr size_t kOriginalSize<nopt_grad_options> = 32;
 template <>
-constexpr size_t kOriginalSize<nopt_grad_status> = 32;
+inline constexpr size_t kOriginalSize<nopt_grad_status> = 32;
 template <>
-constexpr size_t kOriginalSize<nopt_dimer_options> = 48;
+inline constexpr size_t kOriginalSize<nopt_dimer_options> = 48;
 template <>
-constexpr size_t kOriginalSize<nopt_dimer_status> = 40;
+inline constexpr size_t kOriginalSize<nopt_dimer_status> = 40;
 
 template <class Struct>
 size_t checked_struct_size(const Struct* argument, const char* name) {

@@ -3,6 +3,10 @@
 #include <stdlib.h>
 #include <string.h>
 
+#if defined(__x86_64__) && defined(__GNUC__)
+#include <cpuid.h>
+#endif
+
 #include <atomic>
 
 #include "backend/error.h"
@@ -24,10 +28,17 @@ namespace {
 [[maybe_unused]] bool supports_baseline() { return true; }
 
 #if defined(__x86_64__)
+// By CPUID, as compilers before GCC 11 do not know the name. (The wide registers are the operating system's part, which
+// the other checks ask for.)
+bool supports_f16c() {
+    unsigned int a, b, c, d;
+    return __get_cpuid(1, &a, &b, &c, &d) != 0 && (c & bit_F16C) != 0;
+}
+
 [[maybe_unused]] bool supports_x86_64_v3() {
     __builtin_cpu_init();
     return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") && __builtin_cpu_supports("bmi") &&
-           __builtin_cpu_supports("bmi2") && __builtin_cpu_supports("popcnt");
+           __builtin_cpu_supports("bmi2") && __builtin_cpu_supports("popcnt") && supports_f16c();
 }
 
 [[maybe_unused]] bool supports_x86_64_v4() {

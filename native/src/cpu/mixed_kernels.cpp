@@ -9,10 +9,14 @@
 #include "cpu/mixed_places.h"
 #include "cpu/pack.h"
 #include "cpu/rounding_words.h"
+#include "numerics/sums.h"
 #include "rules/all_rules.h"
 
 namespace nopt {
 namespace {
+
+static_assert(kPartElements % kBlockwiseElements == 0 && kChunkElements % kPartElements == 0,
+              "parts hold whole blocks of DYNAMIC8, and chunks whole parts");
 
 NOPT_HD Pack load(nopt_dtype type, const char* from, int64_t i, const LaneNumbers& n) {
     if (type == NOPT_DTYPE_FLOAT32) {
@@ -130,7 +134,7 @@ struct Loop {
         return load(own.states[kState], at.states[kState], i, n);
     }
 
-    // `of_part`: which element of the block the pack's first one is.
+    // `of_part`: which element of the part, or of all that is stepped at once, the pack's first one is.
     template <int kState>
     NOPT_HD void store_state(const Types& own, const Places& at, int64_t i, int64_t of_part, const Pack& pack,
                              const LaneNumbers& n) {

@@ -14,16 +14,20 @@
 #include <emmintrin.h>
 #endif
 
+#if defined(__BYTE_ORDER__) && __BYTE_ORDER__ == __ORDER_BIG_ENDIAN__
+#error "a pack takes the first of two neighbours for the lower half of their word"
+#endif
+
 #include "cpu/isa_macros.h"
 #include "numerics/dtypes.h"
 
 namespace nopt {
 namespace {
 
-#if defined(__AVX512F__) && defined(__AVX512BW__) && defined(__AVX512DQ__) && defined(__AVX512VL__)
+#if defined(__GNUC__) && defined(__AVX512F__) && defined(__AVX512BW__) && defined(__AVX512DQ__) && defined(__AVX512VL__)
 #define NOPT_PACK_AVX512 1
 constexpr int kWide = 16;  // lanes of a vector
-#elif defined(__AVX2__) && defined(__F16C__)
+#elif defined(__GNUC__) && defined(__AVX2__) && defined(__FMA__) && defined(__F16C__)
 #define NOPT_PACK_AVX2 1
 constexpr int kWide = 8;
 #elif defined(__GNUC__)
@@ -209,7 +213,7 @@ NOPT_HD bool any_nan(const Pack& pack) {
     return _mm512_cmp_ps_mask(pack.even, pack.odd, _CMP_UNORD_Q) != 0;
 #elif defined(NOPT_PACK_AVX2)
     return _mm256_movemask_ps(_mm256_cmp_ps(pack.even, pack.odd, _CMP_UNORD_Q)) != 0;
-#elif defined(__SSE2__)
+#elif defined(__GNUC__) && defined(__SSE2__)
     return _mm_movemask_ps(_mm_cmpunord_ps(pack.even, pack.odd)) != 0;
 #else
     const Lanes lanes = lanes_of(pack);

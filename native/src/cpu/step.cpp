@@ -20,7 +20,6 @@ struct Step {
     const StepPlan& plan;
     const GradReading* const reading;  // null: gradients have no options
     const Rule& rule;
-    const uint32_t states;  // that there are, by bit
     const ElementwiseKernel kernel;
 
     Step(const ParamSet& set_, const StepPlan& plan_, const GradReading* reading_)
@@ -28,10 +27,7 @@ struct Step {
           plan(plan_),
           reading(reading_),
           rule(rule_at(plan_.rule)),
-          states(rule.info.variants[static_cast<int>(plan_.inputs[0].variant)]),
           kernel(selected_cpu_isa().kernels->elementwise[plan_.rule][plan_.inputs[0].variant]) {}
-
-    int32_t cohort_of(size_t tensor) const { return plan.cohorts.is_one() ? 0 : plan.cohorts.of_tensor()[tensor]; }
 
     void write_scalars(int32_t cohort, void* out) const {
         const Cohort& own = plan.cohorts.all()[static_cast<size_t>(cohort)];
@@ -48,8 +44,6 @@ struct Step {
     void write_scalars(const Cohort& own, const StepInput& input, void* out) const {
         rule.scalars(input, plan.clocks.next(own.clock), own.lr_scale, weight_decay_of(own.weight_decay, input), out);
     }
-
-    bool has_state(int i) const { return (states >> i & 1u) != 0; }
 };
 
 // Where the buffers of plain steps are. An optimizer keeps this until a buffer changes: to find it anew takes as long

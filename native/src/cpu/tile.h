@@ -6,7 +6,6 @@
 #include "cpu/convert_kernels.h"
 #include "cpu/dimer_kernels.h"
 #include "cpu/mixed_kernels.h"
-#include "numerics/sums.h"
 
 namespace nopt {
 

@@ -130,6 +130,20 @@ public sealed class BenchCommandTests : IDisposable
     }
 
     [Fact]
+    public void What_is_rounded_to_bfloat16_can_be_rounded_at_random()
+    {
+        string[] random = ["bench", "--json", "--rules", "adam", "--shapes", "3x100", "--rounds", "1", "--stochastic-rounding"];
+        JsonElement row = Shell.Run([.. random, "--dtype", "bfloat16", "--state-dtype", "bfloat16"]).Json()[0];
+        Assert.Equal("random", row.GetProperty("rounding").GetString());
+        row = Shell.Run([.. random, "--dtype", "bfloat16", "--master", "remainder", "--state-dtype", "bfloat16"]).Json()[0];
+        Assert.Equal("random", row.GetProperty("rounding").GetString());
+
+        Shell cli = Shell.Run([.. random, "--dtype", "bfloat16", "--master", "remainder"]);
+        Assert.Equal(2, cli.ExitCode);
+        Assert.Contains("--stochastic-rounding: nothing is rounded to bfloat16", cli.Error, StringComparison.Ordinal);
+    }
+
+    [Fact]
     public void States_of_8_bits_are_timed_where_tensors_are_large()
     {
         JsonElement[] rows =
