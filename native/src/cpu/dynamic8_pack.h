@@ -13,16 +13,9 @@ namespace {
 static_assert(kBlockwiseElements % kPack == 0, "blocks hold whole packs");
 constexpr int kBlockPacks = static_cast<int>(kBlockwiseElements) / kPack;
 
-template <bool kSigned>
-struct CodeOf {
-    static constexpr DynamicCode<kSigned> value = {};
-};
-
 #if defined(NOPT_PACK_AVX512) || defined(NOPT_PACK_AVX2)
 
-constexpr int kLines = 8;
-// The numbers of no decade, 0 and 1, share a line.
-constexpr double kPowersOfTen[] = {1e-6, 1e-5, 1e-4, 1e-3, 1e-2, 1e-1, 1.0};
+constexpr int kLines = 8;  // one for each decade, and one for 0 and 1, which are in none
 
 // The magnitude of number K as a line of 2 K + 1, whose exponent tells the decade and is the line's index, modulo 8.
 // The slope and the start are each the sum of a part with so few bits that the first part of the line has no rounding,
@@ -39,8 +32,7 @@ struct DecodingLines {
         constexpr int kTop = DynamicCode<kSigned>::kTop;
         for (int d = 0; d < kDynamicDecades; ++d) {
             const int n = 1 << (kLowest + d);
-            set((127 + kLowest + d + 1) % kLines, 0.45 * kPowersOfTen[d] / n, -0.8 * kPowersOfTen[d],
-                1.8 * kPowersOfTen[d]);
+            set((127 + kLowest + d + 1) % kLines, 0.45 * decade_end(d) / n, -0.8 * decade_end(d), 1.8 * decade_end(d));
         }
         // (With few bits, so that the start takes the slope's multiple away exactly.)
         const double slope_of_ends = static_cast<double>((int64_t{1} << 44) / ((2 << kTop) - 2 * kLowest)) * 0x1p-44;
@@ -79,7 +71,6 @@ struct EncodingLines {
 
     constexpr EncodingLines() : begin(), parts(), start(), last() {
         constexpr DynamicCode<kSigned> kCode = {};
-        constexpr float kShift = static_cast<float>(0.8 / 0.9);
         for (int d = 0; d <= kDynamicDecades; ++d) {
             begin[(kFirstT + d) % kLines] = kCode.begin[d];
         }
@@ -87,7 +78,7 @@ struct EncodingLines {
             const float n = static_cast<float>(1 << (kCode.kLowest + d));
             const int line = (kFirstT + d + 1) % kLines;
             parts[line] = kCode.parts[d];
-            start[line] = n * kShift;
+            start[line] = n * kDynamicShift;
             last[line] = n + n - 1.0f;
         }
         // Below the first decade, K is the lowest; from the end of the last one on it is that of 1.
@@ -221,6 +212,11 @@ NOPT_HD void encode_packs(char* codes, const Lanes* packs, int64_t count, float 
 }
 
 #else
+
+template <bool kSigned>
+struct CodeOf {
+    static constexpr DynamicCode<kSigned> value = {};
+};
 
 template <bool kSigned>
 NOPT_HD Pack decode_pack(const char* codes, float scale) {

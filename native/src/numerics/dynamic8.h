@@ -19,6 +19,15 @@ static_assert(dtype_info(NOPT_DTYPE_DYNAMIC8).block_elements == kBlockwiseElemen
 // Where the block that begins with element `begin` is.
 NOPT_HD int64_t dynamic8_offset(int64_t begin) { return begin / kBlockwiseElements * kBlockwiseBytes; }
 
+// The upper end of decade d, from 0 on.
+NOPT_HD constexpr double decade_end(int d) {
+    constexpr double kPowers[] = {1e-6, 1e-5, 1e-4, 1e-3, 1e-2, 1e-1, 1.0};
+    return kPowers[d];
+}
+
+// K is parts * magnitude + n * kDynamicShift.
+constexpr float kDynamicShift = static_cast<float>(0.8 / 0.9);
+
 // What decodes a byte, and the places where the number of a decade begins. kLowest is the I of the smallest decade.
 template <bool kSigned>
 struct DynamicCode {
@@ -27,15 +36,14 @@ struct DynamicCode {
 
     float value[256];
     float begin[kDynamicDecades + 1];  // halfway from the number before
-    float parts[kDynamicDecades];      // per unit: what turns a magnitude into K, beside n * kShift
+    float parts[kDynamicDecades];      // per unit: what turns a magnitude into K, beside n * kDynamicShift
 
     NOPT_HD constexpr DynamicCode() : value(), begin(), parts() {
-        constexpr double kPowers[] = {1e-6, 1e-5, 1e-4, 1e-3, 1e-2, 1e-1, 1.0};
         double before = 0.0;
         for (int d = 0; d < kDynamicDecades; ++d) {
             const int n = 1 << (kLowest + d);
             for (int part = 0; part < n; ++part) {
-                const double magnitude = kPowers[d] * (0.1 + 0.9 * (part + 0.5) / n);
+                const double magnitude = decade_end(d) * (0.1 + 0.9 * (part + 0.5) / n);
                 const int index = n + part - kLowest;
                 value[index] = static_cast<float>(magnitude);
                 if (kSigned) {
@@ -46,7 +54,7 @@ struct DynamicCode {
                 }
                 before = magnitude;
             }
-            parts[d] = static_cast<float>(n / (0.9 * kPowers[d]));
+            parts[d] = static_cast<float>(n / (0.9 * decade_end(d)));
         }
         value[(1 << kTop) - kLowest] = 1.0f;
         begin[kDynamicDecades] = static_cast<float>(0.5 * (before + 1.0));
@@ -58,7 +66,6 @@ struct DynamicCode {
 template <bool kSigned>
 NOPT_HD uint8_t to_dynamic(float number) {
     constexpr DynamicCode<kSigned> kCode = DynamicCode<kSigned>();
-    constexpr float kShift = static_cast<float>(0.8 / 0.9);
     const float magnitude = float_of(bits_of(number) & 0x7fffffffu);
     float n = static_cast<float>(1 << kCode.kLowest);
     float parts = kCode.parts[0];
@@ -74,7 +81,7 @@ NOPT_HD uint8_t to_dynamic(float number) {
     NOPT_DECADE(6)
 #undef NOPT_DECADE
     const float last = n + n - 1.0f;
-    float k = magnitude * parts + n * kShift;
+    float k = magnitude * parts + n * kDynamicShift;
     k = k < last ? k : last;
     k = magnitude >= kCode.begin[kDynamicDecades] ? static_cast<float>(1 << kCode.kTop) : k;
     k = magnitude >= kCode.begin[0] ? k : static_cast<float>(kCode.kLowest);
