@@ -71,11 +71,9 @@ Next double_down(Thread& t, const Instruction& i) {
 
 // ---- 16 bits ----
 
-Next float16_of_float(Thread& t, const Instruction& i) {
-    const float value = t.get<float>(i, 0);
+uint16_t to_float16(float value) {
     if (value != value) {
-        t.put(i.to[0], uint16_t{0x7fff});
-        return Next::kGoOn;
+        return 0x7fff;
     }
     const unsigned sign = std::signbit(value) ? 0x8000 : 0;
     unsigned bits = 0x7c00;  // infinite
@@ -86,7 +84,24 @@ Next float16_of_float(Thread& t, const Instruction& i) {
         const double units = std::nearbyint(std::ldexp(magnitude, 10 - exponent));
         bits = static_cast<unsigned>(exponent + 14) * 1024 + static_cast<unsigned>(units);
     }
-    t.put(i.to[0], static_cast<uint16_t>(sign | std::min(bits, 0x7c00u)));
+    return static_cast<uint16_t>(sign | std::min(bits, 0x7c00u));
+}
+uint16_t to_bfloat16(float value) {
+    uint32_t bits;
+    memcpy(&bits, &value, sizeof bits);
+    const uint32_t rounded = (bits + 0x7fff + (bits >> 16 & 1)) >> 16;  // ties to even
+    return value == value ? static_cast<uint16_t>(rounded) : uint16_t{0x7fff};
+}
+template <uint16_t (*kConvert)(float)>
+Next half_of_float(Thread& t, const Instruction& i) {
+    t.put(i.to[0], kConvert(t.get<float>(i, 0)));
+    return Next::kGoOn;
+}
+// The first operand comes to the upper half.
+template <uint16_t (*kConvert)(float)>
+Next halves_of_floats(Thread& t, const Instruction& i) {
+    const uint32_t upper = kConvert(t.get<float>(i, 0));
+    t.put(i.to[0], upper << 16 | kConvert(t.get<float>(i, 1)));
     return Next::kGoOn;
 }
 Next float_of_float16(Thread& t, const Instruction& i) {
@@ -101,13 +116,6 @@ Next float_of_float16(Thread& t, const Instruction& i) {
                             : exponent == 0 ? std::ldexp(static_cast<float>(fraction), -24)
                                             : std::ldexp(static_cast<float>(1024 + fraction), exponent - 25);
     t.put(i.to[0], (bits & 0x8000) != 0 ? -magnitude : magnitude);
-    return Next::kGoOn;
-}
-Next bfloat16_of_float(Thread& t, const Instruction& i) {
-    const uint32_t bits = t.get<uint32_t>(i, 0);
-    const float value = t.get<float>(i, 0);
-    const uint32_t rounded = (bits + 0x7fff + (bits >> 16 & 1)) >> 16;  // ties to even
-    t.put(i.to[0], value == value ? static_cast<uint16_t>(rounded) : uint16_t{0x7fff});
     return Next::kGoOn;
 }
 
@@ -191,9 +199,11 @@ void add_conversions(Operations& all) {
     all["cvt.rn.f32.f64"] = float_of_double;
     all["cvt.f64.f32"] = double_of_float;
     all["cvt.rmi.f64.f64"] = double_down;
-    all["cvt.rn.f16.f32"] = float16_of_float;
+    all["cvt.rn.f16.f32"] = half_of_float<to_float16>;
+    all["cvt.rn.bf16.f32"] = half_of_float<to_bfloat16>;
+    all["cvt.rn.f16x2.f32"] = halves_of_floats<to_float16>;
+    all["cvt.rn.bf16x2.f32"] = halves_of_floats<to_bfloat16>;
     all["cvt.f32.f16"] = float_of_float16;
-    all["cvt.rn.bf16.f32"] = bfloat16_of_float;
 
     // The assembler names these by the parts' number and type.
     all["unpack2.b32"] = unpack<uint16_t, 2>;

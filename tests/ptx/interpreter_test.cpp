@@ -160,6 +160,11 @@ TEST_F(Interpreter, Computes) {
     EXPECT_EQ(0x11223344u, result_of("mov.u32 %r3, 1144201745; prmt.b32 %r2, %r3, 0, 291; "));
     EXPECT_EQ(0x3f80u, result_of("mov.f32 %f2, 0f3F808000; cvt.rn.bf16.f32 %rs1, %f2; cvt.u32.u16 %r2, %rs1; "));
     EXPECT_EQ(0x3f82u, result_of("mov.f32 %f2, 0f3F818000; cvt.rn.bf16.f32 %rs1, %f2; cvt.u32.u16 %r2, %rs1; "));
+    // The first operand comes to the upper half.
+    EXPECT_EQ(0x3f824000u, result_of("mov.f32 %f2, 0f3F818000; mov.f32 %f3, 0f40000000; "
+                                     "cvt.rn.bf16x2.f32 %r2, %f2, %f3; "));
+    EXPECT_EQ(0x3c004000u, result_of("mov.f32 %f2, 0f3F800000; mov.f32 %f3, 0f40000000; "
+                                     "cvt.rn.f16x2.f32 %r2, %f2, %f3; "));
     // float16: a tie to even, the smallest, the largest and beyond; and back.
     const auto to_float16 = [&](const std::string& value) {
         return result_of("mov.f32 %f2, " + value + "; cvt.rn.f16.f32 %rs1, %f2; cvt.u32.u16 %r2, %rs1; ");

@@ -53,14 +53,10 @@ struct DecodingLines {
     }
 };
 
-// For a magnitude whose upper half, times kLogarithm / 2^16, is t: the place `begin` of the one decade that begins
-// among the magnitudes of this t. The line for those below it is that of t, for the others that of t + 1; its value is
-// K, up to `last`. Indices are modulo 8.
-constexpr int kLogarithm = 154;               // log10(2) * 2^9: the exponent begins at bit 7 of the upper half
-constexpr int16_t kSmallestHalf = 104 * 128;  // the upper half of 2^-23
-constexpr int kFirstT = 31;                   // of 2^-23, which is below every decade
-static_assert((kSmallestHalf * kLogarithm) >> 16 == kFirstT && (127 * 128 * kLogarithm) >> 16 == kFirstT + kLines - 1,
-              "the magnitudes from 2^-23 to 1 have 8 values of t");
+// For a magnitude of logarithm t (see numerics/dynamic8.h): the place `begin` of the one decade that begins among the
+// magnitudes of this t. The line for those below it is that of t, for the others that of t + 1; its value is K, up to
+// `last`. Indices are modulo 8.
+static_assert(kDynamicLogarithms == kLines, "a line for each logarithm");
 
 template <bool kSigned>
 struct EncodingLines {
@@ -72,17 +68,17 @@ struct EncodingLines {
     constexpr EncodingLines() : begin(), parts(), start(), last() {
         constexpr DynamicCode<kSigned> kCode = {};
         for (int d = 0; d <= kDynamicDecades; ++d) {
-            begin[(kFirstT + d) % kLines] = kCode.begin[d];
+            begin[(kFirstDynamicLogarithm + d) % kLines] = kCode.begin[d];
         }
         for (int d = 0; d < kDynamicDecades; ++d) {
             const float n = static_cast<float>(1 << (kCode.kLowest + d));
-            const int line = (kFirstT + d + 1) % kLines;
+            const int line = (kFirstDynamicLogarithm + d + 1) % kLines;
             parts[line] = kCode.parts[d];
             start[line] = n * kDynamicShift;
             last[line] = n + n - 1.0f;
         }
         // Below the first decade, K is the lowest; from the end of the last one on it is that of 1.
-        const int ends = kFirstT % kLines;
+        const int ends = kFirstDynamicLogarithm % kLines;
         parts[ends] = static_cast<float>((1 << kCode.kTop) - kCode.kLowest);
         start[ends] = static_cast<float>(kCode.kLowest) + 0.5f;
         last[ends] = static_cast<float>(1 << kCode.kTop);
@@ -106,8 +102,8 @@ NOPT_HD Floats from_int(Words w) { return _mm512_maskz_cvtepi32_ps(0xffff, reint
 NOPT_HD Words to_int(Floats f) { return reinterpret_cast<Words>(_mm512_maskz_cvttps_epi32(0xffff, f)); }
 NOPT_HD Words logarithms(Words halves) {
     const __m512i magnitudes = reinterpret_cast<__m512i>(halves & 0x7fff7fffu);
-    const __m512i from_smallest = _mm512_max_epu16(magnitudes, _mm512_set1_epi16(kSmallestHalf));
-    return reinterpret_cast<Words>(_mm512_mulhi_epu16(from_smallest, _mm512_set1_epi16(kLogarithm)));
+    const __m512i from_smallest = _mm512_max_epu16(magnitudes, _mm512_set1_epi16(kSmallestDynamicHalf));
+    return reinterpret_cast<Words>(_mm512_mulhi_epu16(from_smallest, _mm512_set1_epi16(kDynamicLogarithm)));
 }
 NOPT_HD Words plus_one_where(Words w, Floats a, Floats not_below) {
     const __m512i own = reinterpret_cast<__m512i>(w);
@@ -134,8 +130,8 @@ NOPT_HD Floats from_int(Words w) { return _mm256_cvtepi32_ps(reinterpret_cast<__
 NOPT_HD Words to_int(Floats f) { return reinterpret_cast<Words>(_mm256_cvttps_epi32(f)); }
 NOPT_HD Words logarithms(Words halves) {
     const __m256i magnitudes = reinterpret_cast<__m256i>(halves & 0x7fff7fffu);
-    const __m256i from_smallest = _mm256_max_epu16(magnitudes, _mm256_set1_epi16(kSmallestHalf));
-    return reinterpret_cast<Words>(_mm256_mulhi_epu16(from_smallest, _mm256_set1_epi16(kLogarithm)));
+    const __m256i from_smallest = _mm256_max_epu16(magnitudes, _mm256_set1_epi16(kSmallestDynamicHalf));
+    return reinterpret_cast<Words>(_mm256_mulhi_epu16(from_smallest, _mm256_set1_epi16(kDynamicLogarithm)));
 }
 NOPT_HD Words plus_one_where(Words w, Floats a, Floats not_below) {
     return w - reinterpret_cast<Words>(_mm256_cmp_ps(a, not_below, _CMP_GE_OQ));

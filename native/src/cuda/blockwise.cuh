@@ -4,56 +4,13 @@
 
 #include <stdint.h>
 
+#include "cuda/dynamic8.cuh"
 #include "cuda/elementwise.cuh"
-#include "numerics/dynamic8.h"
 
 namespace nopt {
 
-constexpr int kThreadElements = static_cast<int>(kBlockwiseElements) / kWarpThreads;  // of a block
-static_assert(kThreadElements == Pack8::kCount, "they move in one access of 16-bit elements");
+constexpr int kBlock = static_cast<int>(kBlockwiseElements);
 static_assert(kMinPieceElements % kBlockwiseElements == 0, "pieces begin where blocks do");
-
-// The numbers that bytes name, in shared memory, as the threads of a warp ask for different ones.
-struct DynamicNumbers {
-    float value[2][256];  // without and with a sign
-};
-
-__device__ const DynamicCode<false> kUnsignedCode = DynamicCode<false>();
-__device__ const DynamicCode<true> kSignedCode = DynamicCode<true>();
-
-// The codes of some elements in a row. Eight of them lie on a multiple of 4 bytes.
-template <int Count>
-struct Codes;
-
-template <>
-struct Codes<1> {
-    unsigned char one;
-
-    __device__ static Codes load(const unsigned char* from) { return {*from}; }
-    __device__ void store(unsigned char* to) const { *to = one; }
-    __device__ int at(int) const { return one; }
-    __device__ void set(int, uint8_t code) { one = code; }
-};
-
-template <>
-struct Codes<8> {
-    uint32_t words[2];
-
-    __device__ static Codes load(const unsigned char* from) {
-        const uint32_t* const words = reinterpret_cast<const uint32_t*>(from);
-        return {{words[0], words[1]}};
-    }
-    __device__ void store(unsigned char* to) const {
-        uint32_t* const out = reinterpret_cast<uint32_t*>(to);
-        out[0] = words[0];
-        out[1] = words[1];
-    }
-    __device__ int at(int k) const { return static_cast<int>(words[k / 4] >> (k % 4 * 8) & 0xffu); }
-    // From 0 on, one after another.
-    __device__ void set(int k, uint8_t code) {
-        words[k / 4] = (k % 4 == 0 ? 0u : words[k / 4]) | uint32_t{code} << (k % 4 * 8);
-    }
-};
 
 // A state's elements from the begin of a piece on, of any type. (An address and a type alone: every register counts.)
 struct StateCells {
@@ -71,32 +28,33 @@ struct StateCells {
     }
 
     __device__ bool has_blocks() const { return cells.dtype == NOPT_DTYPE_DYNAMIC8; }
-    // The block that element `i` lies in.
+    // The block that element `i` lies in, which begins with its scale.
     __device__ unsigned char* block(int i) const { return static_cast<unsigned char*>(cells.at) + dynamic8_offset(i); }
-    __device__ bool is_aligned() const { return has_blocks() || cells.misalignment<Pack8>() == 0; }
+    __device__ unsigned char* codes(int i) const { return block(i) + sizeof(float) + i % kBlock; }
+    __device__ bool is_aligned() const { return has_blocks() || cells.misalignment() == 0; }
 };
 
 // Updates the elements of a piece, a block at a time.
 template <class Rule, class Source>
 struct BlockwiseUpdate {
     using Shape = RuleShape<Rule>;
+    using Given = Inputs<Rule, true>;
     static constexpr int kRoom = Shape::kStates > 0 ? Shape::kStates : 1;
+    static constexpr int kRandomUses = 1 + Shape::kStates;
 
     Source source;
     StateCells states[kRoom];
-    Inputs<Rule, true> inputs;
+    Given inputs;
     Present present;
     typename Rule::Scalars scalars;
-    const DynamicNumbers* numbers;
     bool has_blocks;  // whether a state is of DYNAMIC8
 
     __device__ BlockwiseUpdate(const UpdateTable& table, const typename Source::Table& dimer,
-                               const CohortScalars& cohorts, const DynamicNumbers* numbers_, const Piece& piece)
+                               const CohortScalars& cohorts, const Piece& piece)
         : source(table, dimer, piece),
           inputs(table, piece),
           present{states_of<Rule, kAnyVariant>(table), inputs.present()},
           scalars(scalars_of<Rule>(cohorts, piece.tensor)),
-          numbers(numbers_),
           has_blocks(false) {
         source.theta.rounding.set_step(scalars.step);
 #pragma unroll
@@ -112,8 +70,7 @@ struct BlockwiseUpdate {
 
     // Whether all buffers allow wide accesses.
     __device__ bool is_aligned() const {
-        bool aligned = source.theta.template offset<Pack8>() == 0 && source.template aligned_like<Pack8>(0) &&
-                       inputs.template aligned_like<Pack8>(0);
+        bool aligned = source.theta.offset() == 0 && source.aligned_like(0) && inputs.aligned_like(0);
 #pragma unroll
         for (int s = 0; s < Shape::kStates; ++s) {
             aligned = aligned && (!present.state(s) || states[s].is_aligned());
@@ -121,216 +78,244 @@ struct BlockwiseUpdate {
         return aligned;
     }
 
-    // The states of some elements, until the scales of their block are known.
-    template <class Values>
-    using OwnStates = float[kRoom][Values::kCount];
+    // The states of a block until its scales are known, in shared memory. A thread reads what it has written.
+    struct alignas(16) BlockStates {
+        float value[kRoom][kBlock];
+    };
 
-    // Updates the elements from `i` on, all but their states, which go to `own`. Without `stores` nothing is written.
+    // What a thread knows of the block that its warp updates.
+    struct Block {
+        const DynamicTables& tables;
+        RandomRoom<kRandomUses>& random;
+        BlockStates& states;
+        float scale[kRoom];       // as the block was found
+        uint32_t largest[kRoom];  // magnitude of those that the thread has updated
+    };
+
+    // The bits of some elements. Those of DYNAMIC8 share a word.
     template <class Values>
-    __device__ void update(int i, OwnStates<Values>& own, bool stores) const {
-        Values p;
-        Values g;
-        Values direction = {};
-        source.load(i, p, g, direction);
-        if (stores) {
-            // At once: the states' loads wait for one another in any case, and so this takes fewer registers.
-            source.store(i, direction);
-        }
-        Values given[kMaxInputs] = {};
-#pragma unroll
-        for (int s = 0; s < Shape::kStates; ++s) {
-            if (present.state(s)) {
-                load_state<Values>(s, i, own[s]);
-            }
-        }
-        inputs.load(i, given);
-#pragma unroll
-        for (int k = 0; k < Values::kCount; ++k) {
-            Element e = {};
-            e.param = p.v[k];
-            e.grad = g.v[k];
-#pragma unroll
-            for (int s = 0; s < Shape::kStates; ++s) {
-                e.state[s] = own[s][k];
-            }
-#pragma unroll
-            for (int n = 0; n < Shape::kInputs; ++n) {
-                e.input[n] = given[n].v[k];
-            }
-            Rule::update(e, present, scalars);
-            p.v[k] = e.param;
-            bool finite = true;
-#pragma unroll
-            for (int s = 0; s < Shape::kStates; ++s) {
-                finite = finite && (!present.state(s) || is_finite(e.state[s]));
-            }
-            // As dynamic8.h says at is_finite.
-            const bool restarts = has_blocks && !finite;
-#pragma unroll
-            for (int s = 0; s < Shape::kStates; ++s) {
-                own[s][k] = restarts ? 0.0f : e.state[s];
-            }
-        }
-        if (stores) {
-            source.theta.store(i, p);
-        }
-    }
+    struct Fetched {
+        typename Source::template Fetched<Values> source;
+        Bits<Values> states[kRoom];
+        typename Given::template Fetched<Values> inputs;
+    };
 
     template <class Values>
-    __device__ void load_state(int s, int i, float (&own)[Values::kCount]) const {
-        if (!states[s].has_blocks()) {
-            const Values values = states[s].cells.template load<Values>(i);
-#pragma unroll
-            for (int k = 0; k < Values::kCount; ++k) {
-                own[k] = values.v[k];
-            }
-            return;
-        }
-        const float scale = *reinterpret_cast<const float*>(states[s].block(i));
-        const Codes<Values::kCount> codes = Codes<Values::kCount>::load(codes_at(s, i));
-#pragma unroll
-        for (int k = 0; k < Values::kCount; ++k) {
-            own[k] = numbers->value[is_signed(s) ? 1 : 0][codes.at(k)] * scale;
-        }
-    }
-
-    template <class Values>
-    __device__ void store_states(int i, const OwnStates<Values>& own, const float (&scales)[kRoom]) const {
+    __device__ void fetch(int i, Fetched<Values>& fetched) const {
+        source.fetch(i, fetched.source);
 #pragma unroll
         for (int s = 0; s < Shape::kStates; ++s) {
             if (!present.state(s)) {
                 continue;
             }
-            if (!states[s].has_blocks()) {
-                Values values;
-#pragma unroll
-                for (int k = 0; k < Values::kCount; ++k) {
-                    values.v[k] = own[s][k];
-                }
-                source.theta.rounding.store_state(states[s].cells, s, i, values);
-                continue;
+            if (states[s].has_blocks()) {
+                fetched.states[s].word[0] = load_codes<Values::kCount>(states[s].codes(i));
+            } else {
+                fetched.states[s] = states[s].cells.template fetch<Values>(i);
             }
-            Codes<Values::kCount> codes = {};
-#pragma unroll
-            for (int k = 0; k < Values::kCount; ++k) {
-                const float part = own[s][k] / divisor_of(scales[s]);
-                codes.set(k, is_signed(s) ? to_dynamic<true>(part) : to_dynamic<false>(part));
-            }
-            codes.store(codes_at(s, i));
         }
-    }
-
-    __device__ unsigned char* codes_at(int s, int i) const {
-        return states[s].block(i) + sizeof(float) + i % static_cast<int>(kBlockwiseElements);
+        inputs.template fetch<Values>(i, fetched.inputs);
     }
 
     template <class Values>
-    __device__ static void find_largest(const OwnStates<Values>& own, uint32_t (&largest)[kRoom]) {
+    __device__ Values state_values(int s, const Bits<Values>& bits, const Block& block) const {
+        if (!states[s].has_blocks()) {
+            return states[s].cells.values(bits);
+        }
+        const float* const numbers = is_signed(s) ? block.tables.with_sign.value : block.tables.without_sign.value;
+        Values values;
+#pragma unroll
+        for (int k = 0; k < Values::kCount; ++k) {
+            values.v[k] = numbers[bits.word[0] >> (8 * k) & 0xffu] * block.scale[s];
+        }
+        return values;
+    }
+
+    // Updates the elements from `i` on, `place` of the block. States of DYNAMIC8 go to `block` until the scales are
+    // known.
+    template <class Values>
+    __device__ void update(int i, int place, Block& block) const {
+        Fetched<Values> fetched = {};
+        fetch(i, fetched);
+        const RandomBits random = source.theta.rounding.draw(i, Values::kCount, block.random);
+        Values p;
+        Values g;
+        Values direction = {};
+        source.values(fetched.source, p, g, direction);
+        Values own[kRoom] = {};
+        Values given[kMaxInputs] = {};
 #pragma unroll
         for (int s = 0; s < Shape::kStates; ++s) {
+            if (present.state(s)) {
+                own[s] = state_values<Values>(s, fetched.states[s], block);
+            }
+        }
+#pragma unroll
+        for (int n = 0; n < Shape::kInputs; ++n) {
+            given[n] = inputs.template values<Values>(fetched.inputs, n);
+        }
+        update_values<Rule>(p, g, own, given, present, scalars);
+        source.theta.store(i, p, random);
+        source.store(i, direction);
+        uint32_t largest[kRoom];
+        if (!find_largest(own, largest) && has_blocks) {
+            restart(own);
+            find_largest(own, largest);
+        }
+#pragma unroll
+        for (int s = 0; s < Shape::kStates; ++s) {
+            if (!present.state(s)) {
+                continue;
+            }
+            if (states[s].has_blocks()) {
+                block.largest[s] = block.largest[s] > largest[s] ? block.largest[s] : largest[s];
+                *reinterpret_cast<Access<Values::kCount>*>(block.states.value[s] + place) = words_of_floats(own[s]);
+            } else {
+                source.theta.rounding.store_state(states[s].cells, s, i, own[s], random);
+            }
+        }
+    }
+
+    // The largest magnitude of each state. Returns whether all are finite.
+    template <class Values>
+    __device__ bool find_largest(const Values (&own)[kRoom], uint32_t (&largest)[kRoom]) const {
+        bool finite = true;
+#pragma unroll
+        for (int s = 0; s < Shape::kStates; ++s) {
+            largest[s] = 0;
 #pragma unroll
             for (int k = 0; k < Values::kCount; ++k) {
-                largest[s] = larger_magnitude(largest[s], own[s][k]);
+                largest[s] = larger_magnitude(largest[s], own[s].v[k]);
             }
+            finite = finite && (!present.state(s) || is_finite(float_of(largest[s])));
         }
+        return finite;
     }
 
-    // The largest magnitude of each state in the block, for all threads of the warp, of the largest of each thread.
-    __device__ static void find_scales(uint32_t (&largest)[kRoom], float (&scales)[kRoom]) {
+    // As dynamic8.h says at is_finite.
+    template <class Values>
+    __device__ void restart(Values (&own)[kRoom]) const {
 #pragma unroll
-        for (int s = 0; s < Shape::kStates; ++s) {
-#pragma unroll
-            for (int distance = kWarpThreads / 2; distance > 0; distance /= 2) {
-                largest[s] = larger_magnitude(largest[s], float_of(__shfl_xor_sync(0xffffffffu, largest[s], distance)));
-            }
-            scales[s] = float_of(largest[s]);
-        }
-    }
-
-    __device__ void store_scales(int first, const float (&scales)[kRoom]) const {
-        __syncwarp();  // all have read those of before
-        if (lane_of_warp() == 0) {
+        for (int k = 0; k < Values::kCount; ++k) {
+            bool finite = true;
 #pragma unroll
             for (int s = 0; s < Shape::kStates; ++s) {
-                if (present.state(s) && states[s].has_blocks()) {
-                    *reinterpret_cast<float*>(states[s].block(first)) = scales[s];
-                }
+                finite = finite && (!present.state(s) || is_finite(own[s].v[k]));
+            }
+#pragma unroll
+            for (int s = 0; s < Shape::kStates; ++s) {
+                own[s].v[k] = finite ? own[s].v[k] : 0.0f;
             }
         }
     }
 
-    // A whole block from element `first` of the piece on, all of whose buffers allow wide accesses.
-    __device__ void whole_block(int first) const {
-        const int i = first + lane_of_warp() * kThreadElements;
-        OwnStates<Pack8> own = {};
-        uint32_t largest[kRoom] = {};
-        float scales[kRoom] = {};
-        update<Pack8>(i, own, true);
-        find_largest<Pack8>(own, largest);
-        find_scales(largest, scales);
-        store_states<Pack8>(i, own, scales);
-        store_scales(first, scales);
-    }
+    // The passes over a block.
+    struct Updating {
+        const BlockwiseUpdate& elements;
+        int first;
+        Block& block;
 
-    // Any block, one element at a time. The states of a thread are not kept until the scales are known, which would
-    // take this code once for each of them; they are computed again.
-    __device__ void any_block(int first, int count) const {
-        uint32_t largest[kRoom] = {};
-        float scales[kRoom] = {};
-#pragma unroll 1
-        for (int pass = 0; pass < 2; ++pass) {
-            const bool stores = pass == 1;
-#pragma unroll 1
-            for (int i = first + lane_of_warp(); i < first + count; i += kWarpThreads) {
-                OwnStates<Single> own = {};
-                update<Single>(i, own, stores);
-                if (stores) {
-                    store_states<Single>(i, own, scales);
-                } else {
-                    find_largest<Single>(own, largest);
-                }
-            }
-            if (!stores) {
-                find_scales(largest, scales);
+        template <class Values>
+        __device__ void operator()(int place) const {
+            elements.template update<Values>(first + place, place, block);
+        }
+    };
+
+    template <bool kSigned>
+    struct Encoding {
+        const DynamicTable<kSigned>& table;
+        const Divisor& divisor;
+        const float* states;
+        unsigned char* codes;
+
+        template <class Values>
+        __device__ void operator()(int place) const {
+            using Own = Access<Values::kCount>;
+            const Own own = *reinterpret_cast<const Own*>(states + place);
+            store_codes<Values::kCount>(codes + place, codes_of(table, floats_of_words<Values>(own.word).v, divisor));
+        }
+    };
+
+    // Updates the block that begins with element `first` of the piece. `wide`: all buffers allow wide accesses.
+    __device__ void update_block(int first, int count, bool wide, const DynamicTables& tables,
+                                 RandomRoom<kRandomUses>& random, BlockStates& room) const {
+        Block block = {tables, random, room, {}, {}};
+#pragma unroll
+        for (int s = 0; s < Shape::kStates; ++s) {
+            if (present.state(s) && states[s].has_blocks()) {
+                block.scale[s] = float_of(load_words<1>(states[s].block(first)).word[0]);
             }
         }
-        store_scales(first, scales);
+        for_each_element(count, 0, wide, Updating{*this, first, block});
+        __syncwarp();  // all have read the scales
+#pragma unroll
+        for (int s = 0; s < Shape::kStates; ++s) {
+            if (!present.state(s) || !states[s].has_blocks()) {
+                continue;
+            }
+            const float scale = float_of(largest_of_warp(block.largest[s]));
+            const Divisor divisor(divisor_of(scale));
+            unsigned char* const codes = states[s].codes(first);
+            if (is_signed(s)) {
+                for_each_element(count, 0, wide, Encoding<true>{tables.with_sign, divisor, room.value[s], codes});
+            } else {
+                for_each_element(count, 0, wide, Encoding<false>{tables.without_sign, divisor, room.value[s], codes});
+            }
+            if (lane_of_warp() == 0) {
+                store_words<1>(states[s].block(first), {{bits_of(scale)}});
+            }
+        }
+    }
+
+    __device__ static uint32_t largest_of_warp(uint32_t largest) {
+#pragma unroll
+        for (int distance = kWarpThreads / 2; distance > 0; distance /= 2) {
+            largest = larger_magnitude(largest, float_of(__shfl_xor_sync(0xffffffffu, largest, distance)));
+        }
+        return largest;
     }
 };
 
-// Updates elements of any type, with and without a dimer.
-template <class Rule>
-__global__ void __launch_bounds__(kThreadsPerBlock, 1)
-    blockwise_update_kernel(const __grid_constant__ UpdateTable table, const __grid_constant__ DimerTable dimer,
-                            const __grid_constant__ CohortScalars cohorts) {
-    using Elements = BlockwiseUpdate<Rule, DimerSource<true>>;
-    __shared__ DynamicNumbers numbers;
+template <class Rule, class Source>
+__device__ inline void update_blocks(const UpdateTable& table, const typename Source::Table& dimer,
+                                     const CohortScalars& cohorts) {
+    using Elements = BlockwiseUpdate<Rule, Source>;
+    __shared__ DynamicTables tables;
     __shared__ SharedByWarps<Elements> shared;
+    __shared__ RandomRoom<Elements::kRandomUses> random;
+    __shared__ typename Elements::BlockStates rooms[kPassWarps];
     if (table.skip != nullptr && *table.skip != 0) {
         return;
     }
-    for (int i = static_cast<int>(threadIdx.x); i < 256; i += kThreadsPerBlock) {
-        numbers.value[0][i] = kUnsignedCode.value[i];
-        numbers.value[1][i] = kSignedCode.value[i];
-    }
+    tables.fill();
     __syncthreads();
     for_each_piece(table.set, [&](const Piece& piece) {
         if (table.grad[piece.tensor] == nullptr) {
             return;  // frozen
         }
-        const Elements& elements = shared.make(table, dimer, cohorts, &numbers, piece);
-        const bool aligned = elements.is_aligned();
-        constexpr int kBlock = static_cast<int>(kBlockwiseElements);
+        const Elements& elements = shared.make(table, dimer, cohorts, piece);
+        const bool wide = elements.is_aligned();
 #pragma unroll 1
         for (int first = 0; first < piece.count; first += kBlock) {
-            const int count = piece.count - first < kBlock ? piece.count - first : kBlock;
-            if (aligned && count == kBlock) {
-                elements.whole_block(first);
-            } else {
-                elements.any_block(first, count);
-            }
+            const int left = piece.count - first;
+            elements.update_block(first, left < kBlock ? left : kBlock, wide, tables, random, rooms[warp_of_block()]);
         }
     });
+}
+
+// Updates elements of any type.
+template <class Rule>
+__global__ void __launch_bounds__(kPassThreads, 1)
+    blockwise_update_kernel(const __grid_constant__ UpdateTable table, const __grid_constant__ CohortScalars cohorts) {
+    update_blocks<Rule, PlainSource<true>>(table, {}, cohorts);
+}
+
+// The same with a dimer.
+template <class Rule>
+__global__ void __launch_bounds__(kPassThreads, 1)
+    blockwise_dimer_update_kernel(const __grid_constant__ UpdateTable table, const __grid_constant__ DimerTable dimer,
+                                  const __grid_constant__ CohortScalars cohorts) {
+    update_blocks<Rule, DimerSource<true>>(table, dimer, cohorts);
 }
 
 }  // namespace nopt

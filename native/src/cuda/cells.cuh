@@ -1,29 +1,16 @@
-// Buffers of any element type, as the kernels read and write them.
+// Buffers of any element type, as the kernels read and write them. Reading has two parts, so that a thread has all its
+// loads on their way before it needs the first of them: `fetch` loads the bits, `values` makes floats of them.
 #pragma once
 
 #include <stdint.h>
 
 #include "backend/roles.h"
+#include "cuda/access.cuh"
+#include "cuda/halves.cuh"
 #include "cuda/pieces.cuh"
 #include "numerics/dtypes.h"
 
 namespace nopt {
-
-template <class Values>
-__device__ inline const Values& values_at(const float* buffer, int i) {
-    return *reinterpret_cast<const Values*>(buffer + i);
-}
-
-template <class Values>
-__device__ inline Values& values_at(float* buffer, int i) {
-    return *reinterpret_cast<Values*>(buffer + i);
-}
-
-// Elements of 16 bits that move in one access.
-template <int Count>
-struct alignas(2 * Count) Halves {
-    uint16_t v[Count];
-};
 
 // A role's buffers, per tensor, in device memory; null if the role is not bound.
 using RoleTable = const void* const*;
@@ -36,8 +23,33 @@ __device__ inline int dtype_of(TypeTable types, int tensor, nopt_role role) {
     return types[int64_t{tensor} * kRoleSlots + static_cast<int>(role)];
 }
 
-// A role's elements from the begin of a piece on, as floats. `kMixed`: of any type whose elements stand for themselves,
-// which is the same for the whole piece; else all are float32, and no instruction asks.
+template <class Values>
+__device__ inline Values floats_of_words(const uint32_t* words) {
+    Values values;
+#pragma unroll
+    for (int k = 0; k < Values::kCount; ++k) {
+        values.v[k] = float_of(words[k]);
+    }
+    return values;
+}
+
+template <class Values>
+__device__ inline Access<Values::kCount> words_of_floats(const Values& values) {
+    Access<Values::kCount> bits;
+#pragma unroll
+    for (int k = 0; k < Values::kCount; ++k) {
+        bits.word[k] = bits_of(values.v[k]);
+    }
+    return bits;
+}
+
+template <class Values>
+__device__ inline void store_floats(float* to, const Values& values) {
+    store_words(to, words_of_floats(values));
+}
+
+// A role's elements from the begin of a piece on. `kMixed`: of any type whose elements stand for themselves, which is
+// the same for the whole piece; else all are float32, and no instruction asks.
 template <bool kMixed>
 struct Cells;
 
@@ -50,23 +62,51 @@ struct Cells<false> {
         : at(static_cast<float*>(const_cast<void*>(table[piece.tensor])) + piece.begin) {}
 
     template <class Values>
+    using Fetched = Values;
+
+    template <class Values>
+    __device__ Values fetch(int i) const {
+        return floats_of_words<Values>(load_words<Values::kCount>(at + i).word);
+    }
+    // The first elements of a pack; 0 for the others.
+    __device__ Pack fetch_some(int i, int count) const {
+        Pack values;
+#pragma unroll
+        for (int k = 0; k < kPack; ++k) {
+            values.v[k] = k < count ? fetch<Single>(i + k).v[0] : 0.0f;
+        }
+        return values;
+    }
+    template <class Values>
+    __device__ const Values& values(const Values& fetched) const {
+        return fetched;
+    }
+    template <class Values>
     __device__ Values load(int i) const {
-        return values_at<Values>(at, i);
+        return fetch<Values>(i);
     }
     template <class Values>
     __device__ void store(int i, const Values& values) const {
-        values_at<Values>(at, i) = values;
+        store_floats(at + i, values);
     }
     // Of the same type, bit for bit.
     template <class Values>
     __device__ void copy(int i, const Cells& from) const {
-        store(i, from.load<Values>(i));
+        store_words(at + i, load_words<Values::kCount>(from.at + i));
     }
     // The position within a wide access, in elements.
-    template <class Wide>
     __device__ int misalignment() const {
-        return static_cast<int>(reinterpret_cast<uintptr_t>(at) / sizeof(float) % Wide::kCount);
+        return static_cast<int>(reinterpret_cast<uintptr_t>(at) / sizeof(float) % kPack);
     }
+};
+
+// The bits of some elements of one role: a word for each, or half a word, from `word` on. The second half of the words
+// has room for the remainders of elements of 16 bits.
+template <class Values>
+struct Bits {
+    static constexpr int kRemainders = Values::kCount < 2 ? 1 : Values::kCount / 2;
+
+    uint32_t word[2 * kRemainders];
 };
 
 template <>
@@ -81,52 +121,76 @@ struct Cells<true> {
     }
 
     template <class Values>
-    __device__ Halves<Values::kCount> load_halves(int i) const {
-        return *reinterpret_cast<const Halves<Values::kCount>*>(static_cast<const uint16_t*>(at) + i);
-    }
-    template <int Count>
-    __device__ void store_halves(int i, const Halves<Count>& values) const {
-        *reinterpret_cast<Halves<Count>*>(static_cast<uint16_t*>(at) + i) = values;
-    }
+    using Fetched = Bits<Values>;
+
+    __device__ float* floats(int i) const { return static_cast<float*>(at) + i; }
+    __device__ uint16_t* halves(int i) const { return static_cast<uint16_t*>(at) + i; }
 
     template <class Values>
-    __device__ Values load(int i) const {
+    __device__ Bits<Values> fetch(int i) const {
+        Bits<Values> bits = {};
         if (dtype == NOPT_DTYPE_FLOAT32) {
-            return values_at<Values>(static_cast<const float*>(at), i);
-        }
-        const Halves<Values::kCount> halves = load_halves<Values>(i);
-        Values values;
+            const Access<Values::kCount> words = load_words<Values::kCount>(floats(i));
 #pragma unroll
-        for (int k = 0; k < Values::kCount; ++k) {
-            values.v[k] = from_half(dtype, halves.v[k]);
+            for (int k = 0; k < Values::kCount; ++k) {
+                bits.word[k] = words.word[k];
+            }
+        } else {
+            load_halves<Values::kCount>(halves(i), bits.word);
+        }
+        return bits;
+    }
+    // The first elements of a pack; 0 for the others.
+    __device__ Bits<Pack> fetch_some(int i, int count) const {
+        Bits<Pack> bits = {};
+#pragma unroll
+        for (int k = 0; k < kPack; ++k) {
+            const uint32_t one = k < count ? fetch<Single>(i + k).word[0] : 0;
+            if (dtype == NOPT_DTYPE_FLOAT32) {
+                bits.word[k] = one;
+            } else {
+                bits.word[k / 2] |= one << (k % 2 * 16);
+            }
+        }
+        return bits;
+    }
+    template <class Values>
+    __device__ Values values(const Bits<Values>& bits) const {
+        if (dtype == NOPT_DTYPE_FLOAT32) {
+            return floats_of_words<Values>(bits.word);
+        }
+        Values values;
+        if (dtype == NOPT_DTYPE_BFLOAT16) {
+            from_bfloat16s(bits.word, values.v);
+        } else {
+            from_float16s(bits.word, values.v);
         }
         return values;
     }
     template <class Values>
+    __device__ Values load(int i) const {
+        return values(fetch<Values>(i));
+    }
+    template <class Values>
     __device__ void store(int i, const Values& values) const {
         if (dtype == NOPT_DTYPE_FLOAT32) {
-            values_at<Values>(static_cast<float*>(at), i) = values;
-            return;
+            store_floats(floats(i), values);
+        } else {
+            store_halves(halves(i), dtype == NOPT_DTYPE_BFLOAT16 ? to_bfloat16s(values.v) : to_float16s(values.v));
         }
-        Halves<Values::kCount> halves;
-#pragma unroll
-        for (int k = 0; k < Values::kCount; ++k) {
-            halves.v[k] = to_half(dtype, values.v[k]);
-        }
-        store_halves(i, halves);
     }
     template <class Values>
     __device__ void copy(int i, const Cells& from) const {
         if (dtype == NOPT_DTYPE_FLOAT32) {
-            store(i, from.load<Values>(i));
+            store_words(floats(i), load_words<Values::kCount>(from.floats(i)));
         } else {
-            store_halves(i, from.load_halves<Values>(i));
+            Halves<Values::kCount> bits;
+            load_halves<Values::kCount>(from.halves(i), bits.word);
+            store_halves(halves(i), bits);
         }
     }
-    template <class Wide>
     __device__ int misalignment() const {
-        return static_cast<int>(reinterpret_cast<uintptr_t>(at) / static_cast<uintptr_t>(bytes_of(dtype)) %
-                                Wide::kCount);
+        return static_cast<int>(reinterpret_cast<uintptr_t>(at) / static_cast<uintptr_t>(bytes_of(dtype)) % kPack);
     }
 };
 

@@ -28,7 +28,7 @@ struct DimerTable {
     int32_t decision;  // a DimerDecision
 };
 
-__global__ void __launch_bounds__(kThreadsPerBlock)
+__global__ void __launch_bounds__(kPassThreads)
     randomize_kernel(const __grid_constant__ DimerTable table, const int64_t* first_element, uint64_t seed,
                      uint64_t offset) {
     for_each_piece(table.set, [&](const Piece& piece) {
@@ -44,17 +44,16 @@ __global__ void __launch_bounds__(kThreadsPerBlock)
 // and does one or some elements.
 template <class Elements>
 __device__ inline void run_elements(const DimerTable& table, double value) {
-    using Wide = typename Elements::Wide;
     for_each_piece(table.set, [&](const Piece& piece) {
         const Elements elements(table, piece, value);
         const int off = elements.offset();
-        for_each_element<Wide>(piece.count, off, elements.aligned_like(off), elements);
+        for_each_element(piece.count, off, elements.aligned_like(off), elements);
     });
 }
 
 // `runs`: 0 in device memory makes the kernel do nothing; null: it does something in any case.
 template <class Elements>
-__global__ void __launch_bounds__(kThreadsPerBlock)
+__global__ void __launch_bounds__(kPassThreads)
     dimer_kernel(const __grid_constant__ DimerTable table, double value, const int32_t* runs) {
     if (runs == nullptr || *runs != 0) {
         run_elements<Elements>(table, value);
@@ -66,8 +65,6 @@ __device__ inline const DimerScope& scope_of(const DimerTable& table, const Piec
 }
 
 struct ScaleElements {
-    using Wide = Pack;
-
     Cells<false> direction;
     double factor;
     bool scales;
@@ -76,7 +73,7 @@ struct ScaleElements {
         : direction(table.direction, nullptr, NOPT_ROLE_DIRECTION, piece),
           factor(scope_of(table, piece).along),
           scales(scope_of(table, piece).turns != 0) {}
-    __device__ int offset() const { return direction.misalignment<Wide>(); }
+    __device__ int offset() const { return direction.misalignment(); }
     __device__ bool aligned_like(int) const { return true; }
 
     template <class Values>
@@ -105,8 +102,6 @@ __device__ inline Values displaced_values(Values theta, float displacement, cons
 
 template <bool kMixed>
 struct DisplaceElements {
-    using Wide = WideOf<kMixed>;
-
     Theta<kMixed> theta;
     Cells<kMixed> param_backup;
     Cells<false> direction;
@@ -124,18 +119,17 @@ struct DisplaceElements {
             grad_backup = Cells<kMixed>(table.grad_backup, table.theta.types, NOPT_ROLE_GRAD, piece);
         }
     }
-    __device__ int offset() const { return theta.template offset<Wide>(); }
+    __device__ int offset() const { return theta.offset(); }
     __device__ bool aligned_like(int off) const {
-        return theta.template aligned_like<Wide>(off) && param_backup.template misalignment<Wide>() == off &&
-               direction.misalignment<Wide>() == off &&
-               (grad_backup.at == nullptr ||
-                (grad.template misalignment<Wide>() == off && grad_backup.template misalignment<Wide>() == off));
+        return theta.aligned_like(off) && param_backup.misalignment() == off && direction.misalignment() == off &&
+               (grad_backup.at == nullptr || (grad.misalignment() == off && grad_backup.misalignment() == off));
     }
 
     template <class Values>
     __device__ void operator()(int i) const {
-        const Values p = theta.template load<Values>(i);
+        const auto fetched = theta.template fetch<Values>(i);
         const Values n = direction.load<Values>(i);
+        const Values p = theta.values(fetched);
         param_backup.template copy<Values>(i, theta.param);
         theta.param.store(i, displaced_values(p, displacement, n));
         if (grad_backup.at != nullptr) {
@@ -147,8 +141,6 @@ struct DisplaceElements {
 // Turns N or T, or both, and displaces theta anew along one of them.
 template <bool kMixed>
 struct TurnElements {
-    using Wide = WideOf<kMixed>;
-
     DimerScope scope;
     int decision;
     bool turns;
@@ -172,25 +164,27 @@ struct TurnElements {
             rotation_direction = Cells<false>(table.rotation_direction, nullptr, NOPT_ROLE_ROTATION_DIRECTION, piece);
         }
     }
-    __device__ int offset() const { return theta.template offset<Wide>(); }
+    __device__ int offset() const { return theta.offset(); }
     __device__ bool aligned_like(int off) const {
-        return theta.template aligned_like<Wide>(off) && grad.template misalignment<Wide>() == off &&
-               displaced.template misalignment<Wide>() == off && direction.misalignment<Wide>() == off &&
-               (rotation_direction.at == nullptr || rotation_direction.misalignment<Wide>() == off);
+        return theta.aligned_like(off) && grad.misalignment() == off && displaced.misalignment() == off &&
+               direction.misalignment() == off &&
+               (rotation_direction.at == nullptr || rotation_direction.misalignment() == off);
     }
 
     template <class Values>
     __device__ void operator()(int i) const {
+        const auto fetched = theta.template fetch<Values>(i);
         Values n = direction.load<Values>(i);
-        const Values p = theta.template load<Values>(i);
         Values along = n;
         if (turns) {
             Values t = {};
             if (decision == kDecideOptimizeAgain) {
                 t = rotation_direction.load<Values>(i);
             }
-            const Values g = grad.template load<Values>(i);
-            const Values g2 = displaced.template load<Values>(i);
+            const auto fetched_grad = grad.template fetch<Values>(i);
+            const auto fetched_displaced = displaced.template fetch<Values>(i);
+            const Values g = grad.values(fetched_grad);
+            const Values g2 = displaced.values(fetched_displaced);
 #pragma unroll
             for (int k = 0; k < Values::kCount; ++k) {
                 const float d = gradient_difference(g2.v[k], g.v[k]);
@@ -212,22 +206,20 @@ struct TurnElements {
                 rotation_direction.store(i, along);
             }
         }
-        theta.param.store(i, displaced_values(p, displacement, along));
+        theta.param.store(i, displaced_values(theta.values(fetched), displacement, along));
     }
 };
 
 template <bool kMixed>
 struct RestoreElements {
-    using Wide = WideOf<kMixed>;
-
     Cells<kMixed> param;
     Cells<kMixed> param_backup;
 
     __device__ RestoreElements(const DimerTable& table, const Piece& piece, double)
         : param(table.theta.param, table.theta.types, NOPT_ROLE_PARAM, piece),
           param_backup(table.param_backup, table.theta.types, NOPT_ROLE_PARAM, piece) {}
-    __device__ int offset() const { return param.template misalignment<Wide>(); }
-    __device__ bool aligned_like(int off) const { return param_backup.template misalignment<Wide>() == off; }
+    __device__ int offset() const { return param.misalignment(); }
+    __device__ bool aligned_like(int off) const { return param_backup.misalignment() == off; }
 
     template <class Values>
     __device__ void operator()(int i) const {

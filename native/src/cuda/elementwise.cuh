@@ -52,36 +52,74 @@ struct Inputs {
         return inputs;
     }
 
-    template <class Wide>
     __device__ bool aligned_like(int off) const {
         bool aligned = true;
 #pragma unroll
         for (int n = 0; n < kCount; ++n) {
-            aligned = aligned && (cells[n].at == nullptr || cells[n].template misalignment<Wide>() == off);
+            aligned = aligned && (cells[n].at == nullptr || cells[n].misalignment() == off);
         }
         return aligned;
     }
 
     template <class Values>
-    __device__ void load(int i, Values (&values)[kMaxInputs]) const {
+    using Fetched = typename Cells<kMixed>::template Fetched<Values>[kCount > 0 ? kCount : 1];
+
+    template <class Values>
+    __device__ void fetch(int i, Fetched<Values>& fetched) const {
 #pragma unroll
         for (int n = 0; n < kCount; ++n) {
             if (cells[n].at != nullptr) {
-                values[n] = cells[n].template load<Values>(i);
+                fetched[n] = cells[n].template fetch<Values>(i);
             }
         }
     }
+    // Of input `n`; 0 if there is none.
+    template <class Values>
+    __device__ Values values(const Fetched<Values>& fetched, int n) const {
+        return cells[n].at != nullptr ? cells[n].template values<Values>(fetched[n]) : Values{};
+    }
 };
+
+// Updates some elements, one after another.
+template <class Rule, class Values, int Room>
+__device__ inline void update_values(Values& p, const Values& g, Values (&states)[Room],
+                                     const Values (&inputs)[kMaxInputs], const Present& present,
+                                     const typename Rule::Scalars& scalars) {
+    using Shape = RuleShape<Rule>;
+#pragma unroll
+    for (int k = 0; k < Values::kCount; ++k) {
+        Element e = {};
+        e.param = p.v[k];
+        e.grad = g.v[k];
+#pragma unroll
+        for (int s = 0; s < Shape::kStates; ++s) {
+            e.state[s] = states[s].v[k];
+        }
+#pragma unroll
+        for (int n = 0; n < Shape::kInputs; ++n) {
+            e.input[n] = inputs[n].v[k];
+        }
+        Rule::update(e, present, scalars);
+        p.v[k] = e.param;
+#pragma unroll
+        for (int s = 0; s < Shape::kStates; ++s) {
+            states[s].v[k] = e.state[s];
+        }
+    }
+}
 
 // Updates the elements of a piece, one or some at a time.
 template <class Rule, int kVariant, class Source>
 struct Update {
     using Shape = RuleShape<Rule>;
     using Buffer = Cells<Source::kIsMixed>;
+    using Given = Inputs<Rule, Source::kIsMixed>;
+    using Room = RandomRoom<Source::kIsMixed ? 1 + Shape::kStates : 0>;
+    static constexpr int kStates = Shape::kStates > 0 ? Shape::kStates : 1;
 
     Source source;
-    Buffer states[Shape::kStates > 0 ? Shape::kStates : 1];
-    Inputs<Rule, Source::kIsMixed> inputs;
+    Buffer states[kStates];
+    Given inputs;
     Present present;
     typename Rule::Scalars scalars;
 
@@ -100,66 +138,73 @@ struct Update {
         }
     }
 
-    template <class Wide>
     __device__ bool aligned_like(int off) const {
-        bool aligned = source.template aligned_like<Wide>(off) && inputs.template aligned_like<Wide>(off);
+        bool aligned = source.aligned_like(off) && inputs.aligned_like(off);
 #pragma unroll
         for (int s = 0; s < Shape::kStates; ++s) {
-            aligned = aligned && (!present.state(s) || states[s].template misalignment<Wide>() == off);
+            aligned = aligned && (!present.state(s) || states[s].misalignment() == off);
         }
         return aligned;
     }
 
     template <class Values>
-    __device__ void operator()(int i) const {
+    __device__ void update(int i, Room& room) const {
+        typename Source::template Fetched<Values> fetched = {};
+        typename Buffer::template Fetched<Values> fetched_states[kStates] = {};
+        typename Given::template Fetched<Values> fetched_inputs = {};
+        source.fetch(i, fetched);
+#pragma unroll
+        for (int s = 0; s < Shape::kStates; ++s) {
+            if (present.state(s)) {
+                fetched_states[s] = states[s].template fetch<Values>(i);
+            }
+        }
+        inputs.template fetch<Values>(i, fetched_inputs);
+        const RandomBits random = source.theta.rounding.draw(i, Values::kCount, room);
         Values p;
         Values g;
         Values direction = {};
-        source.load(i, p, g, direction);
-        Values own[kMaxStates] = {};
+        source.values(fetched, p, g, direction);
+        Values own[kStates] = {};
         Values given[kMaxInputs] = {};
 #pragma unroll
         for (int s = 0; s < Shape::kStates; ++s) {
             if (present.state(s)) {
-                own[s] = states[s].template load<Values>(i);
+                own[s] = states[s].template values<Values>(fetched_states[s]);
             }
         }
-        inputs.load(i, given);
 #pragma unroll
-        for (int k = 0; k < Values::kCount; ++k) {
-            Element e = {};
-            e.param = p.v[k];
-            e.grad = g.v[k];
-#pragma unroll
-            for (int s = 0; s < Shape::kStates; ++s) {
-                e.state[s] = own[s].v[k];
-            }
-#pragma unroll
-            for (int n = 0; n < Shape::kInputs; ++n) {
-                e.input[n] = given[n].v[k];
-            }
-            Rule::update(e, present, scalars);
-            p.v[k] = e.param;
-#pragma unroll
-            for (int s = 0; s < Shape::kStates; ++s) {
-                own[s].v[k] = e.state[s];
-            }
+        for (int n = 0; n < Shape::kInputs; ++n) {
+            given[n] = inputs.template values<Values>(fetched_inputs, n);
         }
-        source.theta.store(i, p);
+        update_values<Rule>(p, g, own, given, present, scalars);
+        source.theta.store(i, p, random);
 #pragma unroll
         for (int s = 0; s < Shape::kStates; ++s) {
             if (present.state(s)) {
-                source.theta.rounding.store_state(states[s], s, i, own[s]);
+                source.theta.rounding.store_state(states[s], s, i, own[s], random);
             }
         }
         source.store(i, direction);
     }
+
+    // The pass over a piece.
+    struct Pass {
+        const Update& elements;
+        Room& room;
+
+        template <class Values>
+        __device__ void operator()(int i) const {
+            elements.template update<Values>(i, room);
+        }
+    };
 };
 
 template <class Rule, int kVariant, class Source>
 __device__ inline void update_pieces(const UpdateTable& table, const typename Source::Table& dimer,
                                      const CohortScalars& cohorts) {
-    using Wide = WideOf<Source::kIsMixed>;
+    using Elements = Update<Rule, kVariant, Source>;
+    __shared__ typename Elements::Room room;
     if (table.skip != nullptr && *table.skip != 0) {
         return;
     }
@@ -167,10 +212,10 @@ __device__ inline void update_pieces(const UpdateTable& table, const typename So
         if (table.grad[piece.tensor] == nullptr) {
             return;  // frozen
         }
-        using Elements = Update<Rule, kVariant, Source>;
         const auto run = [&](const Elements& elements) {
-            const int off = elements.source.theta.template offset<Wide>();
-            for_each_element<Wide>(piece.count, off, elements.template aligned_like<Wide>(off), elements);
+            const int off = elements.source.theta.offset();
+            const typename Elements::Pass pass = {elements, room};
+            for_each_element(piece.count, off, elements.aligned_like(off), pass);
         };
         if constexpr (Source::kIsShared) {
             __shared__ SharedByWarps<Elements> shared;
@@ -184,25 +229,32 @@ __device__ inline void update_pieces(const UpdateTable& table, const typename So
 // Updates float32 alone, in one variant, without a dimer. Most steps are this, so that nothing is asked here that is
 // known when the kernel is compiled.
 template <class Rule, int kVariant>
-__global__ void __launch_bounds__(kThreadsPerBlock)
+__global__ void __launch_bounds__(kPassThreads)
     update_kernel(const __grid_constant__ UpdateTable table, const __grid_constant__ CohortScalars cohorts) {
-    update_pieces<Rule, kVariant, PlainSource>(table, {}, cohorts);
+    update_pieces<Rule, kVariant, PlainSource<false>>(table, {}, cohorts);
 }
 
 // Updates float32 alone, with a dimer. (The 1 of __launch_bounds__ lets a thread have as many registers as the compiler
 // asks for. Without it nvcc 11.8 spills some of them to reach the next number of blocks on a processor.)
 template <class Rule>
-__global__ void __launch_bounds__(kThreadsPerBlock, 1)
+__global__ void __launch_bounds__(kPassThreads, 1)
     dimer_update_kernel(const __grid_constant__ UpdateTable table, const __grid_constant__ DimerTable dimer,
                         const __grid_constant__ CohortScalars cohorts) {
     update_pieces<Rule, kAnyVariant, DimerSource<false>>(table, dimer, cohorts);
 }
 
-// Updates elements of any type that stand for themselves, with and without a dimer.
+// Updates elements of any type that stand for themselves.
 template <class Rule>
-__global__ void __launch_bounds__(kThreadsPerBlock, 1)
-    mixed_update_kernel(const __grid_constant__ UpdateTable table, const __grid_constant__ DimerTable dimer,
-                        const __grid_constant__ CohortScalars cohorts) {
+__global__ void __launch_bounds__(kPassThreads, 1)
+    mixed_update_kernel(const __grid_constant__ UpdateTable table, const __grid_constant__ CohortScalars cohorts) {
+    update_pieces<Rule, kAnyVariant, PlainSource<true>>(table, {}, cohorts);
+}
+
+// The same with a dimer.
+template <class Rule>
+__global__ void __launch_bounds__(kPassThreads, 1)
+    mixed_dimer_update_kernel(const __grid_constant__ UpdateTable table, const __grid_constant__ DimerTable dimer,
+                              const __grid_constant__ CohortScalars cohorts) {
     update_pieces<Rule, kAnyVariant, DimerSource<true>>(table, dimer, cohorts);
 }
 

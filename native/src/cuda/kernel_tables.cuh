@@ -18,9 +18,11 @@ using PrepareKernel = void (*)(GroupInputs, GradDecision, CounterTable, HostCloc
 // float32 without a dimer is what most steps are, and has a kernel for each variant; in the others the variant is data.
 struct RuleKernels {
     PlainKernel plain[kMaxVariants];
-    DimerKernel dimer;      // float32 with a dimer
-    DimerKernel mixed;      // some type is not float32
-    DimerKernel blockwise;  // some state is DYNAMIC8; null: none of the rule may be
+    DimerKernel dimer;  // float32 with a dimer
+    PlainKernel mixed;  // some type is not float32
+    DimerKernel mixed_dimer;
+    PlainKernel blockwise;  // some state is DYNAMIC8; null: none of the rule may be
+    DimerKernel blockwise_dimer;
     PrepareKernel prepare;
 };
 
@@ -34,9 +36,18 @@ constexpr PlainKernel plain_kernel() {
 }
 
 template <class Rule>
-constexpr DimerKernel blockwise_kernel() {
+constexpr PlainKernel blockwise_kernel() {
     if constexpr (RuleShape<Rule>::has_state_of(NOPT_DTYPE_DYNAMIC8)) {
         return &blockwise_update_kernel<Rule>;
+    } else {
+        return nullptr;
+    }
+}
+
+template <class Rule>
+constexpr DimerKernel blockwise_dimer_kernel() {
+    if constexpr (RuleShape<Rule>::has_state_of(NOPT_DTYPE_DYNAMIC8)) {
+        return &blockwise_dimer_update_kernel<Rule>;
     } else {
         return nullptr;
     }
@@ -47,7 +58,9 @@ RuleKernels kernels_of(std::integer_sequence<int, kVariants...>) {
     return {{plain_kernel<Rule, kVariants>()...},
             &dimer_update_kernel<Rule>,
             &mixed_update_kernel<Rule>,
+            &mixed_dimer_update_kernel<Rule>,
             blockwise_kernel<Rule>(),
+            blockwise_dimer_kernel<Rule>(),
             &prepare_kernel<Rule>};
 }
 

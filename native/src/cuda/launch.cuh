@@ -34,13 +34,13 @@ public:
 
     // The grid of a kernel with work for so many blocks: whole waves at most. The device is current.
     template <class... Parameters>
-    int64_t grid(void (*kernel)(Parameters...), int64_t blocks) {
-        return std::max<int64_t>(1, std::min(blocks, most_ * wave(kernel)));
+    int64_t grid(void (*kernel)(Parameters...), int64_t blocks, int threads = kThreadsPerBlock) {
+        return std::max<int64_t>(1, std::min(blocks, most_ * wave(kernel, threads)));
     }
 
 private:
     template <class... Parameters>
-    int64_t wave(void (*kernel)(Parameters...)) {
+    int64_t wave(void (*kernel)(Parameters...), int threads) {
         const void* const key = reinterpret_cast<const void*>(kernel);
         for (const auto& known : known_) {
             if (known.first == key) {
@@ -48,9 +48,8 @@ private:
             }
         }
         int resident = 0;
-        check_cuda(
-            cudaOccupancyMaxActiveBlocksPerMultiprocessor(&resident, kernel_address(kernel), kThreadsPerBlock, 0),
-            "cudaOccupancyMaxActiveBlocksPerMultiprocessor");
+        check_cuda(cudaOccupancyMaxActiveBlocksPerMultiprocessor(&resident, kernel_address(kernel), threads, 0),
+                   "cudaOccupancyMaxActiveBlocksPerMultiprocessor");
         known_.emplace_back(key,
                             std::max(resident, 1) * int64_t{device_attribute(cudaDevAttrMultiProcessorCount, device_)});
         return known_.back().second;

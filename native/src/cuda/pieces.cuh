@@ -6,7 +6,6 @@
 #include <stdint.h>
 
 #include <new>
-#include <type_traits>
 
 #include "cuda/tuning.h"
 
@@ -25,27 +24,20 @@ struct PieceTable {
     int64_t count;
 };
 
-// Floats that a thread handles at one time: as many as move in one 16-byte access, or one where alignment allows no
-// more.
-struct alignas(16) Pack {
-    static constexpr int kCount = 4;
-    float v[4];
-};
+// Floats that a thread handles at one time: as many float32 as move in one access of 16 bytes, or one where alignment
+// allows no more. (Elements of 16 bits move in 8 bytes. With 16 bytes for them a thread would have two accesses to
+// float32 that is beside them, each of which would touch all sectors of 32 bytes and take half of each.)
+constexpr int kPack = 4;
 
-// Floats that a thread handles at one time where elements of 16 bits move in one 16-byte access.
-struct alignas(16) Pack8 {
-    static constexpr int kCount = 8;
-    float v[8];
+struct Pack {
+    static constexpr int kCount = kPack;
+    float v[kPack];
 };
 
 struct Single {
     static constexpr int kCount = 1;
     float v[1];
 };
-
-// What a thread handles at one time where accesses are wide. `kMixed`: elements of any type.
-template <bool kMixed>
-using WideOf = std::conditional_t<kMixed, Pack8, Pack>;
 
 __device__ inline int warp_of_block() { return static_cast<int>(threadIdx.x) / kWarpThreads; }
 __device__ inline int lane_of_warp() { return static_cast<int>(threadIdx.x) % kWarpThreads; }
@@ -65,7 +57,7 @@ __device__ inline double tree_of_threads(double value) {
 // registers, and 64 to 158 without (nvcc 11.8, sm_80 and sm_90).
 template <class T>
 struct SharedByWarps {
-    alignas(T) unsigned char room[kWarpsPerBlock][sizeof(T)];
+    alignas(T) unsigned char room[kPassWarps][sizeof(T)];
 
     template <class... Arguments>
     __device__ const T& make(const Arguments&... arguments) {
@@ -82,23 +74,21 @@ struct SharedByWarps {
 // Calls body(piece) for all pieces, over the warps of the grid.
 template <class Body>
 __device__ inline void for_each_piece(const PieceTable& table, Body&& body) {
-    const int64_t stride = static_cast<int64_t>(gridDim.x) * kWarpsPerBlock;
-    for (int64_t i = static_cast<int64_t>(blockIdx.x) * kWarpsPerBlock + warp_of_block(); i < table.count;
-         i += stride) {
+    const int64_t stride = static_cast<int64_t>(gridDim.x) * kPassWarps;
+    for (int64_t i = static_cast<int64_t>(blockIdx.x) * kPassWarps + warp_of_block(); i < table.count; i += stride) {
         body(table.pieces[i]);
     }
 }
 
-// Calls body.operator()<Wide or Single>(i) for all elements of a piece, over the threads of the warp. `wide`: all
+// Calls body.operator()<Pack or Single>(i) for all elements of a piece, over the threads of the warp. `wide`: all
 // buffers begin at the same place `off` within a wide access; then single elements are those before the first one and
 // after the last one.
-template <class Wide, class Body>
+template <class Body>
 __device__ inline void for_each_element(int count, int off, bool wide, const Body& body) {
-    constexpr int kWide = Wide::kCount;
     const int lane = lane_of_warp();
-    const int lead = (kWide - off) % kWide;
+    const int lead = (kPack - off) % kPack;
     const int head = !wide || lead > count ? count : lead;
-    const int packed = (count - head) / kWide * kWide;
+    const int packed = (count - head) / kPack * kPack;
     // Not unrolled: that took 5 to 20 registers more (nvcc 11.8, sm_90) and hides nothing, since no load may pass a
     // store to another of the buffers.
 #pragma unroll 1
@@ -106,8 +96,8 @@ __device__ inline void for_each_element(int count, int off, bool wide, const Bod
         body.template operator()<Single>(i < head ? i : i + packed);
     }
 #pragma unroll 1
-    for (int i = head + kWide * lane; i < head + packed; i += kWide * kWarpThreads) {
-        body.template operator()<Wide>(i);
+    for (int i = head + kPack * lane; i < head + packed; i += kPack * kWarpThreads) {
+        body.template operator()<Pack>(i);
     }
 }
 

@@ -14,6 +14,22 @@ struct RoundingTable {
     int32_t states;
 };
 
+// The bits that a thread rounds with next, 16 for each element of a pack, and for each use: the parameters, and each
+// state after them. In shared memory, so that they are drawn in one loop over the uses, before the elements have come.
+template <int Uses>
+struct RandomRoom {
+    Access<2> bits[Uses][kPassThreads];
+};
+template <>
+struct RandomRoom<0> {};
+
+// A thread's own in a room.
+struct RandomBits {
+    const Access<2>* own;
+
+    __device__ uint32_t of(int use, int k) const { return own[use * kPassThreads].word[k / 2] >> (k % 2 * 16); }
+};
+
 // Stores elements of a piece. `kMixed`: of any type that stands for itself; else all are float32.
 template <bool kMixed>
 struct Rounding;
@@ -22,9 +38,10 @@ template <>
 struct Rounding<false> {
     __device__ void set_step(uint32_t) {}
 
+    __device__ RandomBits draw(int, int, RandomRoom<0>&) const { return {nullptr}; }
     template <class Values>
-    __device__ void store_state(const Cells<false>& state, int, int i, const Values& values) const {
-        state.store<Values>(i, values);
+    __device__ void store_state(const Cells<false>& state, int, int i, const Values& values, const RandomBits&) const {
+        state.store(i, values);
     }
 };
 
@@ -40,40 +57,60 @@ struct Rounding<true> {
 
     __device__ void set_step(uint32_t tensor_step) { step = tensor_step; }
 
+    // Draws for `count` elements from `i` on.
+    template <int Uses>
+    __device__ RandomBits draw(int i, int count, RandomRoom<Uses>& room) const {
+        Access<2>* const own = &room.bits[0][threadIdx.x];
+        if (table.params == 0 && table.states == 0) {
+            return {own};
+        }
+        const uint64_t element = static_cast<uint64_t>(begin + i);
+        const int end = table.states != 0 ? Uses : 1;
+#pragma unroll 1
+        for (int use = table.params != 0 ? 0 : 1; use < end; ++use) {
+            const uint32_t name = use == 0 ? kRandomRounding : kRandomStates + static_cast<uint32_t>(use - 1);
+            uint32_t words[2] = {};
+            // The elements lie in one block of random numbers or in two. `first` is the place of a block's first
+            // number.
+#pragma unroll 1
+            for (int first = -static_cast<int>(element % kRandomsPerBlock); first < count; first += kRandomsPerBlock) {
+                const uint64_t block = static_cast<uint64_t>(begin + i + first) / kRandomsPerBlock;
+                const Philox bits = rounding_bits(table.seed, name, step, static_cast<uint32_t>(tensor), block);
+#pragma unroll
+                for (int k = 0; k < kPack; ++k) {
+                    if (k >= first && k < first + kRandomsPerBlock) {
+                        words[k / 2] |= rounding_bits_of(bits, k - first) << (k % 2 * 16);
+                    }
+                }
+            }
+            own[use * kPassThreads] = {{words[0], words[1]}};
+        }
+        return {own};
+    }
+
     template <class Values>
-    __device__ void store_param(const Cells<true>& param, int i, const Values& values) const {
-        store(param, i, values, table.params != 0, kRandomRounding);
+    __device__ void store_param(const Cells<true>& param, int i, const Values& values, const RandomBits& random) const {
+        store(param, i, values, table.params != 0, 0, random);
     }
 
     // State `s` of the rule.
     template <class Values>
-    __device__ void store_state(const Cells<true>& state, int s, int i, const Values& values) const {
-        store(state, i, values, table.states != 0, kRandomStates + static_cast<uint32_t>(s));
+    __device__ void store_state(const Cells<true>& state, int s, int i, const Values& values,
+                                const RandomBits& random) const {
+        store(state, i, values, table.states != 0, s + 1, random);
     }
 
 private:
     template <class Values>
-    __device__ void store(const Cells<true>& cells, int i, const Values& values, bool at_random, uint32_t use) const {
+    __device__ static void store(const Cells<true>& cells, int i, const Values& values, bool at_random, int use,
+                                 const RandomBits& random) {
         if (!at_random || cells.dtype != NOPT_DTYPE_BFLOAT16) {
-            cells.store<Values>(i, values);
+            cells.store(i, values);
             return;
         }
-        const uint64_t element = static_cast<uint64_t>(begin + i);
-        Halves<Values::kCount> rounded = {};
-        // The elements lie in one block of random numbers or in two. `first` is the place of a block's first number.
-#pragma unroll 1
-        for (int first = -static_cast<int>(element % kRandomsPerBlock); first < Values::kCount;
-             first += kRandomsPerBlock) {
-            const uint64_t block = static_cast<uint64_t>(begin + i + first) / kRandomsPerBlock;
-            const Philox bits = rounding_bits(table.seed, use, step, static_cast<uint32_t>(tensor), block);
-#pragma unroll
-            for (int k = 0; k < Values::kCount; ++k) {
-                if (k >= first && k < first + kRandomsPerBlock) {
-                    rounded.v[k] = to_bfloat16_stochastic(values.v[k], rounding_bits_of(bits, k - first));
-                }
-            }
-        }
-        cells.store_halves(i, rounded);
+        store_halves(cells.halves(i), halves_of<Values::kCount>([&](int k) {
+                         return to_bfloat16_stochastic(values.v[k], random.of(use, k) & 0xffffu);
+                     }));
     }
 };
 

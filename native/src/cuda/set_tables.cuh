@@ -104,8 +104,8 @@ public:
     template <class... Parameters>
     void launch_pieces(const char* name, void (*kernel)(Parameters...), cudaStream_t stream,
                        std::common_type_t<Parameters>... arguments) {
-        launch(name, kernel, waves.grid(kernel, blocks_for(piece_count_, kWarpsPerBlock)), kThreadsPerBlock, stream,
-               arguments...);
+        launch(name, kernel, waves.grid(kernel, blocks_for(piece_count_, kPassWarps), kPassThreads), kPassThreads,
+               stream, arguments...);
     }
 
     const Tuning& tuning;

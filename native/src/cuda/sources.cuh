@@ -22,45 +22,52 @@ struct UpdateTable {
 
 struct NoDimer {};
 
-// Theta and the gradient are in their buffers, of float32.
+// Theta and the gradient are in their buffers.
+template <bool kMixed>
 struct PlainSource {
     using Table = NoDimer;
-    static constexpr bool kIsMixed = false;
-    static constexpr bool kIsShared = false;
+    static constexpr bool kIsMixed = kMixed;
+    static constexpr bool kIsShared = kMixed;  // by the threads of a warp
 
-    Theta<false> theta;
-    Cells<false> grad;
+    Theta<kMixed> theta;
+    Cells<kMixed> grad;
 
     __device__ PlainSource(const UpdateTable& table, const Table&, const Piece& piece)
-        : theta(table.theta, table.theta_source, piece), grad(table.grad, nullptr, NOPT_ROLE_GRAD, piece) {}
+        : theta(table.theta, table.theta_source, piece), grad(table.grad, table.theta.types, NOPT_ROLE_GRAD, piece) {}
 
-    template <class Wide>
-    __device__ bool aligned_like(int off) const {
-        return theta.template aligned_like<Wide>(off) && grad.misalignment<Wide>() == off;
-    }
+    __device__ bool aligned_like(int off) const { return theta.aligned_like(off) && grad.misalignment() == off; }
 
     template <class Values>
-    __device__ void load(int i, Values& p, Values& g, Values&) const {
-        p = theta.template load<Values>(i);
-        g = grad.load<Values>(i);
-    }
+    struct Fetched {
+        typename Theta<kMixed>::template Fetched<Values> p;
+        typename Cells<kMixed>::template Fetched<Values> g;
+    };
 
+    template <class Values>
+    __device__ void fetch(int i, Fetched<Values>& fetched) const {
+        fetched.p = theta.template fetch<Values>(i);
+        fetched.g = grad.template fetch<Values>(i);
+    }
+    template <class Values>
+    __device__ void values(const Fetched<Values>& fetched, Values& p, Values& g, Values&) const {
+        p = theta.values(fetched.p);
+        g = grad.values(fetched.g);
+    }
     template <class Values>
     __device__ void store(int, const Values&) const {}
 };
 
-// What a dimer makes of the buffers, or the buffers themselves where the table has no scopes. Which of the dimer's
-// buffers are read is the same for a whole piece.
+// What a dimer makes of the buffers. Which of its own are read is the same for a whole piece.
 template <bool kMixed>
 struct DimerSource {
     using Table = DimerTable;
     static constexpr bool kIsMixed = kMixed;
-    static constexpr bool kIsShared = true;  // a warp's, by its threads
+    static constexpr bool kIsShared = true;
 
     Theta<kMixed> theta;
     Cells<kMixed> grad;
-    Cells<false> direction;  // null without a dimer
-    Cells<kMixed> other;     // what N turns with: the displaced gradient or T; null if N stays
+    Cells<false> direction;
+    Cells<kMixed> other;  // what N turns with: the displaced gradient or T; null if N stays
     bool turns_with_t;
     double along;
     double across;
@@ -69,18 +76,12 @@ struct DimerSource {
     __device__ DimerSource(const UpdateTable& table, const DimerTable& dimer, const Piece& piece)
         : theta(table.theta, table.theta_source, piece),
           grad(table.grad, table.theta.types, NOPT_ROLE_GRAD, piece),
-          turns_with_t(dimer.decision != kDecideRotate),
-          along(0.0),
-          across(0.0),
-          correction(0.0f) {
-        if (dimer.scopes == nullptr) {
-            return;
-        }
+          direction(dimer.direction, nullptr, NOPT_ROLE_DIRECTION, piece),
+          turns_with_t(dimer.decision != kDecideRotate) {
         const DimerScope& scope = scope_of(dimer, piece);
         along = scope.along;
         across = scope.across;
         correction = scope.correction;
-        direction = Cells<false>(dimer.direction, nullptr, NOPT_ROLE_DIRECTION, piece);
         if (dimer.decision != kDecideProject && scope.turns != 0) {
             other = turns_with_t ? Cells<kMixed>(dimer.rotation_direction, table.theta.types,
                                                  NOPT_ROLE_ROTATION_DIRECTION, piece)
@@ -90,24 +91,42 @@ struct DimerSource {
 
     __device__ bool turns() const { return other.at != nullptr; }
 
-    template <class Wide>
     __device__ bool aligned_like(int off) const {
-        return theta.template aligned_like<Wide>(off) && grad.template misalignment<Wide>() == off &&
-               (direction.at == nullptr || direction.misalignment<Wide>() == off) &&
-               (other.at == nullptr || other.template misalignment<Wide>() == off);
+        return theta.aligned_like(off) && grad.misalignment() == off && direction.misalignment() == off &&
+               (other.at == nullptr || other.misalignment() == off);
+    }
+
+    template <class Values>
+    struct Fetched {
+        typename Theta<kMixed>::template Fetched<Values> p;
+        typename Cells<kMixed>::template Fetched<Values> g;
+        typename Cells<kMixed>::template Fetched<Values> x;
+        Values n;
+    };
+
+    template <class Values>
+    __device__ void fetch(int i, Fetched<Values>& fetched) const {
+        fetched.p = theta.template fetch<Values>(i);
+        fetched.g = grad.template fetch<Values>(i);
+        if (turns() || correction != 0.0f) {
+            fetched.n = direction.fetch<Values>(i);
+        }
+        if (turns()) {
+            fetched.x = other.template fetch<Values>(i);
+        }
     }
 
     // `n` gets the direction as it is from now on.
     template <class Values>
-    __device__ void load(int i, Values& p, Values& g, Values& n) const {
-        p = theta.template load<Values>(i);
-        g = grad.template load<Values>(i);
+    __device__ void values(const Fetched<Values>& fetched, Values& p, Values& g, Values& n) const {
+        p = theta.values(fetched.p);
+        g = grad.values(fetched.g);
         if (!turns() && correction == 0.0f) {
             return;
         }
-        n = direction.load<Values>(i);
+        n = fetched.n;
         if (turns()) {
-            Values x = other.template load<Values>(i);
+            Values x = other.values(fetched.x);
             if (!turns_with_t) {
 #pragma unroll
                 for (int k = 0; k < Values::kCount; ++k) {
@@ -131,7 +150,7 @@ struct DimerSource {
     template <class Values>
     __device__ void store(int i, const Values& n) const {
         if (turns()) {
-            direction.store<Values>(i, n);
+            direction.store(i, n);
         }
     }
 };

@@ -95,14 +95,18 @@ inline void launch_step(const ParamSet& set, const StepPlan& plan, cudaStream_t 
     const RuleKernels& kernels = kernels_of(plan.rule);
     const char* const name = rule_at(plan.rule).info.name;
     const UpdateTable table = update_table(set, plan, decision.skip);
-    if (dimer == nullptr && !set.is_mixed) {
-        data.launch_pieces(name, kernels.plain[plan.inputs[0].variant], stream, table, scalars);
-        return;
-    }
     // A state of DYNAMIC8 may be one that this rule has not.
     const bool has_blocks = set.has_dynamic8 && kernels.blockwise != nullptr;
-    const DimerKernel kernel = has_blocks ? kernels.blockwise : set.is_mixed ? kernels.mixed : kernels.dimer;
-    data.launch_pieces(name, kernel, stream, table, dimer == nullptr ? DimerTable{} : dimer_table(set, dimer), scalars);
+    if (dimer == nullptr) {
+        const PlainKernel plain = kernels.plain[plan.inputs[0].variant];
+        const PlainKernel kernel = has_blocks ? kernels.blockwise : set.is_mixed ? kernels.mixed : plain;
+        data.launch_pieces(name, kernel, stream, table, scalars);
+    } else {
+        const DimerKernel kernel = has_blocks     ? kernels.blockwise_dimer
+                                   : set.is_mixed ? kernels.mixed_dimer
+                                                  : kernels.dimer;
+        data.launch_pieces(name, kernel, stream, table, dimer_table(set, dimer), scalars);
+    }
 }
 
 }  // namespace nopt

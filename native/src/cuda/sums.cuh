@@ -55,36 +55,36 @@ struct SumSource {
     }
 
     __device__ bool aligned() const {
-        return grad.template misalignment<Pack>() == 0 && displaced.template misalignment<Pack>() == 0 &&
-               direction.misalignment<Pack>() == 0 && rotation_direction.misalignment<Pack>() == 0;
+        return grad.misalignment() == 0 && displaced.misalignment() == 0 && direction.misalignment() == 0 &&
+               rotation_direction.misalignment() == 0;
     }
 
     // The elements from i on; 0 from `count` on, which adds nothing.
     template <bool kWhole, class AnyCells>
-    __device__ Pack load(const AnyCells& cells, int i, int count) const {
-        Pack values = {};
-        if (kWhole || i + 4 <= count) {
-            values = cells.template load<Pack>(i);
-        } else {
-#pragma unroll
-            for (int k = 0; k < 4; ++k) {
-                if (i + k < count) {
-                    values.v[k] = cells.template load<Single>(i + k).v[0];
-                }
-            }
+    __device__ typename AnyCells::template Fetched<Pack> fetch(const AnyCells& cells, int i, int count) const {
+        if (kWhole || i + kPack <= count) {
+            return cells.template fetch<Pack>(i);
         }
-        return values;
+        return cells.fetch_some(i, count - i);
     }
 
-    // Adds four elements to four lanes.
+    // Adds a pack to its lanes.
     template <bool kWhole>
-    __device__ void add_four(int i, int count, double (&lanes)[4][kSums]) const {
-        const Pack n = kDirection ? load<kWhole>(direction, i, count) : Pack{};
-        const Pack g = kGrad ? load<kWhole>(grad, i, count) : Pack{};
-        const Pack d = kDisplaced ? load<kWhole>(displaced, i, count) : Pack{};
-        const Pack t = kRotation ? load<kWhole>(rotation_direction, i, count) : Pack{};
+    __device__ void add_pack(int i, int count, double (&lanes)[kPack][kSums]) const {
+        typename Cells<kMixed>::template Fetched<Pack> fetched_grad = {};
+        typename Cells<kMixed>::template Fetched<Pack> fetched_displaced = {};
+        const Pack n = kDirection ? fetch<kWhole>(direction, i, count) : Pack{};
+        if (kGrad) {
+            fetched_grad = fetch<kWhole>(grad, i, count);
+        }
+        if (kDisplaced) {
+            fetched_displaced = fetch<kWhole>(displaced, i, count);
+        }
+        const Pack t = kRotation ? fetch<kWhole>(rotation_direction, i, count) : Pack{};
+        const Pack g = kGrad ? grad.template values<Pack>(fetched_grad) : Pack{};
+        const Pack d = kDisplaced ? displaced.template values<Pack>(fetched_displaced) : Pack{};
 #pragma unroll
-        for (int k = 0; k < 4; ++k) {
+        for (int k = 0; k < kPack; ++k) {
             add(g.v[k], d.v[k], n.v[k], t.v[k], lanes[k]);
         }
     }
@@ -147,15 +147,15 @@ __device__ inline void sum_piece(const Source& source, int count, double (&sums)
     const int lane = lane_of_warp();
     if (source.aligned()) {
         const int begin = lane / kLeafThreads * static_cast<int>(kLeafElements) + lane % kLeafThreads * 4;
-        double lanes[4][kSums] = {};
+        double lanes[kPack][kSums] = {};
         if (count == kWarpSumElements) {
 #pragma unroll kUnrolled
             for (int row = 0; row < kRows; ++row) {
-                source.template add_four<true>(begin + row * kLanes, count, lanes);
+                source.template add_pack<true>(begin + row * kLanes, count, lanes);
             }
         } else {
             for (int row = 0; row < kRows; ++row) {
-                source.template add_four<false>(begin + row * kLanes, count, lanes);
+                source.template add_pack<false>(begin + row * kLanes, count, lanes);
             }
         }
 #pragma unroll

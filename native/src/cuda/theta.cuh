@@ -32,21 +32,23 @@ struct Theta<false> {
     __device__ Theta(const ThetaTable& table, RoleTable from, const Piece& piece)
         : source(from, nullptr, NOPT_ROLE_PARAM, piece), param(table.param, nullptr, NOPT_ROLE_PARAM, piece) {}
 
-    template <class Wide>
-    __device__ int offset() const {
-        return param.misalignment<Wide>();
-    }
-    template <class Wide>
-    __device__ bool aligned_like(int off) const {
-        return source.misalignment<Wide>() == off;
+    __device__ int offset() const { return param.misalignment(); }
+    __device__ bool aligned_like(int off) const { return source.misalignment() == off; }
+
+    template <class Values>
+    using Fetched = Values;
+
+    template <class Values>
+    __device__ Values fetch(int i) const {
+        return source.fetch<Values>(i);
     }
     template <class Values>
-    __device__ Values load(int i) const {
-        return source.load<Values>(i);
+    __device__ const Values& values(const Values& fetched) const {
+        return fetched;
     }
     template <class Values>
-    __device__ void store(int i, const Values& values) const {
-        param.store<Values>(i, values);
+    __device__ void store(int i, const Values& values, const RandomBits&) const {
+        param.store(i, values);
     }
 };
 
@@ -69,55 +71,53 @@ struct Theta<true> {
 
     __device__ bool has_master() const { return beside.at != nullptr && beside.dtype == NOPT_DTYPE_FLOAT32; }
 
-    template <class Wide>
-    __device__ int offset() const {
-        return param.misalignment<Wide>();
-    }
-    template <class Wide>
+    __device__ int offset() const { return param.misalignment(); }
     __device__ bool aligned_like(int off) const {
-        return source.misalignment<Wide>() == off && (beside.at == nullptr || beside.misalignment<Wide>() == off);
+        return source.misalignment() == off && (beside.at == nullptr || beside.misalignment() == off);
     }
 
     template <class Values>
-    __device__ Values load(int i) const {
+    using Fetched = Bits<Values>;
+
+    template <class Values>
+    __device__ Bits<Values> fetch(int i) const {
         if (has_master()) {
-            return values_at<Values>(static_cast<const float*>(beside.at), i);
+            return beside.fetch<Values>(i);
         }
+        Bits<Values> bits = source.fetch<Values>(i);
+        if (beside.at != nullptr) {
+            load_halves<Values::kCount>(beside.halves(i), bits.word + Bits<Values>::kRemainders);
+        }
+        return bits;
+    }
+    template <class Values>
+    __device__ Values values(const Bits<Values>& bits) const {
         if (beside.at == nullptr) {
-            return source.load<Values>(i);
+            return source.values(bits);
         }
-        const Halves<Values::kCount> upper = source.load_halves<Values>(i);
-        const Halves<Values::kCount> lower = beside.load_halves<Values>(i);
+        if (has_master()) {
+            return floats_of_words<Values>(bits.word);
+        }
         Values values;
 #pragma unroll
         for (int k = 0; k < Values::kCount; ++k) {
-            values.v[k] = join_bfloat16(upper.v[k], lower.v[k]);
+            values.v[k] = join_bfloat16(half_of(bits.word, k), half_of(bits.word + Bits<Values>::kRemainders, k));
         }
         return values;
     }
 
     template <class Values>
-    __device__ void store(int i, const Values& values) const {
+    __device__ void store(int i, const Values& values, const RandomBits& random) const {
         if (has_master()) {
-            values_at<Values>(static_cast<float*>(beside.at), i) = values;
+            store_floats(beside.floats(i), values);
         } else if (beside.at != nullptr) {
-            Halves<Values::kCount> lower;
-#pragma unroll
-            for (int k = 0; k < Values::kCount; ++k) {
-                lower.v[k] = remainder_of(values.v[k]);
-            }
-            beside.store_halves(i, lower);
+            store_halves(beside.halves(i), halves_of<Values::kCount>([&](int k) { return remainder_of(values.v[k]); }));
         }
         if (beside.at == nullptr || param.dtype != NOPT_DTYPE_BFLOAT16) {
-            rounding.store_param(param, i, values);
+            rounding.store_param(param, i, values, random);
             return;
         }
-        Halves<Values::kCount> rounded;
-#pragma unroll
-        for (int k = 0; k < Values::kCount; ++k) {
-            rounded.v[k] = to_bfloat16_away(values.v[k]);
-        }
-        param.store_halves(i, rounded);
+        store_halves(param.halves(i), halves_of<Values::kCount>([&](int k) { return to_bfloat16_away(values.v[k]); }));
     }
 };
 

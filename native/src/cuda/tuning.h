@@ -11,7 +11,17 @@ namespace nopt {
 constexpr int kThreadsPerBlock = 256;
 constexpr int kWarpThreads = 32;
 constexpr int kWarpsPerBlock = kThreadsPerBlock / kWarpThreads;
+// Of the passes over elements: kernels of 65 to 128 registers find room for up to 4 warps more on a processor than in
+// larger blocks.
+constexpr int kPassThreads = 128;
+constexpr int kPassWarps = kPassThreads / kWarpThreads;
 constexpr int kScopeThreads = 512;  // of the one block that adds up the chunks of all tensors; 1024 would spill
+
+// 1 marks elements as the first to leave the caches when these need room (ld.global.cs, st.global.cs), since a launch
+// reads and writes each once. A definition on the command line takes the place of this one. Not yet measured.
+#ifndef NOPT_TUNE_STREAMS
+#define NOPT_TUNE_STREAMS 0
+#endif
 
 // What differs from one GPU to the next.
 struct Tuning {

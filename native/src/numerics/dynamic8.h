@@ -95,6 +95,17 @@ NOPT_HD uint8_t to_dynamic(float number) {
     return static_cast<uint8_t>((limited ^ sign) - sign);
 }
 
+// Logarithms tell the decade of a magnitude, without a search: the upper half of its bits times kDynamicLogarithm /
+// 2^16. Those from 2^-23 on, which is below every decade, have kDynamicLogarithms values from kFirstDynamicLogarithm
+// on, and one decade begins among the magnitudes of each value.
+constexpr int kDynamicLogarithm = 154;               // log10(2) * 2^9: the exponent begins at bit 7 of the upper half
+constexpr int16_t kSmallestDynamicHalf = 104 * 128;  // the upper half of 2^-23
+constexpr int kFirstDynamicLogarithm = 31;
+constexpr int kDynamicLogarithms = kDynamicDecades + 1;  // the last one is that of 1 itself
+static_assert((kSmallestDynamicHalf * kDynamicLogarithm) >> 16 == kFirstDynamicLogarithm &&
+                  (127 * 128 * kDynamicLogarithm) >> 16 == kFirstDynamicLogarithm + kDynamicLogarithms - 1,
+              "the magnitudes from 2^-23 to 1 have so many logarithms");
+
 // Whether a block can hold a state. One that is not finite would take the others of its block along, as they share its
 // scale; so its element begins anew instead, with 0 in all of its states (in those of other types, too: a moment
 // without the other would make steps of any length).
