@@ -29,13 +29,27 @@ struct StateCells {
 
     __device__ bool has_blocks() const { return cells.dtype == NOPT_DTYPE_DYNAMIC8; }
     // The block that element `i` lies in, which begins with its scale.
-    __device__ unsigned char* block(int i) const { return static_cast<unsigned char*>(cells.at) + dynamic8_offset(i); }
-    __device__ unsigned char* codes(int i) const { return block(i) + sizeof(float) + i % kBlock; }
+    // (With unsigned numbers of 32 bits, whose division is a shift.)
+    __device__ unsigned char* block(int i) const { return static_cast<unsigned char*>(cells.at) + offset(i); }
+    __device__ unsigned char* codes(int i) const {
+        constexpr uint32_t kScale = sizeof(float);
+        return static_cast<unsigned char*>(cells.at) + (offset(i) + kScale + static_cast<uint32_t>(i) % kBlock);
+    }
+    __device__ static uint32_t offset(int i) {
+        return static_cast<uint32_t>(i) / kBlock * static_cast<uint32_t>(kBlockwiseBytes);
+    }
+    // The same, if they are of this type, for a loop that is compiled for it.
+    template <int kType>
+    __device__ StateCells typed() const {
+        StateCells state;
+        state.cells = cells.template typed<kType>();
+        return state;
+    }
     __device__ bool is_aligned() const { return has_blocks() || cells.misalignment() == 0; }
 };
 
 // Updates the elements of a piece, a block at a time.
-template <class Rule, class Source>
+template <class Rule, int kVariant, class Source>
 struct BlockwiseUpdate {
     using Shape = RuleShape<Rule>;
     using Given = Inputs<Rule, true>;
@@ -45,24 +59,32 @@ struct BlockwiseUpdate {
     Source source;
     StateCells states[kRoom];
     Given inputs;
-    Present present;
+    PresentOf<Rule, kVariant> present;
     typename Rule::Scalars scalars;
     bool has_blocks;  // whether a state is of DYNAMIC8
+    int params;       // the type that a loop of their own is compiled for, if all states are of DYNAMIC8
 
     __device__ BlockwiseUpdate(const UpdateTable& table, const typename Source::Table& dimer,
                                const CohortScalars& cohorts, const Piece& piece)
         : source(table, dimer, piece),
           inputs(table, piece),
-          present{states_of<Rule, kAnyVariant>(table), inputs.present()},
+          present(table, inputs.present()),
           scalars(scalars_of<Rule>(cohorts, piece.tensor)),
-          has_blocks(false) {
+          has_blocks(false),
+          params(kAnyType) {
         source.theta.rounding.set_step(scalars.step);
+        bool has_others = false;
 #pragma unroll
         for (int s = 0; s < Shape::kStates; ++s) {
             if (present.state(s)) {
                 states[s] = StateCells(table.states[s], table.theta.types, state_role(s), piece);
                 has_blocks = has_blocks || states[s].has_blocks();
+                has_others = has_others || !states[s].has_blocks();
             }
+        }
+        if constexpr (Source::kIsTyped) {
+            const int type = source.is_of(kHalfType) ? kHalfType : NOPT_DTYPE_FLOAT32;
+            params = source.is_of(type) && !has_others ? type : kAnyType;
         }
     }
 
@@ -100,27 +122,29 @@ struct BlockwiseUpdate {
         typename Given::template Fetched<Values> inputs;
     };
 
-    template <class Values>
+    template <class Values, int kParams, int kStateType>
     __device__ void fetch(int i, Fetched<Values>& fetched) const {
-        source.fetch(i, fetched.source);
+        source.template typed<kParams>().fetch(i, fetched.source);
 #pragma unroll
         for (int s = 0; s < Shape::kStates; ++s) {
+            const StateCells state = states[s].template typed<kStateType>();
             if (!present.state(s)) {
                 continue;
             }
-            if (states[s].has_blocks()) {
-                fetched.states[s].word[0] = load_codes<Values::kCount>(states[s].codes(i));
+            if (state.has_blocks()) {
+                fetched.states[s].word[0] = load_codes<Values::kCount>(state.codes(i));
             } else {
-                fetched.states[s] = states[s].cells.template fetch<Values>(i);
+                fetched.states[s] = state.cells.template fetch<Values>(i);
             }
         }
         inputs.template fetch<Values>(i, fetched.inputs);
     }
 
-    template <class Values>
+    template <class Values, int kStateType>
     __device__ Values state_values(int s, const Bits<Values>& bits, const Block& block) const {
-        if (!states[s].has_blocks()) {
-            return states[s].cells.values(bits);
+        const StateCells state = states[s].template typed<kStateType>();
+        if (!state.has_blocks()) {
+            return state.cells.values(bits);
         }
         const float* const numbers = is_signed(s) ? block.tables.with_sign.value : block.tables.without_sign.value;
         Values values;
@@ -133,45 +157,51 @@ struct BlockwiseUpdate {
 
     // Updates the elements from `i` on, `place` of the block. States of DYNAMIC8 go to `block` until the scales are
     // known.
-    template <class Values>
-    __device__ void update(int i, int place, Block& block) const {
+    template <class Values, int kParams, int kStateType>
+    __device__ void update(int first, int place, Block& block) const {
+        const int i = first + place;
+        const auto& own_source = source.template typed<kParams>();
         Fetched<Values> fetched = {};
-        fetch(i, fetched);
-        const RandomBits random = source.theta.rounding.draw(i, Values::kCount, block.random);
+        fetch<Values, kParams, kStateType>(i, fetched);
+        if constexpr (kParams != kAnyType) {
+            __syncwarp();  // nothing orders, but the assembler issues all of the loads before it waits for one
+        }
+        const RandomBits random = own_source.theta.rounding.draw(i, Values::kCount, block.random);
         Values p;
         Values g;
         Values direction = {};
-        source.values(fetched.source, p, g, direction);
+        own_source.values(fetched.source, p, g, direction);
         Values own[kRoom] = {};
         Values given[kMaxInputs] = {};
 #pragma unroll
         for (int s = 0; s < Shape::kStates; ++s) {
             if (present.state(s)) {
-                own[s] = state_values<Values>(s, fetched.states[s], block);
+                own[s] = state_values<Values, kStateType>(s, fetched.states[s], block);
             }
         }
 #pragma unroll
         for (int n = 0; n < Shape::kInputs; ++n) {
             given[n] = inputs.template values<Values>(fetched.inputs, n);
         }
-        update_values<Rule>(p, g, own, given, present, scalars);
-        source.theta.store(i, p, random);
-        source.store(i, direction);
+        update_values<Rule>(p, g, own, given, present.get(), scalars);
+        own_source.theta.store(i, p, random);
+        own_source.store(i, direction);
         uint32_t largest[kRoom];
-        if (!find_largest(own, largest) && has_blocks) {
+        if (!find_largest(own, largest) && (kStateType == NOPT_DTYPE_DYNAMIC8 || has_blocks)) {
             restart(own);
             find_largest(own, largest);
         }
 #pragma unroll
         for (int s = 0; s < Shape::kStates; ++s) {
+            const StateCells state = states[s].template typed<kStateType>();
             if (!present.state(s)) {
                 continue;
             }
-            if (states[s].has_blocks()) {
+            if (state.has_blocks()) {
                 block.largest[s] = block.largest[s] > largest[s] ? block.largest[s] : largest[s];
                 *reinterpret_cast<Access<Values::kCount>*>(block.states.value[s] + place) = words_of_floats(own[s]);
             } else {
-                source.theta.rounding.store_state(states[s].cells, s, i, own[s], random);
+                own_source.theta.rounding.store_state(state.cells, s, i, own[s], random);
             }
         }
     }
@@ -209,32 +239,37 @@ struct BlockwiseUpdate {
         }
     }
 
-    // The passes over a block.
-    struct Updating {
-        const BlockwiseUpdate& elements;
-        int first;
-        Block& block;
-
-        template <class Values>
-        __device__ void operator()(int place) const {
-            elements.template update<Values>(first + place, place, block);
+    // The packs of a whole block, by a loop that is compiled for the type of the parameters.
+    template <int kParams>
+    __device__ void update_whole(int first, Block& block) const {
+#pragma unroll 1
+        for (int i = kPack * lane_of_warp(); i < kBlock; i += kPack * kWarpThreads) {
+            update<Pack, kParams, NOPT_DTYPE_DYNAMIC8>(first, i, block);
         }
-    };
+    }
 
-    template <bool kSigned>
-    struct Encoding {
-        const DynamicTable<kSigned>& table;
-        const Divisor& divisor;
-        const float* states;
-        unsigned char* codes;
-
-        template <class Values>
-        __device__ void operator()(int place) const {
-            using Own = Access<Values::kCount>;
-            const Own own = *reinterpret_cast<const Own*>(states + place);
-            store_codes<Values::kCount>(codes + place, codes_of(table, floats_of_words<Values>(own.word).v, divisor));
+    // By loops of their own for the most common types.
+    __device__ void update_packs(int first, const Packs& packs, Block& block) const {
+        const bool whole = Source::kIsTyped && packs.packed == kBlock;
+        if (whole && params == NOPT_DTYPE_FLOAT32) {
+            update_whole<NOPT_DTYPE_FLOAT32>(first, block);
+        } else if (whole && params == kHalfType) {
+            update_whole<kHalfType>(first, block);
+        } else {
+            packs.for_each_pack([&](int i) { update<Pack, kAnyType, kAnyType>(first, i, block); });
         }
-    };
+    }
+
+    // Stores the codes of state `s` of some elements, from `place` of the block on.
+    template <class Values>
+    __device__ void encode(int s, int place, const Block& block, unsigned char* codes, const Divisor& divisor) const {
+        using Own = Access<Values::kCount>;
+        const Own own = *reinterpret_cast<const Own*>(block.states.value[s] + place);
+        const Values values = floats_of_words<Values>(own.word);
+        store_codes<Values::kCount>(codes + place, is_signed(s)
+                                                       ? codes_of(block.tables.with_sign, values.v, divisor)
+                                                       : codes_of(block.tables.without_sign, values.v, divisor));
+    }
 
     // Updates the block that begins with element `first` of the piece. `wide`: all buffers allow wide accesses.
     __device__ void update_block(int first, int count, bool wide, const DynamicTables& tables,
@@ -246,7 +281,9 @@ struct BlockwiseUpdate {
                 block.scale[s] = float_of(load_words<1>(states[s].block(first)).word[0]);
             }
         }
-        for_each_element(count, 0, wide, Updating{*this, first, block});
+        const Packs packs(count, 0, wide);
+        packs.for_each_single([&](int i) { update<Single, kAnyType, kAnyType>(first, i, block); });
+        update_packs(first, packs, block);
         __syncwarp();  // all have read the scales
 #pragma unroll
         for (int s = 0; s < Shape::kStates; ++s) {
@@ -256,10 +293,15 @@ struct BlockwiseUpdate {
             const float scale = float_of(largest_of_warp(block.largest[s]));
             const Divisor divisor(divisor_of(scale));
             unsigned char* const codes = states[s].codes(first);
-            if (is_signed(s)) {
-                for_each_element(count, 0, wide, Encoding<true>{tables.with_sign, divisor, room.value[s], codes});
+            if (packs.packed == kBlock) {
+                // Without a branch between them, so that the packs of a thread wait together.
+#pragma unroll
+                for (int i = 0; i < kBlock; i += kPack * kWarpThreads) {
+                    encode<Pack>(s, i + kPack * lane_of_warp(), block, codes, divisor);
+                }
             } else {
-                for_each_element(count, 0, wide, Encoding<false>{tables.without_sign, divisor, room.value[s], codes});
+                packs.for_each_single([&](int i) { encode<Single>(s, i, block, codes, divisor); });
+                packs.for_each_pack([&](int i) { encode<Pack>(s, i, block, codes, divisor); });
             }
             if (lane_of_warp() == 0) {
                 store_words<1>(states[s].block(first), {{bits_of(scale)}});
@@ -270,16 +312,17 @@ struct BlockwiseUpdate {
     __device__ static uint32_t largest_of_warp(uint32_t largest) {
 #pragma unroll
         for (int distance = kWarpThreads / 2; distance > 0; distance /= 2) {
-            largest = larger_magnitude(largest, float_of(__shfl_xor_sync(0xffffffffu, largest, distance)));
+            const uint32_t other = __shfl_xor_sync(0xffffffffu, largest, distance);
+            largest = other > largest ? other : largest;
         }
         return largest;
     }
 };
 
-template <class Rule, class Source>
+template <class Rule, int kVariant, class Source>
 __device__ inline void update_blocks(const UpdateTable& table, const typename Source::Table& dimer,
                                      const CohortScalars& cohorts) {
-    using Elements = BlockwiseUpdate<Rule, Source>;
+    using Elements = BlockwiseUpdate<Rule, kVariant, Source>;
     __shared__ DynamicTables tables;
     __shared__ SharedByWarps<Elements> shared;
     __shared__ RandomRoom<Elements::kRandomUses> random;
@@ -304,10 +347,10 @@ __device__ inline void update_blocks(const UpdateTable& table, const typename So
 }
 
 // Updates elements of any type.
-template <class Rule>
+template <class Rule, int kVariant>
 __global__ void __launch_bounds__(kPassThreads, 1)
     blockwise_update_kernel(const __grid_constant__ UpdateTable table, const __grid_constant__ CohortScalars cohorts) {
-    update_blocks<Rule, PlainSource<true>>(table, {}, cohorts);
+    update_blocks<Rule, kVariant, PlainSource<true>>(table, {}, cohorts);
 }
 
 // The same with a dimer.
@@ -315,7 +358,7 @@ template <class Rule>
 __global__ void __launch_bounds__(kPassThreads, 1)
     blockwise_dimer_update_kernel(const __grid_constant__ UpdateTable table, const __grid_constant__ DimerTable dimer,
                                   const __grid_constant__ CohortScalars cohorts) {
-    update_blocks<Rule, DimerSource<true>>(table, dimer, cohorts);
+    update_blocks<Rule, kAnyVariant, DimerSource<true>>(table, dimer, cohorts);
 }
 
 }  // namespace nopt

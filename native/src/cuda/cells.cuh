@@ -48,6 +48,22 @@ __device__ inline void store_floats(float* to, const Values& values) {
     store_words(to, words_of_floats(values));
 }
 
+// What a loop may be compiled for instead of one type: any, and then it asks for that of each role, or one of 16 bits.
+constexpr int kAnyType = 0;
+constexpr int kHalfType = -1;
+static_assert(!is_dtype(kAnyType) && !is_dtype(kHalfType));
+
+__device__ inline bool is_of_type(int dtype, int type) {
+    return type == kHalfType ? dtype == NOPT_DTYPE_BFLOAT16 || dtype == NOPT_DTYPE_FLOAT16 : dtype == type;
+}
+
+// Of cells whose type is `dtype`, in a loop that is compiled for `kType`.
+template <int kType>
+__device__ inline int dtype_in_loop(int dtype) {
+    const int half = dtype == NOPT_DTYPE_FLOAT16 ? NOPT_DTYPE_FLOAT16 : NOPT_DTYPE_BFLOAT16;
+    return kType == kAnyType ? dtype : kType == kHalfType ? half : kType;
+}
+
 // A role's elements from the begin of a piece on. `kMixed`: of any type whose elements stand for themselves, which is
 // the same for the whole piece; else all are float32, and no instruction asks.
 template <bool kMixed>
@@ -93,6 +109,10 @@ struct Cells<false> {
     template <class Values>
     __device__ void copy(int i, const Cells& from) const {
         store_words(at + i, load_words<Values::kCount>(from.at + i));
+    }
+    template <int kType>
+    __device__ const Cells& typed() const {
+        return *this;
     }
     // The position within a wide access, in elements.
     __device__ int misalignment() const {
@@ -188,6 +208,13 @@ struct Cells<true> {
             load_halves<Values::kCount>(from.halves(i), bits.word);
             store_halves(halves(i), bits);
         }
+    }
+    // The same, if they are of this type, for a loop that is compiled for it.
+    template <int kType>
+    __device__ Cells typed() const {
+        Cells cells = *this;
+        cells.dtype = dtype_in_loop<kType>(dtype);
+        return cells;
     }
     __device__ int misalignment() const {
         return static_cast<int>(reinterpret_cast<uintptr_t>(at) / static_cast<uintptr_t>(bytes_of(dtype)) % kPack);

@@ -47,7 +47,7 @@ __device__ inline void run_elements(const DimerTable& table, double value) {
     for_each_piece(table.set, [&](const Piece& piece) {
         const Elements elements(table, piece, value);
         const int off = elements.offset();
-        for_each_element(piece.count, off, elements.aligned_like(off), elements);
+        for_each_element(Packs(piece.count, off, elements.aligned_like(off)), elements);
     });
 }
 

@@ -13,20 +13,28 @@ namespace nopt {
 // Instead of a variant's index: the states that there are, are those of the table.
 constexpr int kAnyVariant = -1;
 
+// The states and inputs that there are, of which the kernel knows the states unless it is compiled for any variant.
 template <class Rule, int kVariant>
-__device__ inline uint32_t states_of(const UpdateTable& table) {
-    if constexpr (kVariant != kAnyVariant) {
-        constexpr uint32_t kStates = Rule::variants[kVariant];
-        return kStates;
-    } else {
-        uint32_t states = 0;
+struct PresentOf {
+    uint32_t states;
+    uint32_t inputs;
+
+    __device__ PresentOf(const UpdateTable& table, uint32_t inputs_) : states(0), inputs(inputs_) {
 #pragma unroll
         for (int s = 0; s < RuleShape<Rule>::kStates; ++s) {
             states |= table.states[s] != nullptr ? 1u << s : 0u;
         }
-        return states;
     }
-}
+    __device__ Present get() const {
+        if constexpr (kVariant != kAnyVariant) {
+            constexpr uint32_t kStates = Rule::variants[kVariant];
+            return {kStates, inputs};
+        } else {
+            return {states, inputs};
+        }
+    }
+    __device__ bool state(int s) const { return get().state(s); }
+};
 
 // A rule's inputs from the begin of a piece on. Which of them there are is the same for the whole piece.
 template <class Rule, bool kMixed>
@@ -120,14 +128,14 @@ struct Update {
     Source source;
     Buffer states[kStates];
     Given inputs;
-    Present present;
+    PresentOf<Rule, kVariant> present;
     typename Rule::Scalars scalars;
 
     __device__ Update(const UpdateTable& table, const typename Source::Table& dimer, const CohortScalars& cohorts,
                       const Piece& piece)
         : source(table, dimer, piece),
           inputs(table, piece),
-          present{states_of<Rule, kVariant>(table), inputs.present()},
+          present(table, inputs.present()),
           scalars(scalars_of<Rule>(cohorts, piece.tensor)) {
         source.theta.rounding.set_step(scalars.step);
 #pragma unroll
@@ -147,57 +155,82 @@ struct Update {
         return aligned;
     }
 
-    template <class Values>
+    template <class Values, int kParams, int kStateType>
     __device__ void update(int i, Room& room) const {
+        const auto& own_source = source.template typed<kParams>();
         typename Source::template Fetched<Values> fetched = {};
         typename Buffer::template Fetched<Values> fetched_states[kStates] = {};
         typename Given::template Fetched<Values> fetched_inputs = {};
-        source.fetch(i, fetched);
+        own_source.fetch(i, fetched);
 #pragma unroll
         for (int s = 0; s < Shape::kStates; ++s) {
             if (present.state(s)) {
-                fetched_states[s] = states[s].template fetch<Values>(i);
+                fetched_states[s] = states[s].template typed<kStateType>().template fetch<Values>(i);
             }
         }
         inputs.template fetch<Values>(i, fetched_inputs);
-        const RandomBits random = source.theta.rounding.draw(i, Values::kCount, room);
+        const RandomBits random = own_source.theta.rounding.draw(i, Values::kCount, room);
         Values p;
         Values g;
         Values direction = {};
-        source.values(fetched, p, g, direction);
+        own_source.values(fetched, p, g, direction);
         Values own[kStates] = {};
         Values given[kMaxInputs] = {};
 #pragma unroll
         for (int s = 0; s < Shape::kStates; ++s) {
             if (present.state(s)) {
-                own[s] = states[s].template values<Values>(fetched_states[s]);
+                own[s] = states[s].template typed<kStateType>().template values<Values>(fetched_states[s]);
             }
         }
 #pragma unroll
         for (int n = 0; n < Shape::kInputs; ++n) {
             given[n] = inputs.template values<Values>(fetched_inputs, n);
         }
-        update_values<Rule>(p, g, own, given, present, scalars);
-        source.theta.store(i, p, random);
+        update_values<Rule>(p, g, own, given, present.get(), scalars);
+        own_source.theta.store(i, p, random);
 #pragma unroll
         for (int s = 0; s < Shape::kStates; ++s) {
             if (present.state(s)) {
-                source.theta.rounding.store_state(states[s], s, i, own[s], random);
+                own_source.theta.rounding.store_state(states[s].template typed<kStateType>(), s, i, own[s], random);
             }
         }
-        source.store(i, direction);
+        own_source.store(i, direction);
     }
 
-    // The pass over a piece.
-    struct Pass {
-        const Update& elements;
-        Room& room;
-
-        template <class Values>
-        __device__ void operator()(int i) const {
-            elements.template update<Values>(i, room);
+    // Whether a loop for these types does.
+    __device__ bool is_of(int params, int type) const {
+        bool all = source.is_of(params);
+#pragma unroll
+        for (int s = 0; s < Shape::kStates; ++s) {
+            all = all && (!present.state(s) || is_of_type(states[s].dtype, type));
         }
-    };
+        return all;
+    }
+
+    template <int kParams, int kStateType>
+    __device__ void update_packs(const Packs& packs, Room& room) const {
+        packs.for_each_pack([&](int i) { update<Pack, kParams, kStateType>(i, room); });
+    }
+
+    // Updates the elements of the piece, by loops of their own for the most common types.
+    __device__ void update_all(int count, Room& room) const {
+        const int off = source.theta.offset();
+        const Packs packs(count, off, aligned_like(off));
+        packs.for_each_single([&](int i) { update<Single, kAnyType, kAnyType>(i, room); });
+        if constexpr (Source::kIsTyped) {
+            if (is_of(kHalfType, NOPT_DTYPE_FLOAT32)) {
+                update_packs<kHalfType, NOPT_DTYPE_FLOAT32>(packs, room);
+                return;
+            }
+            if constexpr (Shape::kHas16Bits) {
+                if (is_of(kHalfType, kHalfType)) {
+                    update_packs<kHalfType, kHalfType>(packs, room);
+                    return;
+                }
+            }
+        }
+        update_packs<kAnyType, kAnyType>(packs, room);
+    }
 };
 
 template <class Rule, int kVariant, class Source>
@@ -212,16 +245,11 @@ __device__ inline void update_pieces(const UpdateTable& table, const typename So
         if (table.grad[piece.tensor] == nullptr) {
             return;  // frozen
         }
-        const auto run = [&](const Elements& elements) {
-            const int off = elements.source.theta.offset();
-            const typename Elements::Pass pass = {elements, room};
-            for_each_element(piece.count, off, elements.aligned_like(off), pass);
-        };
         if constexpr (Source::kIsShared) {
             __shared__ SharedByWarps<Elements> shared;
-            run(shared.make(table, dimer, cohorts, piece));
+            shared.make(table, dimer, cohorts, piece).update_all(piece.count, room);
         } else {
-            run(Elements(table, dimer, cohorts, piece));
+            Elements(table, dimer, cohorts, piece).update_all(piece.count, room);
         }
     });
 }
@@ -244,10 +272,10 @@ __global__ void __launch_bounds__(kPassThreads, 1)
 }
 
 // Updates elements of any type that stand for themselves.
-template <class Rule>
+template <class Rule, int kVariant>
 __global__ void __launch_bounds__(kPassThreads, 1)
     mixed_update_kernel(const __grid_constant__ UpdateTable table, const __grid_constant__ CohortScalars cohorts) {
-    update_pieces<Rule, kAnyVariant, PlainSource<true>>(table, {}, cohorts);
+    update_pieces<Rule, kVariant, PlainSource<true>>(table, {}, cohorts);
 }
 
 // The same with a dimer.

@@ -15,13 +15,13 @@ using PlainKernel = void (*)(UpdateTable, CohortScalars);
 using DimerKernel = void (*)(UpdateTable, DimerTable, CohortScalars);
 using PrepareKernel = void (*)(GroupInputs, GradDecision, CounterTable, HostClocks, CohortTable);
 
-// float32 without a dimer is what most steps are, and has a kernel for each variant; in the others the variant is data.
+// Steps without a dimer have a kernel for each variant; with one the variant is data.
 struct RuleKernels {
     PlainKernel plain[kMaxVariants];
-    DimerKernel dimer;  // float32 with a dimer
-    PlainKernel mixed;  // some type is not float32
+    DimerKernel dimer;                // float32 with a dimer
+    PlainKernel mixed[kMaxVariants];  // some type is not float32
     DimerKernel mixed_dimer;
-    PlainKernel blockwise;  // some state is DYNAMIC8; null: none of the rule may be
+    PlainKernel blockwise[kMaxVariants];  // some state is DYNAMIC8; null: none of the rule may be
     DimerKernel blockwise_dimer;
     PrepareKernel prepare;
 };
@@ -35,10 +35,19 @@ constexpr PlainKernel plain_kernel() {
     }
 }
 
-template <class Rule>
+template <class Rule, int kVariant>
+constexpr PlainKernel mixed_kernel() {
+    if constexpr (kVariant < RuleShape<Rule>::kVariants) {
+        return &mixed_update_kernel<Rule, kVariant>;
+    } else {
+        return nullptr;
+    }
+}
+
+template <class Rule, int kVariant>
 constexpr PlainKernel blockwise_kernel() {
-    if constexpr (RuleShape<Rule>::has_state_of(NOPT_DTYPE_DYNAMIC8)) {
-        return &blockwise_update_kernel<Rule>;
+    if constexpr (kVariant < RuleShape<Rule>::kVariants && RuleShape<Rule>::kHas8Bits) {
+        return &blockwise_update_kernel<Rule, kVariant>;
     } else {
         return nullptr;
     }
@@ -46,7 +55,7 @@ constexpr PlainKernel blockwise_kernel() {
 
 template <class Rule>
 constexpr DimerKernel blockwise_dimer_kernel() {
-    if constexpr (RuleShape<Rule>::has_state_of(NOPT_DTYPE_DYNAMIC8)) {
+    if constexpr (RuleShape<Rule>::kHas8Bits) {
         return &blockwise_dimer_update_kernel<Rule>;
     } else {
         return nullptr;
@@ -57,9 +66,9 @@ template <class Rule, int... kVariants>
 RuleKernels kernels_of(std::integer_sequence<int, kVariants...>) {
     return {{plain_kernel<Rule, kVariants>()...},
             &dimer_update_kernel<Rule>,
-            &mixed_update_kernel<Rule>,
+            {mixed_kernel<Rule, kVariants>()...},
             &mixed_dimer_update_kernel<Rule>,
-            blockwise_kernel<Rule>(),
+            {blockwise_kernel<Rule, kVariants>()...},
             blockwise_dimer_kernel<Rule>(),
             &prepare_kernel<Rule>};
 }

@@ -76,29 +76,47 @@ template <class Body>
 __device__ inline void for_each_piece(const PieceTable& table, Body&& body) {
     const int64_t stride = static_cast<int64_t>(gridDim.x) * kPassWarps;
     for (int64_t i = static_cast<int64_t>(blockIdx.x) * kPassWarps + warp_of_block(); i < table.count; i += stride) {
-        body(table.pieces[i]);
+        const Piece piece = table.pieces[i];
+        body(piece);
     }
 }
 
-// Calls body.operator()<Pack or Single>(i) for all elements of a piece, over the threads of the warp. `wide`: all
-// buffers begin at the same place `off` within a wide access; then single elements are those before the first one and
-// after the last one.
+// A piece as packs, and the single elements before the first one and after the last one.
+struct Packs {
+    int count;  // of elements
+    int head;   // where the packs begin
+    int packed;
+
+    // `wide`: all buffers begin at the same place `off` within a wide access. If not, there is no pack.
+    __device__ Packs(int count_, int off, bool wide) : count(count_) {
+        const int lead = (kPack - off) % kPack;
+        head = !wide || lead > count ? count : lead;
+        packed = static_cast<int>(static_cast<unsigned>(count - head) / kPack * kPack);
+    }
+
+    // Both call body(i), over the threads of the warp. They are not unrolled: that took 5 to 20 registers more (nvcc
+    // 11.8, sm_90) and hides nothing, since no load may pass a store to another of the buffers.
+    template <class Body>
+    __device__ void for_each_single(const Body& body) const {
+#pragma unroll 1
+        for (int i = lane_of_warp(); i < count - packed; i += kWarpThreads) {
+            body(i < head ? i : i + packed);
+        }
+    }
+    template <class Body>
+    __device__ void for_each_pack(const Body& body) const {
+#pragma unroll 1
+        for (int i = head + kPack * lane_of_warp(); i < head + packed; i += kPack * kWarpThreads) {
+            body(i);
+        }
+    }
+};
+
+// Calls body.operator()<Pack or Single>(i) for all elements of a piece.
 template <class Body>
-__device__ inline void for_each_element(int count, int off, bool wide, const Body& body) {
-    const int lane = lane_of_warp();
-    const int lead = (kPack - off) % kPack;
-    const int head = !wide || lead > count ? count : lead;
-    const int packed = (count - head) / kPack * kPack;
-    // Not unrolled: that took 5 to 20 registers more (nvcc 11.8, sm_90) and hides nothing, since no load may pass a
-    // store to another of the buffers.
-#pragma unroll 1
-    for (int i = lane; i < count - packed; i += kWarpThreads) {
-        body.template operator()<Single>(i < head ? i : i + packed);
-    }
-#pragma unroll 1
-    for (int i = head + kPack * lane; i < head + packed; i += kPack * kWarpThreads) {
-        body.template operator()<Pack>(i);
-    }
+__device__ inline void for_each_element(const Packs& packs, const Body& body) {
+    packs.for_each_single([&](int i) { body.template operator()<Single>(i); });
+    packs.for_each_pack([&](int i) { body.template operator()<Pack>(i); });
 }
 
 }  // namespace nopt

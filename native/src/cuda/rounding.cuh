@@ -56,12 +56,13 @@ struct Rounding<true> {
         : table(table_), begin(piece.begin), tensor(piece.tensor), step(0) {}
 
     __device__ void set_step(uint32_t tensor_step) { step = tensor_step; }
+    __device__ bool is_random() const { return table.params != 0 || table.states != 0; }
 
     // Draws for `count` elements from `i` on.
     template <int Uses>
     __device__ RandomBits draw(int i, int count, RandomRoom<Uses>& room) const {
         Access<2>* const own = &room.bits[0][threadIdx.x];
-        if (table.params == 0 && table.states == 0) {
+        if (!is_random()) {
             return {own};
         }
         const uint64_t element = static_cast<uint64_t>(begin + i);

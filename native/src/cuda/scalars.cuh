@@ -26,14 +26,16 @@ struct RuleShape {
     }
     static constexpr uint32_t kSignedStates = signed_states();  // by bit
 
-    static constexpr bool has_state_of(nopt_dtype dtype) {
+    static constexpr uint32_t state_types() {
+        uint32_t types = 0;
         for (int s = 0; s < kStates; ++s) {
-            if ((kInfo.states[s].dtypes & dtype_bit(dtype)) != 0) {
-                return true;
-            }
+            types |= kInfo.states[s].dtypes;
         }
-        return false;
+        return types;
     }
+    // Whether some state may be of these types.
+    static constexpr bool kHas16Bits = (state_types() & dtype_bit(NOPT_DTYPE_BFLOAT16)) != 0;
+    static constexpr bool kHas8Bits = (state_types() & dtype_bit(NOPT_DTYPE_DYNAMIC8)) != 0;
 };
 
 // Scalars of any rule, passed by value.

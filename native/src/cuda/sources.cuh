@@ -28,6 +28,7 @@ struct PlainSource {
     using Table = NoDimer;
     static constexpr bool kIsMixed = kMixed;
     static constexpr bool kIsShared = kMixed;  // by the threads of a warp
+    static constexpr bool kIsTyped = kMixed;   // has loops for the most common types
 
     Theta<kMixed> theta;
     Cells<kMixed> grad;
@@ -53,6 +54,27 @@ struct PlainSource {
         p = theta.values(fetched.p);
         g = grad.values(fetched.g);
     }
+    // Whether parameters and gradients are of this type, without a master, and nothing is rounded at random.
+    __device__ bool is_of(int type) const {
+        return is_of_type(theta.param.dtype, type) && is_of_type(grad.dtype, type) && !theta.has_master() &&
+               !theta.rounding.is_random();
+    }
+    // The same, if they are, for a loop that is compiled for it.
+    template <int kType>
+    __device__ PlainSource typed() const {
+        PlainSource source = *this;
+        if constexpr (kType != kAnyType) {
+            source.theta.param = theta.param.template typed<kType>();
+            source.theta.source = theta.source.template typed<kType>();
+            source.theta.beside = theta.beside.template typed<kHalfType>();
+            source.theta.beside.at = kType == kHalfType ? theta.beside.at : nullptr;
+            source.theta.rounding.table.params = 0;
+            source.theta.rounding.table.states = 0;
+            source.grad = grad.template typed<kType>();
+        }
+        return source;
+    }
+
     template <class Values>
     __device__ void store(int, const Values&) const {}
 };
@@ -63,6 +85,7 @@ struct DimerSource {
     using Table = DimerTable;
     static constexpr bool kIsMixed = kMixed;
     static constexpr bool kIsShared = true;
+    static constexpr bool kIsTyped = false;
 
     Theta<kMixed> theta;
     Cells<kMixed> grad;
@@ -144,6 +167,11 @@ struct DimerSource {
                 g.v[k] = corrected(g.v[k], correction, n.v[k]);
             }
         }
+    }
+
+    template <int kType>
+    __device__ const DimerSource& typed() const {
+        return *this;
     }
 
     // Comes after all loads of the element, so that none of them has to wait for it.

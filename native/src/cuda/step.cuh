@@ -96,11 +96,12 @@ inline void launch_step(const ParamSet& set, const StepPlan& plan, cudaStream_t 
     const char* const name = rule_at(plan.rule).info.name;
     const UpdateTable table = update_table(set, plan, decision.skip);
     // A state of DYNAMIC8 may be one that this rule has not.
-    const bool has_blocks = set.has_dynamic8 && kernels.blockwise != nullptr;
+    const bool has_blocks = set.has_dynamic8 && kernels.blockwise_dimer != nullptr;
     if (dimer == nullptr) {
-        const PlainKernel plain = kernels.plain[plan.inputs[0].variant];
-        const PlainKernel kernel = has_blocks ? kernels.blockwise : set.is_mixed ? kernels.mixed : plain;
-        data.launch_pieces(name, kernel, stream, table, scalars);
+        const PlainKernel(&of_variants)[kMaxVariants] = has_blocks     ? kernels.blockwise
+                                                        : set.is_mixed ? kernels.mixed
+                                                                       : kernels.plain;
+        data.launch_pieces(name, of_variants[plan.inputs[0].variant], stream, table, scalars);
     } else {
         const DimerKernel kernel = has_blocks     ? kernels.blockwise_dimer
                                    : set.is_mixed ? kernels.mixed_dimer
