@@ -70,12 +70,12 @@ class Kernel:
         """Warps and KiB of shared memory of a multiprocessor; None for an architecture that is not in the table."""
         return LIMITS.get(self.arch.removeprefix("sm_").rstrip("af"))
 
-    def blocks(self):
+    def blocks(self, warps_of_block=WARPS_PER_BLOCK):
         max_warps, shared_kib = self.limits()
         per_warp = math.ceil(self.registers * THREADS_PER_WARP / REGISTERS_AT_A_TIME) * REGISTERS_AT_A_TIME
         warps = min(max_warps, REGISTERS // 4 // per_warp * 4)
         # From 8.0 on the driver keeps 1 KiB of shared memory for each block.
-        return min(warps // WARPS_PER_BLOCK, shared_kib * 1024 // (self.shared + 1024))
+        return min(warps // warps_of_block, shared_kib * 1024 // (self.shared + 1024))
 
     def occupancy(self):
         return self.blocks() * WARPS_PER_BLOCK / self.limits()[0]

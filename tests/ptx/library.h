@@ -4,6 +4,7 @@
 #include <map>
 #include <memory>
 #include <string>
+#include <unordered_map>
 
 #include "program.h"
 
@@ -25,6 +26,9 @@ public:
     // Null if there is none of this name. Assembled when it is first asked for.
     Kernel* find(const std::string& name);
 
+    // Of the module's variables.
+    const std::unordered_map<std::string, uint64_t>& addresses() const { return addresses_; }
+
     Summary summary() const;
 
 private:
@@ -32,7 +36,7 @@ private:
 
     Module module_;
     std::vector<std::unique_ptr<unsigned char[]>> variables_;
-    std::unordered_map<std::string, uint64_t> addresses_;  // of the module's variables
+    std::unordered_map<std::string, uint64_t> addresses_;
     std::map<std::string, std::unique_ptr<Kernel>> kernels_;
 };
 

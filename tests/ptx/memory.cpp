@@ -112,6 +112,14 @@ void add_memory(void* memory, size_t bytes, bool is_the_hosts) {
 
 void remove_memory(void* memory) { allocations().erase(address_of(memory)); }
 
+std::vector<Region> memory() {
+    std::vector<Region> all;
+    for (const auto& one : allocations()) {
+        all.push_back({one.first, one.second.bytes});
+    }
+    return all;
+}
+
 void written_by_the_host(const void* memory, size_t bytes) {
     uint64_t begin = 0;
     Allocation* const found = allocation_with(address_of(memory), bytes, begin);

@@ -6,6 +6,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include <vector>
+
 namespace ptx {
 
 struct Thread;
@@ -71,6 +73,13 @@ struct Access {
 void add_memory(void* memory, size_t bytes, bool is_the_hosts);
 void remove_memory(void* memory);
 void written_by_the_host(const void* memory, size_t bytes);
+
+// What there is now, by address.
+struct Region {
+    uint64_t address;
+    size_t bytes;
+};
+std::vector<Region> memory();
 
 // Checks an access of a running thread. The bytes are where the pointer says, or nowhere (null) if it is out of bounds.
 // After a read, `defined` says whether all of them were written; a write of what is not `defined` leaves them

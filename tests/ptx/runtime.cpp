@@ -11,6 +11,7 @@
 #include "../cuda_on_host/stand_in.h"
 #include "library.h"
 #include "memory.h"
+#include "snapshot.h"
 
 namespace {
 
@@ -64,8 +65,10 @@ cudaError_t cudaLaunchKernel(const void* function, dim3 blocks, dim3 threads, vo
     for (size_t i = 0; i < kernel->parameters.size(); ++i) {
         memcpy(parameters.data() + kernel->parameter_offsets[i], arguments[i], kernel->parameters[i].bytes);
     }
-    return stand_in::submit(
-        stream, [kernel, blocks, threads, parameters] { ptx::run(*kernel, blocks.x, threads.x, parameters); });
+    return stand_in::submit(stream, [kernel, blocks, threads, parameters] {
+        const ptx::Snapshot snapshot(*kernel, blocks.x, threads.x, parameters);
+        ptx::run(*kernel, blocks.x, threads.x, parameters);
+    });
 }
 
 cudaError_t cudaOccupancyMaxActiveBlocksPerMultiprocessor(int* blocks, const void*, int, size_t) {
