@@ -4,6 +4,8 @@
 #   NATIVEOPT_RID           the platform to build for, as .NET names it: this machine's, or linux-arm64
 #   NATIVEOPT_LIBRARY_NAME  the library's file name
 #   NATIVEOPT_CUDA          AUTO, ON or OFF
+#   NATIVEOPT_CUDA_ARCHITECTURES
+#                           the GPUs to compile for, divided by spaces; nothing: those of the last build, at first native
 #   NATIVEOPT_BUILD_TESTS   ON builds the native tests too
 #
 # Quiet on success but for one line on CUDA. On failure it prints the log and leaves "CODE: what to do" in error.txt, for
@@ -56,9 +58,14 @@ if(NATIVEOPT_RID STREQUAL "linux-arm64" AND NOT processor MATCHES "^(aarch64|arm
     set(NATIVEOPT_CUDA OFF)
 endif()
 
+set(architectures "")
+if(NATIVEOPT_CUDA_ARCHITECTURES)
+    string(REGEX REPLACE "[ ;]+" "\\\\;" architectures "${NATIVEOPT_CUDA_ARCHITECTURES}") # one argument
+    set(architectures "-DCMAKE_CUDA_ARCHITECTURES=${architectures}")
+endif()
 execute_process(
     COMMAND "${CMAKE_COMMAND}" -S "${source}" -B "${build}" ${generator} ${toolchain} -DCMAKE_BUILD_TYPE=Release
-            -DNATIVEOPT_CUDA=${NATIVEOPT_CUDA} -DNATIVEOPT_TESTS=ON
+            -DNATIVEOPT_CUDA=${NATIVEOPT_CUDA} ${architectures} -DNATIVEOPT_TESTS=ON
     RESULT_VARIABLE result OUTPUT_VARIABLE log ERROR_VARIABLE log)
 if(NOT result EQUAL 0)
     # A failed first configuration would otherwise be remembered after the compiler was installed.

@@ -230,16 +230,30 @@ Module::Module(std::string text) : text_(std::move(text)) {
         const std::string line = text_.substr(at, std::min<size_t>(line_end - at, 4096));
         const size_t entry = line.find(".entry ");
         if (line[0] == '.' && entry != std::string::npos) {
-            entries_[line.substr(entry + 7, line.find_first_of("( ", entry + 7) - entry - 7)] = at;
+            const std::string name = line.substr(entry + 7, line.find_first_of("( ", entry + 7) - entry - 7);
+            if (!entries_.emplace(name, at).second) {
+                give_up("there are two kernels of the name " + name);
+            }
             at = text_.find("\n}", at) + 1;  // nvcc puts the brace that ends a kernel on a line of its own
         } else if (begins_with(line, ".shared ") || begins_with(line, ".global ") || begins_with(line, ".const ")) {
-            variables_.push_back(variable_of(text_.substr(at, text_.find(';', at) - at)));
+            add(variable_of(text_.substr(at, text_.find(';', at) - at)));
             at = text_.find(';', at);
         } else if (line[0] == '.' && line.find(".func") != std::string::npos) {
             give_up("functions are not modelled: " + line);
         }
         at = text_.find('\n', at);
         at = at == std::string::npos ? text_.size() : at + 1;
+    }
+}
+
+// Each source that includes a function declares its variables, which are the same in all of them.
+void Module::add(Variable variable) {
+    const auto same_name = [&](const Variable& other) { return other.name == variable.name; };
+    const auto found = std::find_if(variables_.begin(), variables_.end(), same_name);
+    if (found == variables_.end()) {
+        variables_.push_back(std::move(variable));
+    } else if (found->space != variable.space || found->bytes != variable.bytes || found->initial != variable.initial) {
+        give_up("there are two different variables of the name " + variable.name);
     }
 }
 

@@ -1,4 +1,5 @@
-// The text of PTX as data: variables, entries (kernels), and the statements of each.
+// The text of PTX as data: variables, entries (kernels), and the statements of each. The PTX of several sources may
+// follow each other in one text.
 #pragma once
 
 #include <stdint.h>
@@ -56,6 +57,8 @@ public:
     Entry entry(const std::string& name) const;
 
 private:
+    void add(Variable variable);
+
     std::string text_;
     std::vector<Variable> variables_;
     std::map<std::string, size_t> entries_;  // where each begins in the text

@@ -26,6 +26,7 @@ import tempfile
 
 OTHERS = "PtxDimers.*:PtxMemory.*:PtxSums.OfGradients:CudaGraphs.*:CudaGraphOfGroups.*:Clocks.*"
 TREES = "PtxDimers.*:PtxSums.*"  # of scope_sums_kernel, with many chunks
+ARCHITECTURE = 80  # as in CMakeLists.txt
 SECONDS = 300  # of a run, which takes one or two, and ten for the trees
 
 
@@ -170,15 +171,28 @@ def break_all(arguments, tests, ptx):
 
 
 def contract(build, tests, ptx):
-    """Compiles as the build does, but for contraction."""
-    commands = subprocess.run(["ninja", "-C", build, "-t", "commands", os.path.relpath(ptx, build)], capture_output=True, text=True, check=True)
-    command = next(line for line in commands.stdout.splitlines() if "-fmad=false" in line)
+    """Compiles as the build does, but for contraction, and for PTX alone."""
+    listed = subprocess.run(["ninja", "-C", build, "-t", "commands", os.path.relpath(ptx, build)],
+                            capture_output=True, text=True, check=True)
+    commands = [shlex.split(line) for line in listed.stdout.splitlines() if "-fmad=false" in line]
     with tempfile.TemporaryDirectory() as folder:
+
+        def compiled(words):
+            words = ["-fmad=true" if word == "-fmad=false" else word for word in words
+                     if not word.startswith("--generate-code=")]
+            output = os.path.join(folder, f"{os.path.basename(words[words.index('-o') + 1])}.ptx")
+            words[words.index("-o") + 1] = output
+            words[words.index("-MF") + 1] = output + ".d"
+            words[words.index("-c")] = "-ptx"
+            subprocess.run([*words, f"-arch=compute_{ARCHITECTURE}"], cwd=build, check=True)
+            with open(output, encoding="ascii") as file:
+                return file.read()
+
+        with concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool:
+            texts = list(pool.map(compiled, commands))
         other = os.path.join(folder, "contracted.ptx")
-        words = ["-fmad=true" if word == "-fmad=false" else word for word in shlex.split(command)]
-        words = [other if word.endswith(os.path.basename(ptx)) else word for word in words]
-        words = [other + ".d" if word.endswith(".ptx.d") else word for word in words]
-        subprocess.run(words, cwd=build, check=True)
+        with open(other, "w", encoding="ascii") as file:
+            file.write("\n".join(texts))
         verdict = verdict_of(tests, other, "Rules/PtxKernels.*")
         print("-fmad=true:", verdict)
         return 1 if verdict == "unnoticed" else 0
@@ -194,12 +208,12 @@ def main():
     arguments = parser.parse_args()
     folder = os.path.join(os.path.abspath(arguments.build), "tests", "ptx")
     tests = os.path.join(folder, "nativeopt_ptx_tests")
-    found = [os.path.join(at, name) for at, _, names in os.walk(folder) for name in names if name == "cuda_backend.ptx"]
-    if not os.path.exists(tests) or not found:
+    ptx = os.path.join(folder, "nativeopt.ptx")
+    if not os.path.exists(tests) or not os.path.exists(ptx):
         sys.exit(f"{arguments.build} has no tests of the PTX; build the target nativeopt_ptx_tests there")
     if arguments.fmad:
-        return contract(os.path.abspath(arguments.build), tests, found[0])
-    return break_all(arguments, tests, found[0])
+        return contract(os.path.abspath(arguments.build), tests, ptx)
+    return break_all(arguments, tests, ptx)
 
 
 if __name__ == "__main__":

@@ -13,6 +13,22 @@
 
 namespace nopt {
 
+// Some inputs on their way to device memory, passed by value.
+struct SomeInputs {
+    int32_t first;
+    int32_t count;
+    StepInput inputs[kInputsPerLaunch];
+};
+
+// One warp.
+__global__ void write_inputs_kernel(const __grid_constant__ SomeInputs some, StepInput* all) {
+    const int i = static_cast<int>(threadIdx.x);
+    if (i < some.count) {
+        all[some.first + i] = some.inputs[i];
+    }
+}
+static_assert(kInputsPerLaunch <= kWarpThreads, "a thread writes an input");
+
 // Tables that graphs know are where they are from the beginning, with room for as many cohorts as there can be.
 class CudaOptimizer final : public OptimizerData {
 public:

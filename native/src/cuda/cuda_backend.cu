@@ -4,7 +4,7 @@
 #include "cuda/decide.cuh"
 #include "cuda/devices.cuh"
 #include "cuda/dimer_elements.cuh"
-#include "cuda/grad_decision.cuh"
+#include "cuda/grads.cuh"
 #include "cuda/set_tables.cuh"
 #include "cuda/step.cuh"
 #include "cuda/step_counter.cuh"

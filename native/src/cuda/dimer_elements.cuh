@@ -5,6 +5,7 @@
 
 #include "cuda/cells.cuh"
 #include "cuda/decide.cuh"
+#include "cuda/dimer_table.cuh"
 #include "cuda/pieces.cuh"
 #include "cuda/set_tables.cuh"
 #include "cuda/theta.cuh"
@@ -12,21 +13,6 @@
 #include "numerics/philox.h"
 
 namespace nopt {
-
-// A dimer's pass; all in device memory, passed by value. A role that is not bound is null.
-struct DimerTable {
-    PieceTable set;
-    ThetaTable theta;
-    RoleTable grad;
-    RoleTable displaced;
-    RoleTable direction;
-    RoleTable rotation_direction;
-    RoleTable param_backup;
-    RoleTable grad_backup;
-    DimerScope* scopes;  // null: the pass needs none
-    int32_t per_tensor;
-    int32_t decision;  // a DimerDecision
-};
 
 __global__ void __launch_bounds__(kPassThreads)
     randomize_kernel(const __grid_constant__ DimerTable table, const int64_t* first_element, uint64_t seed,
@@ -58,10 +44,6 @@ __global__ void __launch_bounds__(kPassThreads)
     if (runs == nullptr || *runs != 0) {
         run_elements<Elements>(table, value);
     }
-}
-
-__device__ inline const DimerScope& scope_of(const DimerTable& table, const Piece& piece) {
-    return table.scopes[table.per_tensor != 0 ? piece.tensor : 0];
 }
 
 struct ScaleElements {

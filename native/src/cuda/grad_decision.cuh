@@ -6,7 +6,6 @@
 
 #include "cuda/pieces.cuh"
 #include "cuda/published.cuh"
-#include "cuda/sums.cuh"
 #include "dimer/dimer.h"
 #include "numerics/gradients.h"
 #include "numerics/sum_kinds.h"
@@ -25,24 +24,6 @@ struct GradDecision {
     GradReading* reading;
     Published<GradReading>* published;
     int32_t* skip;  // for the launches that follow
-};
-
-// What the backend keeps of the gradients' options.
-struct CudaGrads final : GradData {
-    // The set's device is current.
-    explicit CudaGrads(const ParamSet& set)
-        : sums(set, false),
-          reading(constant_table(std::vector<GradReading>{kNoGradReading})),
-          skip(constant_table(std::vector<int32_t>{0})),
-          published(1, kNoGradReading) {}
-
-    double* sum() override { return &sums.sums.get()->value[0]; }
-    GradReading read() const override { return read_published(published.host[0]); }
-
-    CudaSums sums;  // of all tensors
-    DeviceArray<GradReading> reading;
-    DeviceArray<int32_t> skip;
-    PublishedArray<GradReading> published;
 };
 
 // The sum of the squares of all gradients over the scopes, and the probe of decide_gradients(), in all threads of the

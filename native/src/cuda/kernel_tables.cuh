@@ -1,15 +1,18 @@
 // The kernels of every rule, for code that does not know the rules' types.
 #pragma once
 
-#include <utility>
-
-#include "cuda/blockwise.cuh"
-#include "cuda/elementwise.cuh"
-#include "cuda/prepare.cuh"
-#include "rules/all_rules.h"
 #include "rules/registry.h"
 
 namespace nopt {
+
+struct CohortScalars;
+struct CohortTable;
+struct CounterTable;
+struct DimerTable;
+struct GradDecision;
+struct GroupInputs;
+struct HostClocks;
+struct UpdateTable;
 
 using PlainKernel = void (*)(UpdateTable, CohortScalars);
 using DimerKernel = void (*)(UpdateTable, DimerTable, CohortScalars);
@@ -26,62 +29,20 @@ struct RuleKernels {
     PrepareKernel prepare;
 };
 
-template <class Rule, int kVariant>
-constexpr PlainKernel plain_kernel() {
-    if constexpr (kVariant < RuleShape<Rule>::kVariants) {
-        return &update_kernel<Rule, kVariant>;
-    } else {
-        return nullptr;
-    }
-}
-
-template <class Rule, int kVariant>
-constexpr PlainKernel mixed_kernel() {
-    if constexpr (kVariant < RuleShape<Rule>::kVariants) {
-        return &mixed_update_kernel<Rule, kVariant>;
-    } else {
-        return nullptr;
-    }
-}
-
-template <class Rule, int kVariant>
-constexpr PlainKernel blockwise_kernel() {
-    if constexpr (kVariant < RuleShape<Rule>::kVariants && RuleShape<Rule>::kHas8Bits) {
-        return &blockwise_update_kernel<Rule, kVariant>;
-    } else {
-        return nullptr;
-    }
-}
-
-template <class Rule>
-constexpr DimerKernel blockwise_dimer_kernel() {
-    if constexpr (RuleShape<Rule>::kHas8Bits) {
-        return &blockwise_dimer_update_kernel<Rule>;
-    } else {
-        return nullptr;
-    }
-}
-
-template <class Rule, int... kVariants>
-RuleKernels kernels_of(std::integer_sequence<int, kVariants...>) {
-    return {{plain_kernel<Rule, kVariants>()...},
-            &dimer_update_kernel<Rule>,
-            {mixed_kernel<Rule, kVariants>()...},
-            &mixed_dimer_update_kernel<Rule>,
-            {blockwise_kernel<Rule, kVariants>()...},
-            blockwise_dimer_kernel<Rule>(),
-            &prepare_kernel<Rule>};
-}
+// A rule's kernels are in a source of their own, which CMake writes (see rule_kernels.cuh), so that rules compile side
+// by side.
+#define NOPT_RULE(Type, header) extern const RuleKernels k##Type##Kernels;
+#include "rules/rules.def"
+#undef NOPT_RULE
 
 // By RuleIndex.
 inline const RuleKernels& kernels_of(int rule) {
-    constexpr auto kVariants = std::make_integer_sequence<int, kMaxVariants>();
-    static const RuleKernels kKernels[kRuleCount] = {
-#define NOPT_RULE(Type, header) kernels_of<Type>(kVariants),
+    static constexpr const RuleKernels* kKernels[kRuleCount] = {
+#define NOPT_RULE(Type, header) &k##Type##Kernels,
 #include "rules/rules.def"
 #undef NOPT_RULE
     };
-    return kKernels[rule];
+    return *kKernels[rule];
 }
 
 }  // namespace nopt

@@ -5,8 +5,8 @@
 #include <stdint.h>
 
 #include "backend/cohorts.h"
+#include "cuda/counter_table.cuh"
 #include "cuda/grad_decision.cuh"
-#include "cuda/step_counter.cuh"
 #include "rules/rule.h"
 
 namespace nopt {
@@ -16,22 +16,6 @@ struct GroupInputs {
     const StepInput* all;  // in device memory; null: `few` has them
     StepInput few[kFewGroups];
 };
-
-// Some inputs on their way to device memory, passed by value.
-struct SomeInputs {
-    int32_t first;
-    int32_t count;
-    StepInput inputs[kInputsPerLaunch];
-};
-
-// One warp.
-__global__ void write_inputs_kernel(const __grid_constant__ SomeInputs some, StepInput* all) {
-    const int i = static_cast<int>(threadIdx.x);
-    if (i < some.count) {
-        all[some.first + i] = some.inputs[i];
-    }
-}
-static_assert(kInputsPerLaunch <= kWarpThreads, "a thread writes an input");
 
 // The clocks of a step that the host counts, as they are in it; passed by value.
 struct HostClocks {

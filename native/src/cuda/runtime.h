@@ -14,6 +14,12 @@ inline void check_cuda(cudaError_t result, const char* what) {
         return;
     }
     cudaGetLastError();  // clears what is not a lasting fault, so that the next call does not report it again
+    if (result == cudaErrorNoKernelImageForDevice) {
+        throw Error(NOPT_ERROR_DEVICE,
+                    "%s: the library has no code for this GPU (%s); build it for this one, which CMake's "
+                    "CMAKE_CUDA_ARCHITECTURES and MSBuild's NativeOptCudaArchitectures name",
+                    what, cudaGetErrorName(result));
+    }
     const nopt_status status = result == cudaErrorMemoryAllocation ? NOPT_ERROR_OUT_OF_MEMORY : NOPT_ERROR_DEVICE;
     throw Error(status, "%s: %s (%s)", what, cudaGetErrorString(result), cudaGetErrorName(result));
 }

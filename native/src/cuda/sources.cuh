@@ -4,7 +4,7 @@
 #include <stdint.h>
 
 #include "cuda/cells.cuh"
-#include "cuda/dimer_elements.cuh"
+#include "cuda/dimer_table.cuh"
 #include "cuda/theta.cuh"
 
 namespace nopt {

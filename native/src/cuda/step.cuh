@@ -5,8 +5,11 @@
 #include "cuda/decide.cuh"
 #include "cuda/dimer_elements.cuh"
 #include "cuda/grad_decision.cuh"
+#include "cuda/grads.cuh"
 #include "cuda/kernel_tables.cuh"
+#include "cuda/prepare.cuh"
 #include "cuda/set_tables.cuh"
+#include "cuda/sources.cuh"
 #include "cuda/step_counter.cuh"
 
 namespace nopt {
