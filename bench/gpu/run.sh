@@ -4,7 +4,12 @@ set -euo pipefail
 self=$(readlink -f "${BASH_SOURCE[0]}")
 root=$(dirname "$(dirname "$(dirname "$self")")")
 
-all_stages=(info build resources native-tests managed-tests selftest memcheck racecheck initcheck synccheck benchmark)
+# What is lost last comes first; README.md says why in this order.
+all_stages=(info build native-tests benchmark benchmark-mixed memcheck racecheck tuning selftest initcheck synccheck
+    managed-tests profile resources)
+# What a stage may take of a run that has a --budget, in seconds; what it leaves over is for those behind it.
+declare -A shares=([info]=20 [build]=180 [native-tests]=130 [benchmark]=130 [benchmark-mixed]=70 [memcheck]=45 [racecheck]=60
+    [tuning]=110 [selftest]=40 [initcheck]=40 [synccheck]=40 [managed-tests]=60 [profile]=60 [resources]=40)
 # Every kernel once: without the options of rules that are the same kernel, and without the steps beside the equations.
 default_filter='-*_maximize*:*_l2*:*_decay*:*_decoupled*:*_nesterov*:*_inverse_eps*:Rules/Rules.*:*very_large:CudaLarge.*'
 
@@ -15,21 +20,25 @@ usage: bench/gpu/run.sh [options] [STAGE...]
 Runs the stages, all of them if none is named, in the order given. A stage that fails does not stop the others, but
 without a build nothing runs. From a checkout, or from an unpacked archive of pack.sh.
 
-  info           the card, the driver and the compilers
-  build          the library and the native tests, for the architecture of the GPUs here
-  resources      bench/kernel_resources.py: no kernel uses local memory
-  native-tests   the native tests on the GPU (nativeopt_cuda_tests)
-  managed-tests  the managed tests that use the GPU
-  selftest       nativeopt selftest --device cuda
-  sanitizer      compute-sanitizer over a part of the native tests: memcheck racecheck initcheck synccheck,
-                 each a stage of its own, too
-  benchmark      bench/pytorch: comparison with PyTorch, and times
+  info             the card, the driver and the compilers
+  build            the library and the native tests, for the architecture of the GPUs here
+  native-tests     the native tests on the GPU (nativeopt_cuda_tests), several processes side by side
+  benchmark        bench/pytorch: comparison with PyTorch, and times of float32
+  benchmark-mixed  times of bfloat16 and of states of 8 bits
+  sanitizer        compute-sanitizer over a part of the native tests: memcheck racecheck initcheck synccheck,
+                   each a stage of its own, too
+  tuning           times of the library with other constants in its kernels (tunings.txt)
+  selftest         nativeopt selftest --device cuda
+  managed-tests    the managed tests that use the GPU
+  profile          what Nsight Compute (ncu) counts in the update kernels
+  resources        bench/kernel_resources.py: no kernel uses local memory
 
   --out DIR              where the logs, summary.md and summary.json go; default: artifacts/gpu/<date and time>
   --quick                shorter selftest and benchmark
   --one-log              all logs in one file, logs.txt
   --limit SECONDS        ends a stage that takes longer; default: 600
-  --architectures LIST   CMAKE_CUDA_ARCHITECTURES of the build, such as "80-real;90-real"; default: that of the GPUs here
+  --budget SECONDS       ends after this: each stage gets a share of it, and one that no time is left for is "not run"
+  --architectures LIST   CMAKE_CUDA_ARCHITECTURES of the build, such as "80;90-real"; default: native, the GPUs here
   --gtest-filter FILTER  the tests that the sanitizers run; default, which runs every kernel:
                          $default_filter
   -h, --help             this text
@@ -81,25 +90,20 @@ stage_info() {
 }
 
 stage_build() {
-    local architectures=$RUN_ARCHITECTURES gtest=''
-    if [ -z "$architectures" ] && has_gpu; then
-        architectures=$(nvidia-smi --query-gpu=compute_cap --format=csv,noheader | tr -d '. ' | sort -u |
-            sed 's/$/-real/' | paste -s -d ';')
-    elif [ -z "$architectures" ]; then
-        architectures='80-real;90-real'
-        echo "no CUDA device: building for $architectures"
-    fi
-    # A machine without GoogleTest builds the packed one.
+    local gtest='' targets
+    # A machine without GoogleTest builds the packed one. Optimising it would take longer than what it gains.
     if [ -d $kit/googletest ]; then
         gtest=$root/artifacts/cmake/googletest
-        cmake -S $kit/googletest -B "$gtest" -G Ninja -DCMAKE_BUILD_TYPE=Release -DBUILD_GMOCK=OFF \
+        cmake -S $kit/googletest -B "$gtest" -G Ninja -DCMAKE_BUILD_TYPE=Debug -DBUILD_GMOCK=OFF \
             -DCMAKE_INSTALL_PREFIX="$gtest/installed" -Wno-dev
         cmake --build "$gtest" --target install
     fi
     # Warnings of compilers that are newer than those of .ci/run must not cost the run.
-    cmake --preset cuda -DCMAKE_CUDA_ARCHITECTURES="$architectures" -DNATIVEOPT_WERROR=OFF \
-        ${gtest:+-DGTest_ROOT="$gtest/installed"}
-    cmake --build --preset cuda --parallel "$(nproc)" --target nativeopt nativeopt_all_tests
+    cmake --preset cuda -DCMAKE_CUDA_ARCHITECTURES="${RUN_ARCHITECTURES:-native}" -DNATIVEOPT_WERROR=OFF \
+        -DNATIVEOPT_BENCHMARKS=ON ${gtest:+-DGTest_ROOT="$gtest/installed"}
+    targets=$(cmake --build --preset cuda --target help)
+    cmake --build --preset cuda --parallel "$(nproc)" --target nativeopt \
+        $(grep -o -m 1 '^nativeopt_cuda_tests' <<<"$targets")
 }
 
 stage_resources() {
@@ -107,22 +111,56 @@ stage_resources() {
     bench/kernel_resources.py "$library"
 }
 
-# Runs the native tests, under a command if one is given. Where the library sees no device they skip themselves, and a run
-# without a test passes: so some must have passed.
-cuda_tests() { # filter [command...]
-    need gpu library
-    local filter=$1 program log
-    shift
-    program=$(find $build -name nativeopt_cuda_tests -type f -perm -u+x)
-    [ -n "$program" ] ||
-        not_run "nativeopt_cuda_tests was not built; is GoogleTest missing (Debian, Ubuntu: libgtest-dev)?"
-    log=$(mktemp)
-    "$@" "$program" --gtest_filter="$filter" | tee "$log"
-    grep -Eq '^\[  PASSED  \] [1-9]' "$log" || fail "no test ran on the GPU"
-    rm "$log"
+cuda_tests_program() {
+    local program=$build/tests/cuda/nativeopt_cuda_tests
+    [ -x "$program" ] || {
+        echo "not run: nativeopt_cuda_tests was not built; is GoogleTest missing (Debian, Ubuntu: libgtest-dev)?" >&2
+        exit 77
+    }
+    echo "$program"
 }
 
-stage_native_tests() { cuda_tests '*'; }
+# Where the library sees no device the tests skip themselves, and a run without a test passes: so some must have passed.
+report_tests() { # log...
+    local passed failed
+    passed=$(sed -n 's/^\[  PASSED  \] \([0-9]*\) test.*/\1/p' "$@" | paste -s -d +)
+    failed=$(sed -n 's/^\[  FAILED  \] \([0-9]*\) test.*/\1/p' "$@" | paste -s -d +)
+    echo "summary: $((passed)) tests passed, $((failed)) failed"
+    [ $((passed)) -gt 0 ] || fail "no test ran on the GPU"
+}
+
+# Runs the native tests under a command.
+cuda_tests() { # filter command...
+    need gpu library
+    local filter=$1 program log status=0
+    shift
+    program=$(cuda_tests_program)
+    log=$(mktemp)
+    "$@" "$program" --gtest_brief=1 --gtest_filter="$filter" | tee "$log" || status=$?
+    report_tests "$log"
+    rm "$log"
+    return "$status"
+}
+
+# The CPU's side of the comparisons takes longer than the GPU's, so that several processes share one GPU well.
+stage_native_tests() {
+    need gpu library
+    local program shards logs pids=() i status=0
+    program=$(cuda_tests_program)
+    shards=$((($(nproc) + 1) / 2))
+    logs=$(mktemp -d)
+    for ((i = 0; i < shards; i++)); do
+        GTEST_TOTAL_SHARDS=$shards GTEST_SHARD_INDEX=$i "$program" --gtest_brief=1 >"$logs/$i" 2>&1 &
+        pids+=($!)
+    done
+    for ((i = 0; i < shards; i++)); do
+        wait "${pids[i]}" || status=1
+        cat "$logs/$i"
+    done
+    report_tests "$logs"/*
+    rm -r "$logs"
+    return "$status"
+}
 
 sanitize() { # tool and its options
     command -v compute-sanitizer >/dev/null || not_run "compute-sanitizer was not found; it comes with the CUDA toolkit"
@@ -168,11 +206,58 @@ stage_selftest() {
     nativeopt selftest --device cuda ${RUN_QUICK:+--quick}
 }
 
+has_torch() { python3 -c 'import torch' || not_run "python3 has no torch"; }
+
+# What ends before the stage's limit has written its page; so the script gets less than that.
+times() { # folder bench.py's arguments...
+    local folder=$RUN_OUT/$1
+    shift
+    mkdir -p "$folder"
+    python3 bench/pytorch/bench.py --library "$library" --out "$folder" \
+        --minutes "$(awk -v limit="$RUN_LIMIT" 'BEGIN { print (limit > 60 ? limit - 20 : limit / 2) / 60 }')" "$@"
+}
+
+# The shapes of the bars. torch.compile of a few large tensors and of GPT-2 takes most of a minute.
 stage_benchmark() {
     need gpu library
-    python3 -c 'import torch' || not_run "python3 has no torch"
-    python3 bench/pytorch/check.py --library "$library"
-    python3 bench/pytorch/bench.py --library "$library" --out "$RUN_OUT" ${RUN_QUICK:+--quick}
+    has_torch
+    if [ -n "$RUN_QUICK" ]; then
+        times benchmark --quick --compile-seconds 45 --shapes 4x67108864,gpt2-124m,10000x64
+    else
+        python3 bench/pytorch/check.py --library "$library"
+        times benchmark
+    fi
+}
+
+stage_benchmark_mixed() {
+    need gpu library
+    has_torch
+    local rules=adamw_bfloat16,adamw_float32_states,adamw_remainder,adamw_stochastic,adamw_dynamic8
+    times benchmark-mixed --dtype bfloat16,dynamic8 --peers fused,foreach,bitsandbytes --shapes 4x67108864,gpt2-124m \
+        ${RUN_QUICK:+--quick --rules "$rules"}
+}
+
+stage_tuning() {
+    need gpu library
+    has_torch
+    cmake --build --preset cuda --parallel "$(nproc)" --target nativeopt_tunings
+    local one name builds=()
+    for one in $build/bench/gpu/libnativeopt_tuning_*.so; do
+        name=${one##*/libnativeopt_tuning_}
+        builds+=("${name%.so}=$one")
+    done
+    python3 bench/pytorch/tune.py default="$library" "${builds[@]}" --out "$RUN_OUT/tuning.md" ${RUN_QUICK:+--seconds 1}
+}
+
+stage_profile() {
+    need gpu library
+    has_torch
+    command -v ncu >/dev/null || not_run "ncu was not found; it comes with the CUDA toolkit"
+    local metrics=gpu__time_duration.sum,dram__throughput.avg.pct_of_peak_sustained_elapsed
+    metrics+=,sm__throughput.avg.pct_of_peak_sustained_elapsed,sm__warps_active.avg.pct_of_peak_sustained_active
+    metrics+=,launch__registers_per_thread,smsp__issue_active.avg.pct_of_peak_sustained_active
+    ncu --clock-control none --csv --metrics "$metrics" --kernel-name regex:update_kernel --launch-count 40 \
+        python3 bench/pytorch/tune.py default="$library" --shapes 4x16777216 --repeats 1 --seconds 0.05
 }
 
 # ---- what runs them ----
@@ -193,6 +278,7 @@ usage_error() {
 
 out=$root/artifacts/gpu/$(date -u +%Y%m%d-%H%M%S)
 limit=600
+budget=''
 one_log=''
 stages=()
 export RUN_OUT RUN_QUICK='' RUN_ARCHITECTURES='' RUN_FILTER=$default_filter
@@ -201,11 +287,12 @@ while [ $# -gt 0 ]; do
     -h | --help) usage && exit ;;
     --quick) RUN_QUICK=1 ;;
     --one-log) one_log=1 ;;
-    --out | --limit | --architectures | --gtest-filter)
+    --out | --limit | --budget | --architectures | --gtest-filter)
         [ $# -gt 1 ] || usage_error "$1 needs a value"
         case $1 in
         --out) out=$2 ;;
         --limit) limit=$2 ;;
+        --budget) budget=$2 ;;
         --architectures) RUN_ARCHITECTURES=$2 ;;
         --gtest-filter) RUN_FILTER=$2 ;;
         esac
@@ -220,6 +307,7 @@ while [ $# -gt 0 ]; do
     shift
 done
 [[ $limit =~ ^[1-9][0-9]*$ ]] || usage_error "--limit is '$limit'; it must be a number of seconds"
+[[ $budget =~ ^([1-9][0-9]*)?$ ]] || usage_error "--budget is '$budget'; it must be a number of seconds"
 [ ${#stages[@]} -gt 0 ] || stages=("${all_stages[@]}")
 mkdir -p "$out" || usage_error "--out: cannot make the folder '$out'"
 RUN_OUT=$(cd "$out" && pwd)
@@ -237,6 +325,14 @@ write_summary() {
         for entry in "${results[@]}"; do
             IFS='|' read -r stage result seconds log note <<<"$entry"
             printf '| %s | %s | %s | %s | %s |\n' "$stage" "$result" "$seconds" "$log" "$note"
+        done
+        # The pages of the stages that write one, a level of headings down.
+        local page
+        for page in benchmark/results.md benchmark-mixed/results.md tuning.md; do
+            if [ -s "$RUN_OUT/$page" ]; then
+                printf '\n## %s\n\n' "$page"
+                sed 's/^#/##/' "$RUN_OUT/$page"
+            fi
         done
     } >"$RUN_OUT/summary.md"
     {
@@ -260,13 +356,23 @@ cancel() {
 }
 trap cancel INT TERM
 
-run_stage() {
-    local stage=$1 log status=0 begin=$SECONDS size=0 result note=''
+# The seconds that a stage may take: its limit, and its share of what is left of the budget.
+time_for() { # stage
+    local most=$limit
+    if [ -n "$budget" ]; then
+        [ "${shares[$1]}" -ge "$most" ] || most=${shares[$1]}
+        [ $((budget - SECONDS)) -ge "$most" ] || most=$((budget - SECONDS))
+    fi
+    echo "$most"
+}
+
+run_stage() { # stage seconds
+    local stage=$1 limit=$2 log status=0 begin=$SECONDS size=0 result note=''
     log=$([ -n "$one_log" ] && echo logs.txt || echo "$stage.log")
     [ -n "$one_log" ] || : >"$RUN_OUT/$log"
     printf '\n==== %s (%s)\n' "$stage" "$(date -u +%T)" | tee -a "$RUN_OUT/$log"
     size=$(stat -c %s "$RUN_OUT/$log")
-    RUN_STAGE=$stage timeout --kill-after=10 "$limit" bash "$self" >>"$RUN_OUT/$log" 2>&1 </dev/null &
+    RUN_STAGE=$stage RUN_LIMIT=$limit timeout --kill-after=5 "$limit" bash "$self" >>"$RUN_OUT/$log" 2>&1 </dev/null &
     child=$!
     tail -c "+$((size + 1))" -f -s 0.2 --pid="$child" "$RUN_OUT/$log" &
     wait "$child" || status=$?
@@ -278,7 +384,8 @@ run_stage() {
     124 | 137) result=failed && echo "error: over the limit of $limit seconds" | tee -a "$RUN_OUT/$log" ;;
     *) result=failed ;;
     esac
-    if [ "$result" != passed ]; then
+    note=$(tail -c "+$((size + 1))" "$RUN_OUT/$log" | sed -n 's/^summary: //p' | tail -n 1)
+    if [ -z "$note" ] && [ "$result" != passed ]; then
         note=$(grep . "$RUN_OUT/$log" | tail -n 1 | tr '|' ' ' | cut -c 1-120)
     fi
     results+=("$stage|$result|$((SECONDS - begin))|$log|$note")
@@ -289,8 +396,14 @@ for stage in "${stages[@]}"; do
     if [[ ${results[*]} == *"build|failed"* ]]; then
         results+=("$stage|not run|0||the build failed")
         write_summary
+        continue
+    fi
+    seconds=$(time_for "$stage")
+    if [ "$seconds" -lt 10 ]; then
+        results+=("$stage|not run|0||no time is left of the $budget seconds")
+        write_summary
     else
-        run_stage "$stage"
+        run_stage "$stage" "$seconds"
     fi
 done
 

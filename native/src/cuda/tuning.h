@@ -13,7 +13,10 @@ constexpr int kWarpThreads = 32;
 constexpr int kWarpsPerBlock = kThreadsPerBlock / kWarpThreads;
 // Of the passes over elements: kernels of 65 to 128 registers find room for up to 4 warps more on a processor than in
 // larger blocks.
-constexpr int kPassThreads = 128;
+#ifndef NOPT_TUNE_PASS_THREADS
+#define NOPT_TUNE_PASS_THREADS 128
+#endif
+constexpr int kPassThreads = NOPT_TUNE_PASS_THREADS;
 constexpr int kPassWarps = kPassThreads / kWarpThreads;
 constexpr int kScopeThreads = 512;  // of the one block that adds up the chunks of all tensors; 1024 would spill
 
@@ -21,6 +24,13 @@ constexpr int kScopeThreads = 512;  // of the one block that adds up the chunks 
 // reads and writes each once. A definition on the command line takes the place of this one. Not yet measured.
 #ifndef NOPT_TUNE_STREAMS
 #define NOPT_TUNE_STREAMS 0
+#endif
+// A definition on the command line takes the place of these, too. See Tuning.
+#ifndef NOPT_TUNE_PIECE_ELEMENTS
+#define NOPT_TUNE_PIECE_ELEMENTS 2048
+#endif
+#ifndef NOPT_TUNE_WAVES
+#define NOPT_TUNE_WAVES 1
 #endif
 
 // What differs from one GPU to the next.
@@ -40,7 +50,7 @@ struct Tuning {
 constexpr int64_t kMinPieceElements = 256;  // two accesses of 16 bytes for each thread of a warp
 
 constexpr Tuning kTunings[] = {
-    {0, 2048, 128, 1},  // not yet measured
+    {0, NOPT_TUNE_PIECE_ELEMENTS, 128, NOPT_TUNE_WAVES},  // not yet measured
 };
 
 constexpr const Tuning& tuning_for(int compute_capability) {
