@@ -101,4 +101,11 @@ void __cudaRegisterVar(void**, char*, char*, const char*, int, size_t, int, int)
 char __cudaInitModule(void**) { return 0; }
 // Of launches by <<<>>>, which the sources do not use.
 cudaError_t __cudaPopCallConfiguration(dim3*, dim3*, size_t*, void*) { return cudaErrorNotSupported; }
+#if CUDART_VERSION >= 12010
+cudaError_t __cudaGetKernel(cudaKernel_t*, const void*);
+cudaError_t __cudaLaunchKernel(cudaKernel_t, dim3, dim3, void**, size_t, cudaStream_t);
+
+cudaError_t __cudaGetKernel(cudaKernel_t*, const void*) { return cudaErrorNotSupported; }
+cudaError_t __cudaLaunchKernel(cudaKernel_t, dim3, dim3, void**, size_t, cudaStream_t) { return cudaErrorNotSupported; }
+#endif
 }
