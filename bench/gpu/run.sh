@@ -9,9 +9,11 @@ all_stages=(info build native-tests benchmark benchmark-mixed memcheck racecheck
     managed-tests profile resources)
 # What a stage may take of a run that has a --budget, in seconds; what it leaves over is for those behind it.
 declare -A shares=([info]=20 [build]=180 [native-tests]=130 [benchmark]=130 [benchmark-mixed]=70 [memcheck]=45 [racecheck]=60
-    [tuning]=110 [selftest]=40 [initcheck]=40 [synccheck]=40 [managed-tests]=60 [profile]=60 [resources]=40)
+    [tuning]=110 [selftest]=40 [initcheck]=40 [synccheck]=40 [managed-tests]=60 [profile]=60 [resources]=60)
 # Every kernel once: without the options of rules that are the same kernel, and without the steps beside the equations.
 default_filter='-*_maximize*:*_l2*:*_decay*:*_decoupled*:*_nesterov*:*_inverse_eps*:Rules/Rules.*:*very_large:CudaLarge.*'
+# With --quick: all kernels of a few rules.
+quick_filter='Rules/*/adam:Rules/*/dualadam:Rules/*/adan:CudaBits.*:DimerGradients.*:CudaGraphs.*:-Rules/Rules.*:Rules/ClockRules.*'
 
 usage() {
     cat <<END
@@ -34,13 +36,15 @@ without a build nothing runs. From a checkout, or from an unpacked archive of pa
   resources        bench/kernel_resources.py: no kernel uses local memory
 
   --out DIR              where the logs, summary.md and summary.json go; default: artifacts/gpu/<date and time>
-  --quick                shorter selftest and benchmark
+  --quick                shorter selftest, benchmarks and sanitizers
   --one-log              all logs in one file, logs.txt
   --limit SECONDS        ends a stage that takes longer; default: 600
   --budget SECONDS       ends after this: each stage gets a share of it, and one that no time is left for is "not run"
   --architectures LIST   CMAKE_CUDA_ARCHITECTURES of the build, such as "80;90-real"; default: native, the GPUs here
   --gtest-filter FILTER  the tests that the sanitizers run; default, which runs every kernel:
                          $default_filter
+                         and with --quick, which runs those of three rules:
+                         $quick_filter
   -h, --help             this text
 
 Exit code: 0 if stages passed and none failed, 1 otherwise, 2 on a bad argument, 130 on Ctrl-C.
@@ -281,7 +285,7 @@ limit=600
 budget=''
 one_log=''
 stages=()
-export RUN_OUT RUN_QUICK='' RUN_ARCHITECTURES='' RUN_FILTER=$default_filter
+export RUN_OUT RUN_QUICK='' RUN_ARCHITECTURES='' RUN_FILTER=''
 while [ $# -gt 0 ]; do
     case $1 in
     -h | --help) usage && exit ;;
@@ -307,6 +311,9 @@ while [ $# -gt 0 ]; do
     shift
 done
 [[ $limit =~ ^[1-9][0-9]*$ ]] || usage_error "--limit is '$limit'; it must be a number of seconds"
+if [ -z "$RUN_FILTER" ]; then
+    RUN_FILTER=$([ -n "$RUN_QUICK" ] && echo "$quick_filter" || echo "$default_filter")
+fi
 [[ $budget =~ ^([1-9][0-9]*)?$ ]] || usage_error "--budget is '$budget'; it must be a number of seconds"
 [ ${#stages[@]} -gt 0 ] || stages=("${all_stages[@]}")
 mkdir -p "$out" || usage_error "--out: cannot make the folder '$out'"
