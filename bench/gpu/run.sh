@@ -8,7 +8,7 @@ root=$(dirname "$(dirname "$(dirname "$self")")")
 all_stages=(info build native-tests benchmark benchmark-mixed memcheck racecheck tuning selftest initcheck synccheck
     managed-tests profile resources)
 # What a stage may take of a run that has a --budget, in seconds; what it leaves over is for those behind it.
-declare -A shares=([info]=20 [build]=180 [native-tests]=130 [benchmark]=130 [benchmark-mixed]=70 [memcheck]=45 [racecheck]=60
+declare -A shares=([info]=20 [build]=300 [native-tests]=130 [benchmark]=130 [benchmark-mixed]=70 [memcheck]=45 [racecheck]=60
     [tuning]=110 [selftest]=40 [initcheck]=40 [synccheck]=40 [managed-tests]=60 [profile]=60 [resources]=60)
 # Every kernel once: without the options of rules that are the same kernel, and without the steps beside the equations.
 default_filter='-*_maximize*:*_l2*:*_decay*:*_decoupled*:*_nesterov*:*_inverse_eps*:Rules/Rules.*:*very_large:CudaLarge.*'
