@@ -51,7 +51,7 @@ constexpr DimerKernel blockwise_dimer_kernel() {
 }
 
 template <class Rule, int... kVariants>
-RuleKernels kernels_of(std::integer_sequence<int, kVariants...>) {
+constexpr RuleKernels rule_kernels(std::integer_sequence<int, kVariants...>) {
     return {{plain_kernel<Rule, kVariants>()...},
             &dimer_update_kernel<Rule>,
             {mixed_kernel<Rule, kVariants>()...},
