@@ -270,7 +270,8 @@ if [ -n "${RUN_STAGE-}" ]; then
     cd "$root"
     export NATIVEOPT_LIBRARY=$library DOTNET_SYSTEM_GLOBALIZATION_INVARIANT=1
     export DOTNET_CLI_TELEMETRY_OPTOUT=1 DOTNET_NOLOGO=1
-    command -v nvcc >/dev/null || PATH=$PATH:/usr/local/cuda/bin
+    # Where the toolkit is by default, and the tools that Python's packages bring (CMake, Ninja).
+    PATH=$PATH:/usr/local/cuda/bin:$(python3 -c 'import sys; print(sys.prefix)' 2>/dev/null || true)/bin
     "stage_${RUN_STAGE//-/_}"
     exit
 fi
