@@ -2,6 +2,7 @@
 // address that comes from a table.
 #pragma once
 
+#include <cuda_runtime.h>
 #include <stdint.h>
 
 #include "cuda/tuning.h"
