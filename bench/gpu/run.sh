@@ -129,8 +129,8 @@ report_tests() { # log...
     local passed failed
     passed=$(sed -n 's/^\[  PASSED  \] \([0-9]*\) test.*/\1/p' "$@" | paste -s -d +)
     failed=$(sed -n 's/^\[  FAILED  \] \([0-9]*\) test.*/\1/p' "$@" | paste -s -d +)
-    echo "summary: $((passed)) tests passed, $((failed)) failed"
     [ $((passed)) -gt 0 ] || fail "no test ran on the GPU"
+    echo "summary: $((passed)) tests passed, $((failed)) failed"
 }
 
 # Runs the native tests under a command.
@@ -334,12 +334,12 @@ write_summary() {
             IFS='|' read -r stage result seconds log note <<<"$entry"
             printf '| %s | %s | %s | %s | %s |\n' "$stage" "$result" "$seconds" "$log" "$note"
         done
-        # The pages of the stages that write one, a level of headings down.
+        # The pages of the stages that write one, under headings of this page.
         local page
         for page in benchmark/results.md benchmark-mixed/results.md tuning.md; do
             if [ -s "$RUN_OUT/$page" ]; then
                 printf '\n## %s\n\n' "$page"
-                sed 's/^#/##/' "$RUN_OUT/$page"
+                sed 's/^#/###/' "$RUN_OUT/$page"
             fi
         done
     } >"$RUN_OUT/summary.md"
