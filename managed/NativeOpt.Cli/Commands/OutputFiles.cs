@@ -44,11 +44,17 @@ internal sealed class OutputFiles
     /// <param name="path">Its path.</param>
     /// <param name="text">All of it.</param>
     /// <returns>Whether it was written; if not, it is as it was.</returns>
-    public bool Write(string path, string text)
+    public bool Write(string path, string text) => Write(path, file => file.Write(Encoding.UTF8.GetBytes(text)));
+
+    /// <summary>Writes a file.</summary>
+    /// <param name="path">Its path.</param>
+    /// <param name="write">Writes all of it.</param>
+    /// <returns>Whether it was written; if not, it is as it was.</returns>
+    public bool Write(string path, Action<Stream> write)
     {
         try
         {
-            AtomicFile.Write(path, file => file.Write(Encoding.UTF8.GetBytes(text)));
+            AtomicFile.Write(path, write);
             return true;
         }
         catch (Exception error) when (error is IOException or UnauthorizedAccessException)

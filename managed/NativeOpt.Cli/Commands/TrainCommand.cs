@@ -119,6 +119,12 @@ internal sealed class TrainCommand : Command, IHaveExamples
         DefaultValueFactory = static _ => DefaultFolder,
     };
 
+    private readonly Option<bool> _save = new("--save")
+    {
+        Description = $"Keep the trained model in the folder, too: {TrainingFiles.Model("NAME")} for each optimizer, which "
+            + "nativeopt hessian reads.",
+    };
+
     private readonly Option<bool> _json = CommonOptions.Json("the results");
 
     public TrainCommand(TextWriter output, TextWriter error)
@@ -132,7 +138,8 @@ internal sealed class TrainCommand : Command, IHaveExamples
         Option[] options =
         [
             _text, _optimizer, _compare, _steps, _seed, _learningRate, _switchingRate, _dimer, _dimerInterval, _dtype, _master,
-            _stochasticRounding, _stateType, _stochasticRoundingStates, _minDynamic8ElementCount, _model, _device, _threads, _out, _json,
+            _stochasticRounding, _stateType, _stochasticRoundingStates, _minDynamic8ElementCount, _model, _device, _threads, _out, _save,
+            _json,
         ];
         foreach (Option option in options)
         {
@@ -148,6 +155,7 @@ internal sealed class TrainCommand : Command, IHaveExamples
           nativeopt train
           nativeopt train --compare adam,adamw,dualadam --steps 300
           nativeopt train --compare all
+          nativeopt train --compare adam,invadam,dualadam --save --out solutions
           nativeopt train --text book.txt --optimizer dualadam --switching-rate 0.002 --out book
           nativeopt train --compare adam,deo-adam --steps 300 --dimer-interval 20
           nativeopt train --compare adam,sgd --dtype bfloat16 --master none --stochastic-rounding
@@ -207,6 +215,8 @@ internal sealed class TrainCommand : Command, IHaveExamples
         List<TrainingRun> runs = [];
         OutputFiles files = new();
         IReadOnlyList<string> written = [];
+        OutputFiles modelFiles = new();
+        List<string> models = [];
         ExceptionDispatchInfo? fault = null;
         foreach (OptimizerRecipe recipe in recipes)
         {
@@ -229,6 +239,13 @@ internal sealed class TrainCommand : Command, IHaveExamples
             // After each one, so that no later mishap can take it. Only the last attempt counts, which is at all runs.
             files = new OutputFiles();
             written = files.Write(folder, TrainingFiles.Of(textName, data.UnigramEntropy, runs));
+            TrainingRun run = runs[^1];
+            if (parsed.GetValue(_save) && run.End != TrainingEnd.Diverged
+                && modelFiles.Write(Path.Combine(folder, TrainingFiles.Model(recipe.Name)), file => GptFile.Write(file, run, model, data)))
+            {
+                models.Add(TrainingFiles.Model(recipe.Name));
+            }
+
             if (stop.IsCancellationRequested)
             {
                 break;
@@ -237,17 +254,18 @@ internal sealed class TrainCommand : Command, IHaveExamples
 
         if (terminal.IsJson)
         {
-            terminal.WriteJson(Summary(textName, data, plan, trainer.ParameterCount, folder, runs));
+            terminal.WriteJson(TrainingSummary.Of(textName, data, plan, trainer.ParameterCount, folder, runs));
         }
         else
         {
             view.ShowResults(data.UnigramEntropy, precision, runs);
             view.ShowSample(runs.MinBy(static run => run.ValidationLoss ?? double.PositiveInfinity)!);
-            view.ShowFiles(folder, written);
+            view.ShowFiles(folder, [.. written, .. models]);
         }
 
         fault?.Throw();
         files.ThrowIfLost();
+        modelFiles.ThrowIfLost();
         return stop.IsCancellationRequested ? ExitCode.Cancelled
             : runs.Exists(static run => run.End == TrainingEnd.Diverged) ? ExitCode.Failure
             : ExitCode.Success;
@@ -357,91 +375,4 @@ internal sealed class TrainCommand : Command, IHaveExamples
             ? schedule with { Steps = steps, WarmupSteps = Math.Min(schedule.WarmupSteps, steps / 10) }
             : schedule;
     }
-
-    private static TrainingSummary Summary(
-        string textName, TextDataset data, TrainingPlan plan, long parameters, string folder, List<TrainingRun> runs) => new(
-        new TextSummary(
-            textName,
-            data.Training.Length + data.Validation.Length,
-            data.Tokenizer.VocabularySize,
-            data.UnigramEntropy),
-        new ModelSummary(
-            parameters,
-            plan.Model.ContextLength,
-            plan.Model.Layers,
-            plan.Model.Heads,
-            plan.Model.Width),
-        CommonOptions.Name(plan.Precision.DType),
-        CommonOptions.Name(plan.Precision.MasterWeights),
-        plan.Precision.StochasticRounding,
-        CommonOptions.Name(plan.Precision.StateType),
-        plan.Precision.StochasticRoundingStates,
-        plan.Precision.MinDynamic8ElementCount,
-        plan.Device.ToString(),
-        NativeRuntime.CpuThreads,
-        plan.Seed,
-        plan.Schedule.BatchSize,
-        plan.Schedule.Steps,
-        [.. runs.Select(static run => new RunSummary(
-            run.Recipe.Name,
-            run.LearningRate,
-            run.SwitchingRate,
-            run.End.ToString().ToLowerInvariant(),
-            TrainingView.Explain(run),
-            run.Steps,
-            run.GradientEvaluations,
-            run.Curvature,
-            run.Points[0].TrainLoss,
-            run.Points[0].ValidationLoss,
-            run.TrainLoss,
-            run.ValidationLoss,
-            run.OptimizerBytes,
-            run.OptimizerMilliseconds,
-            run.OptimizerShare,
-            run.TokensPerSecond,
-            run.StepTime.TotalSeconds,
-            run.Sample))],
-        Path.GetFullPath(folder));
-
-    // The members of the JSON document.
-    private sealed record TrainingSummary(
-        TextSummary Text,
-        ModelSummary Model,
-        string Dtype,
-        string Master,
-        bool StochasticRounding,
-        string StateDtype,
-        bool StochasticRoundingStates,
-        long? MinDynamic8Elements,
-        string Device,
-        int Threads,
-        ulong Seed,
-        int BatchSize,
-        int Steps,
-        RunSummary[] Results,
-        string Folder);
-
-    private sealed record TextSummary(string Name, int Characters, int Vocabulary, double UnigramEntropy);
-
-    private sealed record ModelSummary(long Parameters, int Context, int Layers, int Heads, int Width);
-
-    private sealed record RunSummary(
-        string Optimizer,
-        double LearningRate,
-        double? SwitchingRate,
-        string End,
-        string? Message,
-        int Steps,
-        long GradientEvaluations,
-        double? Curvature,
-        double? FirstTrainLoss,
-        double? FirstValidationLoss,
-        double? TrainLoss,
-        double? ValidationLoss,
-        long OptimizerBytes,
-        double OptimizerMsPerStep,
-        double OptimizerShare,
-        double TokensPerSecond,
-        double Seconds,
-        string Sample);
 }

@@ -17,25 +17,27 @@ internal sealed class CharTokenizer
 
     /// <summary>Builds the vocabulary of a text.</summary>
     public CharTokenizer(string text)
+        : this(CharactersOf(text))
     {
-        // Equally frequent characters rank by their code, so that the vocabulary depends on the text alone.
-        char[] kept = [.. text
-            .Where(static character => character != Replacement)
-            .CountBy(static character => character)
-            .OrderByDescending(static pair => pair.Value)
-            .ThenBy(static pair => pair.Key)
-            .Take(MaximumCharacters)
-            .Select(static pair => pair.Key)];
-        Array.Sort(kept);
-        _characters = [.. kept, Replacement];
+    }
+
+    private CharTokenizer(char[] characters)
+    {
+        _characters = characters;
         for (int token = 0; token < _characters.Length; token++)
         {
             _tokens.Add(_characters[token], token);
         }
     }
 
+    /// <summary>The character of each token.</summary>
+    public IReadOnlyList<char> Characters => _characters;
+
     /// <summary>Number of tokens, that of the replacement character included.</summary>
     public int VocabularySize => _characters.Length;
+
+    /// <summary>The vocabulary of these characters, the last of which is <see cref="Replacement"/>.</summary>
+    public static CharTokenizer Of(char[] characters) => new(characters);
 
     /// <summary>The token of each character of a text.</summary>
     public int[] Encode(ReadOnlySpan<char> text)
@@ -59,5 +61,19 @@ internal sealed class CharTokenizer
         }
 
         return new string(text);
+    }
+
+    private static char[] CharactersOf(string text)
+    {
+        // Equally frequent characters rank by their code, so that the vocabulary depends on the text alone.
+        char[] kept = [.. text
+            .Where(static character => character != Replacement)
+            .CountBy(static character => character)
+            .OrderByDescending(static pair => pair.Value)
+            .ThenBy(static pair => pair.Key)
+            .Take(MaximumCharacters)
+            .Select(static pair => pair.Key)];
+        Array.Sort(kept);
+        return [.. kept, Replacement];
     }
 }

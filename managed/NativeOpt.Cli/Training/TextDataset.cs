@@ -12,7 +12,8 @@ internal sealed class TextDataset
     /// <summary>Encodes and splits a text.</summary>
     /// <param name="text">The text.</param>
     /// <param name="contextLength">Tokens in a window.</param>
-    public TextDataset(string text, int contextLength)
+    /// <param name="tokenizer">The vocabulary; null: that of the text.</param>
+    public TextDataset(string text, int contextLength, CharTokenizer? tokenizer = null)
     {
         ArgumentOutOfRangeException.ThrowIfLessThan(contextLength, 1);
         int minimum = MinimumLength(contextLength);
@@ -23,13 +24,17 @@ internal sealed class TextDataset
         }
 
         ContextLength = contextLength;
-        Tokenizer = new CharTokenizer(text);
+        Digest = GptFile.Digest(text);
+        Tokenizer = tokenizer ?? new CharTokenizer(text);
         int[] tokens = Tokenizer.Encode(text);
         int validation = tokens.Length / 10;
         _training = tokens[..^validation];
         _validation = tokens[^validation..];
         UnigramEntropy = Entropy(tokens, Tokenizer.VocabularySize);
     }
+
+    /// <summary>What tells the text from others.</summary>
+    public string Digest { get; }
 
     /// <summary>The vocabulary of the text.</summary>
     public CharTokenizer Tokenizer { get; }

@@ -134,7 +134,10 @@ internal sealed class Trainer
             optimizerTime.Elapsed,
             optimizer.AllocatedBytes + (dimer?.AllocatedBytes ?? 0),
             _inputs.Length,
-            end == TrainingEnd.Diverged ? "" : Sample(model));
+            end == TrainingEnd.Diverged ? "" : Sample(model))
+        {
+            Parameters = model.Parameters,
+        };
 
         void Update(Action update)
         {

@@ -11,6 +11,9 @@ internal static class TrainingFiles
     public const string Svg = "losses.svg";
     public const string Sample = "sample.txt";
 
+    /// <summary>The file of a trained model.</summary>
+    public static string Model(string optimizer) => $"{optimizer}.safetensors";
+
     // Of the largest first loss: above it, a loss of a run that diverges would leave nothing to see of the others.
     private const double Ceiling = 1.5;
 

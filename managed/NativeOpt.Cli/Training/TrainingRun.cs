@@ -51,6 +51,9 @@ internal sealed record TrainingRun(
     int TokensPerStep,
     string Sample)
 {
+    /// <summary>The model's tensors after the last step.</summary>
+    public IReadOnlyList<GptParameter> Parameters { get; init; } = [];
+
     /// <summary>Steps taken.</summary>
     public int Steps => Points.Count == 0 ? 0 : Points[^1].Step;
 
