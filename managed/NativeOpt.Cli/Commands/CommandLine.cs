@@ -106,9 +106,12 @@ internal sealed class CommandLine
             }
         }
 
-        _error.WriteLine($"See nativeopt {(command == _root ? "" : command.Name + " ")}--help.");
+        _error.WriteLine($"See {PathOf(parsed.CommandResult)} --help.");
         return ExitCode.Usage;
     }
+
+    private static string PathOf(CommandResult result) =>
+        result.Parent is CommandResult parent ? $"{PathOf(parent)} {result.Command.Name}" : result.Command.Name;
 
     // Messages have names of files and words of the command line. Line ends are the program's own, and none of a word's.
     private void WriteError(string message)

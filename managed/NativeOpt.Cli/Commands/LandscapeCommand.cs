@@ -83,6 +83,7 @@ internal sealed class LandscapeCommand : Command, IHaveExamples
             Add(option);
         }
 
+        Add(new EscapeCommand(output, error));
         SetAction((parsed, stop) => Task.FromResult(
             Run(parsed, new Terminal(output, error, parsed.GetValue(_json)), stop)));
     }
