@@ -50,7 +50,7 @@ internal sealed class EscapeCommand : Command, IHaveExamples
             + "2603.07122) says that log τ goes with H^(-1/2) for Adam and H^(-3/2) for InvAdam; for SGD it is H^(-1) (Xie et al. 2021). "
             + "They assume that the variance of the gradient's noise is H/B, and small steps. Starts begin at the minimum of a well "
             + "ΔL/2·(1 - cos kx) of curvature H; each has noise of its own. The power is taken from how log τ grows with the barrier ΔL, "
-            + "which leaves out the factor before the exponential. It takes some two minutes on two cores. Ctrl-C ends it without a "
+            + "which leaves out the factor before the exponential. It takes a minute or two on two cores. Ctrl-C ends it without a "
             + "result (exit code 130).")
     {
         Option[] options = [_rules, _starts, _curvatures, _batchSize, _fixedNoise, _seed, _threads, _out, _json];
@@ -66,7 +66,7 @@ internal sealed class EscapeCommand : Command, IHaveExamples
     public string Examples => """
         Examples:
           nativeopt landscape escape --out escape
-          nativeopt landscape escape --optimizer adam,invadam --starts 2000 --seed 2
+          nativeopt landscape escape --optimizer adam,invadam --starts 10000 --seed 2
           nativeopt landscape escape --fixed-noise
 
         """;

@@ -1,16 +1,14 @@
 using System.Numerics;
+using NativeOpt.Cli.Training;
 
 namespace NativeOpt.Cli.Hessians;
 
 /// <summary>
-/// GELU of dual numbers, in the tanh approximation of <see cref="Training.VectorMath.Gelu"/>: y = x·σ with σ = 1/(1 + e^(−2u)) and
+/// GELU of dual numbers, in the tanh approximation of <see cref="VectorMath.Gelu"/>: y = x·σ with σ = 1/(1 + e^(−2u)) and
 /// u = √(2/π)(x + 0.044715 x³). With σ′ = 2σ(1−σ)u′, y′ = σ + xσ′ and y″ = 2σ′ + xσ″.
 /// </summary>
 internal static class DualGelu
 {
-    private const float Scale = 0.7978845608028654f; // sqrt(2 / pi)
-    private const float Cubic = 0.044715f;
-
     /// <summary>y = gelu(x) for the first <paramref name="count"/> elements.</summary>
     public static void Forward(DualArray x, DualArray y, int count)
     {
@@ -38,10 +36,10 @@ internal static class DualGelu
     private static (Vector<float> Gate, Vector<float> Slope, Vector<float> Curvature) At(Vector<float> x)
     {
         Vector<float> one = Vector<float>.One;
-        Vector<float> u = Scale * x * (one + (Cubic * x * x));
+        Vector<float> u = VectorMath.GeluScale * x * (one + (VectorMath.GeluCubic * x * x));
         Vector<float> gate = one / (one + Vector.Exp(-2f * u));
-        Vector<float> slopeOfU = Scale * (one + (3 * Cubic * x * x));
-        Vector<float> curvatureOfU = 6 * Scale * Cubic * x;
+        Vector<float> slopeOfU = VectorMath.GeluScale * (one + (3 * VectorMath.GeluCubic * x * x));
+        Vector<float> curvatureOfU = 6 * VectorMath.GeluScale * VectorMath.GeluCubic * x;
         Vector<float> both = 2f * gate * (one - gate);
         Vector<float> slopeOfGate = both * slopeOfU;
         Vector<float> curvatureOfGate = (2f * slopeOfU * (one - (2f * gate)) * slopeOfGate) + (both * curvatureOfU);

@@ -1,15 +1,14 @@
 using System.Numerics.Tensors;
+using NativeOpt.Cli.Training;
 
 namespace NativeOpt.Cli.Hessians;
 
 /// <summary>
-/// A <see cref="Training.LayerNorm"/> of dual numbers. With x̂ = s·(x − mean) and s the inverse deviation, x̂′ = s·(x′ − mean(x′) −
+/// A <see cref="LayerNorm"/> of dual numbers. With x̂ = s·(x − mean) and s the inverse deviation, x̂′ = s·(x′ − mean(x′) −
 /// x̂·mean(x̂·x′)) and s′ = −s²·mean(x̂·x′).
 /// </summary>
 internal sealed class DualLayerNorm
 {
-    private const float Epsilon = 1e-5f; // that of the layer itself
-
     private readonly DualParameter _gain;
     private readonly DualParameter _bias;
     private readonly int _width;
@@ -39,7 +38,7 @@ internal sealed class DualLayerNorm
             Span<float> value = _normalised.Value.AsSpan(span);
             Span<float> tangent = _normalised.Tangent.AsSpan(span);
             TensorPrimitives.Subtract(x.Value.AsSpan(span), Mean(x.Value.AsSpan(span)), value);
-            float s = 1 / MathF.Sqrt((TensorPrimitives.Dot<float>(value, value) / _width) + Epsilon);
+            float s = 1 / MathF.Sqrt((TensorPrimitives.Dot<float>(value, value) / _width) + LayerNorm.Epsilon);
             TensorPrimitives.Multiply(value, s, value);
 
             TensorPrimitives.Subtract(x.Tangent.AsSpan(span), Mean(x.Tangent.AsSpan(span)), tangent);

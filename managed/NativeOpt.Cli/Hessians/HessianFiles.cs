@@ -46,7 +46,7 @@ internal static class HessianFiles
         {
             foreach ((int i, RitzPair pair) in pairs.Take(plan.Eigenvalues).Index())
             {
-                csv.Append(CultureInfo.InvariantCulture, $"{result.Name},{end},{i + 1},{pair.Value},{pair.Residual}\n");
+                csv.Append(CultureInfo.InvariantCulture, $"{Name(result)},{end},{i + 1},{pair.Value},{pair.Residual}\n");
             }
         }
     }
@@ -58,7 +58,7 @@ internal static class HessianFiles
         {
             foreach ((double eigenvalue, double density) in result.Density.Curve(CurvePoints))
             {
-                csv.Append(CultureInfo.InvariantCulture, $"{result.Name},{eigenvalue},{density}\n");
+                csv.Append(CultureInfo.InvariantCulture, $"{Name(result)},{eigenvalue},{density}\n");
             }
         }
 
@@ -74,13 +74,17 @@ internal static class HessianFiles
             {
                 foreach ((double distance, double loss) in plan.Distances.Zip(line))
                 {
-                    csv.Append(CultureInfo.InvariantCulture, $"{result.Name},{direction + 1},{distance},{loss}\n");
+                    csv.Append(CultureInfo.InvariantCulture, $"{Name(result)},{direction + 1},{distance},{loss}\n");
                 }
             }
         }
 
         return csv.ToString();
     }
+
+    // A name of a file may hold a comma.
+    private static string Name(HessianResult result) =>
+        result.Name.AsSpan().IndexOfAny(",\"\r\n") < 0 ? result.Name : $"\"{result.Name.Replace("\"", "\"\"", StringComparison.Ordinal)}\"";
 
     private static LineChart DensityChart(HessianPlan plan, IReadOnlyList<HessianResult> results)
     {

@@ -43,5 +43,5 @@ internal sealed record HessianPlan
     public IReadOnlyList<double> Distances => [.. Enumerable.Range(0, Points).Select(i => Reach * ((2.0 * i / (Points - 1)) - 1))];
 
     /// <summary>The products, and losses along directions, of one solution.</summary>
-    public int Work => Math.Max(LanczosSteps, 1) + (Probes * DensitySteps) + (Directions * Points);
+    public int Work => LanczosSteps + (Probes * DensitySteps) + (Directions * Points);
 }

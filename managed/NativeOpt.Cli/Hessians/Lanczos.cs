@@ -72,9 +72,6 @@ internal sealed class Lanczos
     /// <summary>The Ritz pairs, the smallest value first.</summary>
     public IReadOnlyList<RitzPair> Pairs { get; }
 
-    /// <summary>The product of the unit start with the matrix and itself.</summary>
-    public double Start => Pairs.Sum(static pair => pair.Weight * pair.Value);
-
     /// <summary>The unit vector of a pair.</summary>
     public double[] Vector(int pair)
     {

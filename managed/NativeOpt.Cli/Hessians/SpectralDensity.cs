@@ -19,8 +19,8 @@ internal sealed class SpectralDensity(IReadOnlyList<IReadOnlyList<RitzPair>> pro
     public double TraceError => Traces.Length < 2 ? double.NaN
         : Math.Sqrt(Traces.Sum(own => (own - Trace) * (own - Trace)) / (Traces.Length - 1) / Traces.Length);
 
-    /// <summary>The deviation of the normal densities that <see cref="Curve"/> has in place of nodes.</summary>
-    public double Width => Deviation * (Last - First);
+    // The deviation of the normal densities that the curve has in place of nodes.
+    private double Width => Deviation * (Last - First);
 
     private double[] Traces =>
         [.. probes.Select(nodes => dimension * nodes.Sum(static node => node.Weight * node.Value))];
@@ -36,10 +36,6 @@ internal sealed class SpectralDensity(IReadOnlyList<IReadOnlyList<RitzPair>> pro
         (double low, double high) = (First - margin, Last + margin);
         return [.. Enumerable.Range(0, points).Select(i => low + (i * (high - low) / (points - 1))).Select(at => (at, At(at)))];
     }
-
-    /// <summary>The share of eigenvalues below a number.</summary>
-    public double ShareBelow(double value) =>
-        probes.Average(nodes => nodes.Where(node => node.Value < value).Sum(static node => node.Weight));
 
     private double At(double value)
     {

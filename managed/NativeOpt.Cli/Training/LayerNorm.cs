@@ -5,7 +5,9 @@ namespace NativeOpt.Cli.Training;
 /// <summary>Layer normalisation: each row is brought to mean 0 and variance 1, then scaled and shifted.</summary>
 internal sealed class LayerNorm
 {
-    private const float Epsilon = 1e-5f;
+    /// <summary>What is added to the variance.</summary>
+    public const float Epsilon = 1e-5f;
+
     private const int RowGrain = 32;
 
     private readonly ParallelLoop _loop;

@@ -8,8 +8,8 @@ namespace NativeOpt.Cli.Training;
 /// </summary>
 internal static class VectorMath
 {
-    private const float GeluScale = 0.7978845608028654f; // sqrt(2 / pi)
-    private const float GeluCubic = 0.044715f;
+    /// <summary>The factors of u in <see cref="Gelu"/>: √(2/π), and that of x³.</summary>
+    public const float GeluScale = 0.7978845608028654f, GeluCubic = 0.044715f;
 
     private static int Width => Vector<float>.Count;
 

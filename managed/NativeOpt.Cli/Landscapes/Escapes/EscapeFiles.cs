@@ -37,9 +37,7 @@ internal static class EscapeFiles
     private static LineChart TimesChart(EscapePlan plan, IReadOnlyList<EscapeMeasurement> wells)
     {
         var chart = new LineChart(
-            string.Create(
-                CultureInfo.InvariantCulture,
-                $"Mean escape times of {plan.Starts} starts; barriers {string.Join(", ", EscapePlan.Barriers)} (dashed, solid, dashed)"),
+            string.Create(CultureInfo.InvariantCulture, $"Mean escape times over barriers of three heights ({plan.Starts:N0} starts each)"),
             "curvature H",
             "mean escape time (steps)")
         {

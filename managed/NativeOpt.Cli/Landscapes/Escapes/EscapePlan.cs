@@ -20,7 +20,7 @@ internal sealed record EscapePlan
     public required IReadOnlyList<EscapeRule> Rules { get; init; }
 
     /// <summary>Starts of each well.</summary>
-    public int Starts { get; init; } = 1000;
+    public int Starts { get; init; } = 2000;
 
     /// <summary>The curvatures of each rule.</summary>
     public int Curvatures { get; init; } = 5;

@@ -1,3 +1,5 @@
+using System.Collections.Concurrent;
+
 namespace NativeOpt.Cli.Landscapes.Escapes;
 
 /// <summary>Simulates all wells of a plan.</summary>
@@ -13,11 +15,11 @@ internal static class EscapeRunner
         IReadOnlyList<EscapeCell> cells = plan.Cells;
         EscapeTime[][] times = new EscapeTime[cells.Count][];
 
-        // Those with the highest barriers take longest, and so they come first.
+        // Those with the highest barriers take longest, and so they come first; they are handed out one by one.
         int[] order =
             [.. Enumerable.Range(0, cells.Count).OrderByDescending(i => cells[i].Barrier).ThenBy(i => cells[i].Curvature)];
         var options = new ParallelOptions { MaxDegreeOfParallelism = plan.Threads, CancellationToken = stop };
-        Parallel.ForEach(order.Select(static i => i), options, i =>
+        Parallel.ForEach(Partitioner.Create(order, EnumerablePartitionerOptions.NoBuffering), options, i =>
         {
             times[i] = new EscapeWell(cells[i], plan.Starts, plan.Seed, i).Run(stop);
             afterEach();

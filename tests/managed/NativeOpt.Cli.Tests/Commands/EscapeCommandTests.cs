@@ -23,7 +23,7 @@ public sealed class EscapeCommandTests : IDisposable
     {
         Shell cli = Shell.Run("landscape", "escape", "--help");
         Assert.Equal(0, cli.ExitCode);
-        foreach (string text in new[] { "Examples:", "Theorem 1", "H^(-3/2)", "minutes on two cores", "--fixed-noise" })
+        foreach (string text in new[] { "Examples:", "Theorem 1", "H^(-3/2)", "a minute or two on two cores", "--fixed-noise" })
         {
             Assert.Contains(text, cli.Output.ReplaceLineEndings(" "), StringComparison.Ordinal);
         }
