@@ -22,7 +22,8 @@ internal sealed class EscapeCommand : Command, IHaveExamples
 
     private readonly Option<double?> _batchSize = CommonOptions.Positive(
         "--batch-size",
-        "B: the variance of the gradient's noise is H/B. Smaller ones bring smaller steps, nearer to the theory and longer to wait for. "
+        "B: the variance of the gradient's noise is H/B. Smaller ones bring smaller steps, nearer to the theory and longer to wait "
+        + "for. "
         + FormattableString.Invariant($"Default: {_default.BatchSize}."));
 
     private readonly Option<bool> _fixedNoise = new("--fixed-noise")
@@ -46,11 +47,11 @@ internal sealed class EscapeCommand : Command, IHaveExamples
     public EscapeCommand(TextWriter output, TextWriter error)
         : base(
             "escape",
-            "Measure how the mean time τ to leave a well depends on its curvature H, by simulation. Theorem 1 of the DualAdam paper (arXiv "
-            + "2603.07122) says that log τ goes with H^(-1/2) for Adam and H^(-3/2) for InvAdam; for SGD it is H^(-1) (Xie et al. 2021). "
-            + "They assume that the variance of the gradient's noise is H/B, and small steps. Starts begin at the minimum of a well "
-            + "ΔL/2·(1 - cos kx) of curvature H; each has noise of its own. The power is taken from how log τ grows with the barrier ΔL, "
-            + "which leaves out the factor before the exponential. It takes a minute or two on two cores. Ctrl-C ends it without a "
+            "Measure how the mean time τ to leave a well depends on its curvature H, by simulation. Theorem 1 of the DualAdam paper "
+            + "(arXiv 2603.07122) says that log τ goes with H^(-1/2) for Adam and H^(-3/2) for InvAdam; for SGD it is H^(-1) (Xie et "
+            + "al. 2021). They assume that the variance of the gradient's noise is H/B, and small steps. Starts begin at the minimum of a well "
+            + "ΔL/2·(1 - cos kx) of curvature H; each has noise of its own. The power is taken from how log τ grows with the barrier "
+            + "ΔL, which leaves out the factor before the exponential. It takes a minute or two on two cores. Ctrl-C ends it without a "
             + "result (exit code 130).")
     {
         Option[] options = [_rules, _starts, _curvatures, _batchSize, _fixedNoise, _seed, _threads, _out, _json];

@@ -76,7 +76,7 @@ internal sealed class HessianCommand : Command, IHaveExamples
             "Show how sharp the loss is around models that nativeopt train --save has written: the extreme eigenvalues of its Hessian "
             + "(Lanczos), the trace (Hutchinson), the density of the eigenvalues (stochastic Lanczos quadrature), and the loss along "
             + "random directions. The Hessian's products are exact but for rounding; how far differences of gradients are from them "
-            + "is told. A solution of 0.4 million parameters takes some three minutes on two cores. Ctrl-C ends it with the "
+            + "is told. A solution of 0.4 million parameters takes some two minutes on two cores. Ctrl-C ends it with the "
             + "solutions that are done (exit code 130).")
     {
         Add(_solutions);

@@ -84,7 +84,8 @@ internal static class HessianFiles
 
     // A name of a file may hold a comma.
     private static string Name(HessianResult result) =>
-        result.Name.AsSpan().IndexOfAny(",\"\r\n") < 0 ? result.Name : $"\"{result.Name.Replace("\"", "\"\"", StringComparison.Ordinal)}\"";
+        result.Name.AsSpan().IndexOfAny(",\"\r\n") < 0 ? result.Name
+            : $"\"{result.Name.Replace("\"", "\"\"", StringComparison.Ordinal)}\"";
 
     private static LineChart DensityChart(HessianPlan plan, IReadOnlyList<HessianResult> results)
     {

@@ -97,8 +97,8 @@ internal sealed class HessianView(Terminal terminal)
 
         _console.WriteLine(
             $"mean loss of {plan.Windows} windows (seed {plan.Seed}), {results[0].Parameters:N0} parameters; eigenvalues ± the residual "
-            + $"after {plan.LanczosSteps} Lanczos steps, rounding included, which bounds the distance to an eigenvalue; trace ± the standard error of "
-            + $"{plan.Probes} probes");
+            + $"after {plan.LanczosSteps} Lanczos steps, rounding included, which bounds the distance to an eigenvalue; trace ± the "
+            + $"standard error of {plan.Probes} probes");
 
         void Row(params string[] cells) => table.AddRow(cells.Select(static cell => (IRenderable)new Text(cell)));
 

@@ -57,7 +57,8 @@ internal static class GptFile
             [Optimizer] = run.Recipe.Name,
             [Steps] = run.Steps.ToString(CultureInfo.InvariantCulture),
             [Heads] = config.Heads.ToString(CultureInfo.InvariantCulture),
-            [Characters] = string.Join(' ', data.Tokenizer.Characters.Select(static own => ((int)own).ToString(CultureInfo.InvariantCulture))),
+            [Characters] = string.Join(
+                ' ', data.Tokenizer.Characters.Select(static own => ((int)own).ToString(CultureInfo.InvariantCulture))),
             [Text] = data.Digest,
         };
         file.Write(new SafetensorsHeader(metadata, entries).ToBytes());

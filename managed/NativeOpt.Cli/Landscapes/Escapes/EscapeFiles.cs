@@ -37,7 +37,8 @@ internal static class EscapeFiles
     private static LineChart TimesChart(EscapePlan plan, IReadOnlyList<EscapeMeasurement> wells)
     {
         var chart = new LineChart(
-            string.Create(CultureInfo.InvariantCulture, $"Mean escape times over barriers of three heights ({plan.Starts:N0} starts each)"),
+            string.Create(
+                CultureInfo.InvariantCulture, $"Mean escape times over barriers of three heights ({plan.Starts:N0} starts each)"),
             "curvature H",
             "mean escape time (steps)")
         {
@@ -73,7 +74,8 @@ internal static class EscapeFiles
         foreach ((int i, EscapeLaw law) in laws.Index())
         {
             string power = string.Create(
-                CultureInfo.InvariantCulture, $"{law.Rule.Name}: H^{law.Power.Value:0.00} [{law.Power.Low:0.00}, {law.Power.High:0.00}]");
+                CultureInfo.InvariantCulture,
+                $"{law.Rule.Name}: H^{law.Power.Value:0.00} [{law.Power.Low:0.00}, {law.Power.High:0.00}]");
             chart.Add(new LineSeries(power, [.. law.Curvatures.Zip(law.Sensitivities, static (x, y) => (x, y.Value))], i));
             (double, double)[] interval =
             [

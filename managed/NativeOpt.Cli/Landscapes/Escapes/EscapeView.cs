@@ -78,14 +78,14 @@ internal sealed class EscapeView(Terminal terminal)
             string verdict = law.Power.Contains(predicted) ? "holds here" : "does not hold here";
             _console.WriteLine(string.Create(
                 CultureInfo.InvariantCulture,
-                $"{law.Rule.Name}: log τ ∝ H^p with p = {predicted} {verdict}: measured p = {Interval(law.Power)}; log log τ itself, with the "
-                + $"factor before the exponential, has the slope {Interval(law.PlainSlope)}"));
+                $"{law.Rule.Name}: log τ ∝ H^p with p = {predicted} {verdict}: measured p = {Interval(law.Power)}; log log τ itself, with "
+                + $"the factor before the exponential, has the slope {Interval(law.PlainSlope)}"));
         }
 
         _console.WriteLine(string.Create(
             CultureInfo.InvariantCulture,
-            $"{plan.Starts} starts a well (seed {plan.Seed}), noise of the variance {(plan.HasFixedNoise ? "1" : "H")}/{plan.BatchSize}; ")
-            + "95 % intervals by bootstrap; p is the slope of log(∂log τ/∂ΔL) against log H");
+            $"{plan.Starts} starts a well (seed {plan.Seed}), noise of the variance {(plan.HasFixedNoise ? "1" : "H")}/{plan.BatchSize}")
+            + "; 95 % intervals by bootstrap; p is the slope of log(∂log τ/∂ΔL) against log H");
 
         static string Interval(Estimate own) =>
             string.Create(CultureInfo.InvariantCulture, $"{own.Value:0.00} [{own.Low:0.00}, {own.High:0.00}]");

@@ -69,7 +69,8 @@ public sealed class LanczosTests
         var matrix = new KnownMatrix(_eigenvalues, seed: 1);
         IReadOnlyList<RitzPair>[] probes =
         [
-            .. Enumerable.Range(0, 200).Select(probe => new Lanczos(matrix, Signs(probe), 40, static () => { }, CancellationToken.None).Pairs),
+            .. Enumerable.Range(0, 200).Select(probe =>
+                new Lanczos(matrix, Signs(probe), 40, static () => { }, CancellationToken.None).Pairs),
         ];
         var density = new SpectralDensity(probes, 200);
         double trace = _eigenvalues.Sum();
