@@ -63,7 +63,7 @@ DimerRun run_dimer(nopt_backend backend, const char* rule, const std::vector<int
         if (step % 3 != 2) {
             NOPT_EXPECT_OK(model.displace(o));
             model.new_gradients();
-            for (int turn = step; turn < (o.angle == NOPT_DIMER_ANGLE_OPTIMAL ? 4 : 2); ++turn) {
+            for (int turn = step; turn < (o.angle != NOPT_DIMER_ANGLE_FIXED_RATE ? 4 : 2); ++turn) {
                 NOPT_EXPECT_OK(model.rotate(o, h));
                 model.new_gradients();
             }
@@ -80,7 +80,7 @@ DimerRun run_dimer(nopt_backend backend, const char* rule, const std::vector<int
 TEST(CudaBits, DimersEqualTheCpus) {
     for (const char* rule : {"sgd", "dualadam"}) {
         for (const nopt_dimer_scope scope : {NOPT_DIMER_SCOPE_GLOBAL, NOPT_DIMER_SCOPE_PER_TENSOR}) {
-            for (const int32_t angle : {NOPT_DIMER_ANGLE_FIXED_RATE, NOPT_DIMER_ANGLE_OPTIMAL}) {
+            for (const int32_t angle : kAngles) {
                 for (const int64_t misalign : {0, 1}) {
                     nopt_dimer_options o = dimer_defaults();
                     o.angle = angle;
@@ -105,7 +105,7 @@ TEST(CudaBits, DimersOfScaledAndClippedGradientsEqualTheCpus) {
     }
     for (const std::vector<int64_t>& counts : {kAwkward, many, std::vector<int64_t>{}}) {
         for (const nopt_dimer_scope scope : {NOPT_DIMER_SCOPE_GLOBAL, NOPT_DIMER_SCOPE_PER_TENSOR}) {
-            for (const int32_t angle : {NOPT_DIMER_ANGLE_FIXED_RATE, NOPT_DIMER_ANGLE_OPTIMAL}) {
+            for (const int32_t angle : kAngles) {
                 for (const nopt_grad_options& grads :
                      {grad_options(0.5, 0.0, 3.0, true), grad_options(0.7, 0.002, 0.0, false),
                       grad_options(0.0, 0.01, 1000.0, false)}) {

@@ -145,7 +145,7 @@ TEST(Allocation, DimersAllocateNothing) {
     counts.push_back(200000);
     const nopt_hyperparams h = defaults("adam");
     for (const nopt_dimer_scope scope : {NOPT_DIMER_SCOPE_GLOBAL, NOPT_DIMER_SCOPE_PER_TENSOR}) {
-        for (const nopt_dimer_angle angle : {NOPT_DIMER_ANGLE_FIXED_RATE, NOPT_DIMER_ANGLE_OPTIMAL}) {
+        for (const nopt_dimer_angle angle : kAngles) {
             nopt_dimer_options o = dimer_defaults();
             o.angle = angle;
             DimerModel model("adam", counts, scope);

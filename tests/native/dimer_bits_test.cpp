@@ -53,7 +53,7 @@ BitsRun run_bits(const char* rule, const std::vector<int64_t>& counts, nopt_dime
         if (step % 2 == 0) {
             NOPT_EXPECT_OK(model.displace(o));
             new_gradient();
-            for (int rotations = (angle == NOPT_DIMER_ANGLE_OPTIMAL) + (step == 2); rotations > 0; --rotations) {
+            for (int rotations = (angle != NOPT_DIMER_ANGLE_FIXED_RATE) + (step == 2); rotations > 0; --rotations) {
                 NOPT_EXPECT_OK(model.rotate(o, h));
                 new_gradient();
             }
@@ -169,7 +169,7 @@ TEST(DimerBits, TensorsAreAloneInTheirScopes) {
             if (step != 1) {
                 on_each([&](DimerModel& model) { return model.displace(o); });
                 new_gradients();
-                if (angle == NOPT_DIMER_ANGLE_OPTIMAL) {
+                if (angle != NOPT_DIMER_ANGLE_FIXED_RATE) {
                     on_each([&](DimerModel& model) { return model.rotate(o, h); });
                     new_gradients();
                 }

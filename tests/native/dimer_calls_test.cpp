@@ -47,7 +47,7 @@ void expect_refused(Stage stage, nopt_dimer_angle angle, nopt_status expected, c
     EXPECT_EQ(0, model.state().step);
     EXPECT_TRUE(same_state(state_after("adam", h, 0), model.state()));
     for (DimerModel* one : {&model, &twin}) {
-        if (stage == kDisplaced && angle == NOPT_DIMER_ANGLE_OPTIMAL) {
+        if (stage == kDisplaced && angle != NOPT_DIMER_ANGLE_FIXED_RATE) {
             NOPT_ASSERT_OK(one->rotate(o, h));
             one->new_gradients();
         }
@@ -114,7 +114,7 @@ TEST(DimerErrors, OptionsAreChecked) {
     for (const int32_t value : {-1, 2, INT32_MAX, INT32_MIN}) {
         bad.push_back({"options->rotation is", [=](nopt_dimer_options& o) { o.rotation = value; }});
         bad.push_back({"options->force is", [=](nopt_dimer_options& o) { o.force = value; }});
-        bad.push_back({"options->angle is", [=](nopt_dimer_options& o) { o.angle = value; }});
+        bad.push_back({"options->angle is", [=](nopt_dimer_options& o) { o.angle = value == 2 ? 3 : value; }});
         bad.push_back({"options->correction is", [=](nopt_dimer_options& o) { o.correction = value; }});
     }
     const double nan = static_cast<double>(NAN);
@@ -130,7 +130,7 @@ TEST(DimerErrors, OptionsAreChecked) {
         for (const nopt_dimer_angle angle : kAngles) {
             expect_refused(kAtTheta, angle, NOPT_ERROR_INVALID_ARGUMENT, one.words, with(kDisplace, one.spoil));
             expect_refused(kAtTheta, angle, NOPT_ERROR_INVALID_ARGUMENT, one.words, with(kStep, one.spoil));
-            const Stage stage = angle == NOPT_DIMER_ANGLE_OPTIMAL ? kInThePlane : kDisplaced;
+            const Stage stage = angle != NOPT_DIMER_ANGLE_FIXED_RATE ? kInThePlane : kDisplaced;
             expect_refused(stage, angle, NOPT_ERROR_INVALID_ARGUMENT, one.words, with(kRotate, one.spoil));
             expect_refused(stage, angle, NOPT_ERROR_INVALID_ARGUMENT, one.words, with(kStep, one.spoil));
         }
@@ -191,7 +191,7 @@ TEST(DimerErrors, HyperparametersAreChecked) {
                     one.spoil(changed);
                     return call(model, o, changed);
                 };
-                expect_refused(angle == NOPT_DIMER_ANGLE_OPTIMAL ? kInThePlane : kDisplaced, angle, one.status,
+                expect_refused(angle != NOPT_DIMER_ANGLE_FIXED_RATE ? kInThePlane : kDisplaced, angle, one.status,
                                one.words, spoiled);
             }
         }
@@ -259,6 +259,9 @@ TEST(DimerErrors, NullsAndStreamsAreRefused) {
     EXPECT_EQ(bad, nopt_dimer_set_curvature(nullptr, 1, &curvature, nullptr));
     EXPECT_EQ(bad, nopt_dimer_set_curvature(model.dimer, 1, nullptr, nullptr));
     EXPECT_EQ(bad, nopt_dimer_set_curvature(model.dimer, 1, &curvature, stream));
+    EXPECT_EQ(bad, nopt_dimer_set_conjugation(nullptr, 1, &curvature, nullptr));
+    EXPECT_EQ(bad, nopt_dimer_set_conjugation(model.dimer, 1, nullptr, nullptr));
+    EXPECT_EQ(bad, nopt_dimer_set_conjugation(model.dimer, 1, &curvature, stream));
     EXPECT_EQ(bad, nopt_dimer_get_roles(nullptr, &o, &mask));
     EXPECT_EQ(bad, nopt_dimer_get_roles(model.dimer, nullptr, &mask));
     EXPECT_EQ(bad, nopt_dimer_get_roles(model.dimer, &o, nullptr));
@@ -318,32 +321,40 @@ TEST(DimerErrors, MissingRolesAreNamed) {
 TEST(DimerErrors, RotationsNeedTheParameters) {
     for (const auto& [stage, angle] : {std::pair<Stage, nopt_dimer_angle>{kDisplaced, NOPT_DIMER_ANGLE_FIXED_RATE},
                                        {kDisplaced, NOPT_DIMER_ANGLE_OPTIMAL},
-                                       {kInThePlane, NOPT_DIMER_ANGLE_OPTIMAL}}) {
+                                       {kInThePlane, NOPT_DIMER_ANGLE_OPTIMAL},
+                                       {kInThePlane, NOPT_DIMER_ANGLE_CONJUGATE}}) {
         expect_refused(stage, angle, NOPT_ERROR_MISSING_ROLE, "PARAM", without(NOPT_ROLE_PARAM, kRotate));
     }
 }
 
-TEST(DimerErrors, BestAnglesNeedTheirDirection) {
-    DimerModel model("adam", {40});
-    nopt_dimer_options o = dimer_defaults();
-    o.angle = NOPT_DIMER_ANGLE_OPTIMAL;
-    const nopt_hyperparams h = defaults("adam");
-    model.unbind(NOPT_ROLE_ROTATION_DIRECTION);
-    model.new_gradients();
-    const std::vector<float> theta = model.values(NOPT_ROLE_PARAM);
-    EXPECT_EQ(NOPT_ERROR_MISSING_ROLE, model.displace(o));
-    EXPECT_NE(nullptr, strstr(nopt_last_error_message(), "ROTATION_DIRECTION")) << nopt_last_error_message();
-    EXPECT_TRUE(same_bits(theta, model.values(NOPT_ROLE_PARAM)));
-    model.bind(NOPT_ROLE_ROTATION_DIRECTION);
-    NOPT_ASSERT_OK(model.displace(o));
-    NOPT_ASSERT_OK(model.rotate(o, h));
-    NOPT_ASSERT_OK(model.dimer_step(o, h));
+TEST(DimerErrors, BestAnglesNeedTheirBuffers) {
+    for (const auto& [angle, role] :
+         {std::pair<nopt_dimer_angle, nopt_role>{NOPT_DIMER_ANGLE_OPTIMAL, NOPT_ROLE_ROTATION_DIRECTION},
+          {NOPT_DIMER_ANGLE_CONJUGATE, NOPT_ROLE_ROTATION_DIRECTION},
+          {NOPT_DIMER_ANGLE_CONJUGATE, NOPT_ROLE_GRAD_CHANGE}}) {
+        DimerModel model("adam", {40});
+        nopt_dimer_options o = dimer_defaults();
+        o.angle = angle;
+        const nopt_hyperparams h = defaults("adam");
+        model.unbind(role);
+        model.new_gradients();
+        const std::vector<float> theta = model.values(NOPT_ROLE_PARAM);
+        EXPECT_EQ(NOPT_ERROR_MISSING_ROLE, model.displace(o));
+        EXPECT_NE(nullptr, strstr(nopt_last_error_message(),
+                                  role == NOPT_ROLE_GRAD_CHANGE ? "GRAD_CHANGE" : "ROTATION_DIRECTION"))
+            << nopt_last_error_message();
+        EXPECT_TRUE(same_bits(theta, model.values(NOPT_ROLE_PARAM)));
+        model.bind(role);
+        NOPT_ASSERT_OK(model.displace(o));
+        NOPT_ASSERT_OK(model.rotate(o, h));
+        NOPT_ASSERT_OK(model.dimer_step(o, h));
+    }
 }
 
 // Buffers that hold what ends the update cannot be taken away within it.
 TEST(DimerErrors, HeldRolesStayBound) {
-    for (const nopt_role role :
-         {NOPT_ROLE_DIRECTION, NOPT_ROLE_PARAM_BACKUP, NOPT_ROLE_GRAD_BACKUP, NOPT_ROLE_ROTATION_DIRECTION}) {
+    for (const nopt_role role : {NOPT_ROLE_DIRECTION, NOPT_ROLE_PARAM_BACKUP, NOPT_ROLE_GRAD_BACKUP,
+                                 NOPT_ROLE_ROTATION_DIRECTION, NOPT_ROLE_GRAD_CHANGE}) {
         for (const bool elsewhere : {false, true}) {
             const DimerCall rebind = [=](DimerModel& model, const nopt_dimer_options&, const nopt_hyperparams&) {
                 GuardedBuffer other(model.counts(), 0);
@@ -407,6 +418,10 @@ TEST(DimerErrors, CallsOutOfTurnAreRefused) {
     const DimerCall sum_norm = [](DimerModel& model, const nopt_dimer_options&, const nopt_hyperparams&) {
         return nopt_dimer_sum(model.dimer, NOPT_DIMER_PASS_NORMALIZE, nullptr);
     };
+    const DimerCall set_conjugation = [](DimerModel& model, const nopt_dimer_options&, const nopt_hyperparams&) {
+        const double conjugation[] = {1.0, 2.0, 3.0};
+        return nopt_dimer_set_conjugation(model.dimer, 3, conjugation, nullptr);
+    };
     for (const nopt_dimer_angle angle : kAngles) {
         expect_refused(kAtTheta, angle, state, "not displaced", kRotate);
         expect_refused(kAtTheta, angle, state, "not displaced", kRestore);
@@ -418,6 +433,7 @@ TEST(DimerErrors, CallsOutOfTurnAreRefused) {
         expect_refused(stage, angle, state, "displaced", kNormalize);
         expect_refused(stage, angle, state, "displaced", sum_norm);
         expect_refused(stage, angle, state, "displaced", set_curvature);
+        expect_refused(stage, angle, state, "displaced", set_conjugation);
         expect_refused(stage, angle, state, "displaced", base_step);
         expect_refused(stage, angle, state, "displaced", other_optimizer);
     }
@@ -437,14 +453,24 @@ TEST(DimerErrors, CallsOutOfTurnAreRefused) {
     }
 }
 
-TEST(DimerErrors, CurvaturesAreChecked) {
+TEST(DimerErrors, CurvaturesAndConjugationsAreChecked) {
     const auto set = [](std::vector<double> values) {
         return [values](DimerModel& model, const nopt_dimer_options&, const nopt_hyperparams&) {
             return nopt_dimer_set_curvature(model.dimer, static_cast<int64_t>(values.size()), values.data(), nullptr);
         };
     };
+    const auto set_conjugation = [](std::vector<double> values) {
+        return [values](DimerModel& model, const nopt_dimer_options&, const nopt_hyperparams&) {
+            return nopt_dimer_set_conjugation(model.dimer, static_cast<int64_t>(values.size()), values.data(), nullptr);
+        };
+    };
     const nopt_dimer_angle angle = NOPT_DIMER_ANGLE_FIXED_RATE;
     const double infinity = static_cast<double>(INFINITY);
+    const double nan = static_cast<double>(NAN);
+    expect_refused(kAtTheta, angle, NOPT_ERROR_INVALID_ARGUMENT, "count is 2", set_conjugation({1.0, 2.0}));
+    expect_refused(kAtTheta, angle, NOPT_ERROR_INVALID_ARGUMENT, "conjugation[1]", set_conjugation({1.0, nan, 3.0}));
+    expect_refused(kAtTheta, angle, NOPT_ERROR_INVALID_ARGUMENT, "conjugation[2]",
+                   set_conjugation({1.0, 2.0, infinity}));
     expect_refused(kAtTheta, angle, NOPT_ERROR_INVALID_ARGUMENT, "count is 2", set({1.0, 2.0}));
     expect_refused(kAtTheta, angle, NOPT_ERROR_INVALID_ARGUMENT, "count is 4", set({1.0, 2.0, 3.0, 4.0}));
     expect_refused(kAtTheta, angle, NOPT_ERROR_INVALID_ARGUMENT, "count is 0", set({}));
@@ -473,6 +499,7 @@ TEST(DimerErrors, OneDimerAtATimeDisplaces) {
     EXPECT_EQ(state, nopt_dimer_normalize_direction(other, nullptr));
     EXPECT_EQ(state, nopt_dimer_sum(other, NOPT_DIMER_PASS_STEP, nullptr));
     EXPECT_EQ(state, nopt_dimer_set_curvature(other, 1, &curvature, nullptr));
+    EXPECT_EQ(state, nopt_dimer_set_conjugation(other, 1, &curvature, nullptr));
     EXPECT_TRUE(same_bits(before, model.all_values()));
     EXPECT_EQ(0, model.state().step);
     // It may go; what the first has displaced stays so.
@@ -505,6 +532,10 @@ TEST(Dimer, NamesTheRolesThatItNeeds) {
     o.angle = NOPT_DIMER_ANGLE_OPTIMAL;
     NOPT_ASSERT_OK(nopt_dimer_get_roles(model.dimer, &o, &mask));
     EXPECT_EQ(1u << NOPT_ROLE_DIRECTION | 1u << NOPT_ROLE_PARAM_BACKUP | 1u << NOPT_ROLE_ROTATION_DIRECTION, mask);
+    const uint32_t optimal_mask = mask;
+    o.angle = NOPT_DIMER_ANGLE_CONJUGATE;
+    NOPT_ASSERT_OK(nopt_dimer_get_roles(model.dimer, &o, &mask));
+    EXPECT_EQ(optimal_mask | 1u << NOPT_ROLE_GRAD_CHANGE, mask);
     // These are enough.
     for (const nopt_role role : dimer_roles()) {
         if ((mask >> role & 1u) == 0 && role != NOPT_ROLE_GRAD_BACKUP) {
@@ -519,6 +550,7 @@ TEST(Dimer, NamesTheRolesThatItNeeds) {
     model.unbind(NOPT_ROLE_GRAD_BACKUP);
     model.unbind(NOPT_ROLE_PARAM_BACKUP);
     model.unbind(NOPT_ROLE_ROTATION_DIRECTION);
+    model.unbind(NOPT_ROLE_GRAD_CHANGE);
     NOPT_EXPECT_OK(model.dimer_step(o, h));
 }
 
@@ -552,8 +584,10 @@ TEST(Dimer, StatusBelongsToAStep) {
 
 // With the state buffers, the direction, the curvatures and the optimizer's scalars, a run resumes bit for bit.
 TEST(Dimer, ResumesBitForBit) {
-    for (const nopt_dimer_scope scope : kScopes) {
+    for (int run = 0; run < 4; ++run) {
+        const nopt_dimer_scope scope = kScopes[run % 2];
         nopt_dimer_options o = dimer_defaults();
+        o.angle = run < 2 ? NOPT_DIMER_ANGLE_FIXED_RATE : NOPT_DIMER_ANGLE_CONJUGATE;
         o.correction = NOPT_DIMER_CORRECTION_ESCAPE;
         o.rotation_rate = 1.0;
         const nopt_hyperparams h = defaults("dualadam");
@@ -564,6 +598,10 @@ TEST(Dimer, ResumesBitForBit) {
                 if (step % 3 == 2) {
                     NOPT_ASSERT_OK(model.displace(o));
                     model.set_values(NOPT_ROLE_GRAD, random_values(743, seed + 2 * step + 1));
+                    if (o.angle != NOPT_DIMER_ANGLE_FIXED_RATE) {
+                        NOPT_ASSERT_OK(model.rotate(o, h));
+                        model.set_values(NOPT_ROLE_GRAD, random_values(743, seed + 2 * step + 50));
+                    }
                 }
                 NOPT_ASSERT_OK(model.dimer_step(o, h));
             }
@@ -576,9 +614,13 @@ TEST(Dimer, ResumesBitForBit) {
         const nopt_step_state state = whole.state();
         NOPT_ASSERT_OK(nopt_optimizer_set_state(resumed.optimizer, &state));
         std::vector<double> curvature;
+        std::vector<double> conjugation;
         for (const nopt_dimer_status& status : whole.statuses()) {
             curvature.push_back(status.curvature);
+            conjugation.push_back(status.conjugation);
         }
+        EXPECT_EQ(o.angle == NOPT_DIMER_ANGLE_CONJUGATE, conjugation.front() != 0.0);
+        NOPT_ASSERT_OK(nopt_dimer_set_conjugation(resumed.dimer, resumed.scope_count(), conjugation.data(), nullptr));
         NOPT_ASSERT_OK(nopt_dimer_set_curvature(resumed.dimer, resumed.scope_count(), curvature.data(), nullptr));
         steps(whole, 200);
         steps(resumed, 200);

@@ -64,7 +64,7 @@ public:
     void healthy_update(uint64_t seed) {
         const std::vector<float> before = model.values(NOPT_ROLE_DIRECTION);
         std::vector<std::vector<float>> displaced = {random_values(kCount, seed + 1)};
-        if (o.angle == NOPT_DIMER_ANGLE_OPTIMAL) {
+        if (o.angle != NOPT_DIMER_ANGLE_FIXED_RATE) {
             displaced.push_back(random_values(kCount, seed + 2));
         }
         step(random_values(kCount, seed), displaced);
@@ -107,7 +107,7 @@ TEST(DimerDegenerate, BadGradientsAreRefused) {
     constexpr size_t kPlace = 41;
     for (const nopt_dimer_angle angle : kAngles) {
         for (const BadGradient& bad : kBadGradients) {
-            for (int bad_one = 0; bad_one < (angle == NOPT_DIMER_ANGLE_OPTIMAL ? 2 : 1); ++bad_one) {
+            for (int bad_one = 0; bad_one < (angle != NOPT_DIMER_ANGLE_FIXED_RATE ? 2 : 1); ++bad_one) {
                 SCOPED_TRACE(std::string(bad.name) + " angle " + std::to_string(angle) + " gradient " +
                              std::to_string(bad_one));
                 Beside beside(angle);
@@ -117,7 +117,7 @@ TEST(DimerDegenerate, BadGradientsAreRefused) {
 
                 std::vector<float> g = random_values(Beside::kCount, 10);
                 std::vector<std::vector<float>> displaced = {random_values(Beside::kCount, 11)};
-                if (angle == NOPT_DIMER_ANGLE_OPTIMAL) {
+                if (angle != NOPT_DIMER_ANGLE_FIXED_RATE) {
                     displaced.push_back(random_values(Beside::kCount, 12));
                 }
                 if (bad.spoils_theta) {
@@ -165,7 +165,7 @@ TEST(DimerDegenerate, BadGradientsBetweenTurns) {
     for (const nopt_dimer_angle angle : kAngles) {
         Beside turned(angle);
         const std::vector<float> start = turned.model.values(NOPT_ROLE_DIRECTION);
-        if (angle == NOPT_DIMER_ANGLE_OPTIMAL) {
+        if (angle != NOPT_DIMER_ANGLE_FIXED_RATE) {
             turned.step(g, {good, random_values(Beside::kCount, 13), bad});
         } else {
             turned.step(g, {good, bad});
@@ -535,13 +535,13 @@ TEST(Dimer, DisplacedGradientsMayBeElsewhere) {
                     NOPT_ASSERT_OK(backed_up.displace(o));
                     NOPT_ASSERT_OK(elsewhere.displace(o));
                     next(NOPT_ROLE_GRAD_DISPLACED);
-                    for (int i = angle == NOPT_DIMER_ANGLE_OPTIMAL ? 0 : 1; i < step; ++i) {
+                    for (int i = angle != NOPT_DIMER_ANGLE_FIXED_RATE ? 0 : 1; i < step; ++i) {
                         NOPT_ASSERT_OK(backed_up.rotate(o, h));
                         NOPT_ASSERT_OK(elsewhere.rotate(o, h));
                         EXPECT_TRUE(same_bits(backed_up.values(NOPT_ROLE_PARAM), elsewhere.values(NOPT_ROLE_PARAM)));
                         next(NOPT_ROLE_GRAD_DISPLACED);
                     }
-                    if (angle == NOPT_DIMER_ANGLE_OPTIMAL && step == 0) {
+                    if (angle != NOPT_DIMER_ANGLE_FIXED_RATE && step == 0) {
                         NOPT_ASSERT_OK(backed_up.rotate(o, h));
                         NOPT_ASSERT_OK(elsewhere.rotate(o, h));
                         next(NOPT_ROLE_GRAD_DISPLACED);

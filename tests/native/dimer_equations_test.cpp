@@ -300,6 +300,7 @@ public:
             span.put(direction, scaled(n, n.empty() ? 0.0 : 1.0 / norm(n)));
         }
         turns.resize(scopes_.size());
+        searches_.resize(scopes_.size());
     }
 
     Vector param() const {
@@ -319,8 +320,12 @@ public:
         for (int turn = 0; turn < turn_count; ++turn) {
             const Vector g_n = gradient_(combined(1.0, theta, o.displacement, direction));
             Vector t(theta.size(), 0.0);
-            for (const Span& span : scopes_) {
-                span.put(t, plane(span.of(direction), combined(1.0, span.of(g_n), -1.0, span.of(g))));
+            for (size_t s = 0; s < scopes_.size(); ++s) {
+                const Span& span = scopes_[s];
+                const Vector difference = combined(1.0, span.of(g_n), -1.0, span.of(g));
+                span.put(t, o.angle == NOPT_DIMER_ANGLE_CONJUGATE
+                                ? searches_[s].plane_of(span.of(direction), difference)
+                                : plane(span.of(direction), difference));
             }
             const Vector g_t = gradient_(combined(1.0, theta, o.displacement, t));
             for (size_t s = 0; s < scopes_.size(); ++s) {
@@ -331,6 +336,10 @@ public:
                                : turn_to_best_angle(o, maximize, span.of(direction), span.of(t),
                                                     combined(1.0, span.of(g_n), -1.0, own),
                                                     combined(1.0, span.of(g_t), -1.0, own));
+                if (o.angle == NOPT_DIMER_ANGLE_CONJUGATE) {
+                    searches_[s].turned(turns[s].direction, span.of(direction), span.of(t),
+                                        combined(1.0, span.of(g_n), -1.0, own), combined(1.0, span.of(g_t), -1.0, own));
+                }
             }
             for (size_t s = 0; s < scopes_.size(); ++s) {
                 scopes_[s].put(direction, turns[s].direction);
@@ -359,6 +368,7 @@ private:
     std::function<Vector(const Vector&)> gradient_;
     std::vector<Span> scopes_;
     std::vector<size_t> tensor_;
+    std::vector<ConjugateSearch> searches_;
     std::vector<RuleElement<double>> elements_;
     int step_ = 0;
 };
@@ -386,10 +396,11 @@ TEST(Dimer, TurnsToTheBestAngle) {
         for (const nopt_dimer_rotation rotation :
              {NOPT_DIMER_ROTATION_MINIMUM_CURVATURE, NOPT_DIMER_ROTATION_MAXIMUM_CURVATURE}) {
             for (const uint32_t flags : {0u, static_cast<uint32_t>(NOPT_FLAG_MAXIMIZE)}) {
-                for (int turns = 1; turns <= 3; ++turns) {
+                for (int run = 0; run < 6; ++run) {
+                    const int turns = 1 + run / 2;
                     nopt_dimer_options o = dimer_defaults();
                     o.rotation = rotation;
-                    o.angle = NOPT_DIMER_ANGLE_OPTIMAL;
+                    o.angle = kBestAngles[run % 2];
                     o.displacement = 1.0;
                     SCOPED_TRACE(name_of(scope, o) + " flags " + std::to_string(flags) + " turns " +
                                  std::to_string(turns));

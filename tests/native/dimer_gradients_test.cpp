@@ -73,7 +73,7 @@ public:
             NOPT_ASSERT_OK(model.displace(options_));
             const Vector g_n = new_gradient();
             Vector g_t;
-            if (options_.angle == NOPT_DIMER_ANGLE_OPTIMAL) {
+            if (options_.angle != NOPT_DIMER_ANGLE_FIXED_RATE) {
                 NOPT_ASSERT_OK(model.rotate(options_, h_));
                 g_t = new_gradient();
             }
@@ -121,7 +121,9 @@ private:
                 }
                 curvature_bound_.push_back(1.2 * kHalfUlp * norm(d) / options_.displacement);
             } else {
-                const Vector t = plane(own, d);
+                const Vector t = options_.angle == NOPT_DIMER_ANGLE_OPTIMAL
+                                     ? plane(own, d)
+                                     : span.of(to_double(model.values(NOPT_ROLE_ROTATION_DIRECTION)));
                 const Vector d_t = combined(1.0, span.of(g_t), -1.0, span.of(g));
                 turns_.push_back(turn_to_best_angle(options_, maximize, own, t, d, d_t));
                 // T is rounded to float and with it what is measured along it; gradients at random make a plane whose
@@ -360,7 +362,7 @@ TEST(DimerGradients, TheNormIsThatOfThePlainStep) {
             for (int rotations = -1; rotations < 3; ++rotations) {
                 nopt_dimer_options o = dimer_defaults();
                 o.angle = angle;
-                if (rotations == 0 && angle == NOPT_DIMER_ANGLE_OPTIMAL) {
+                if (rotations == 0 && angle != NOPT_DIMER_ANGLE_FIXED_RATE) {
                     continue;
                 }
                 DimerModel model("sgd", counts, scope);
@@ -447,7 +449,7 @@ public:
         new_gradient(where != kInDisplaced);
         if (where != kInGrad) {
             NOPT_ASSERT_OK(nopt_dimer_displace(model.dimer, &o, nullptr));
-            if (o.angle == NOPT_DIMER_ANGLE_OPTIMAL) {
+            if (o.angle != NOPT_DIMER_ANGLE_FIXED_RATE) {
                 new_gradient(false);
                 NOPT_ASSERT_OK(nopt_dimer_rotate(model.dimer, &o, &h, nullptr));
             }
@@ -515,6 +517,10 @@ TEST_P(SkippedSteps, ChangeNothing) {
         state.struct_size = sizeof state;
         NOPT_ASSERT_OK(nopt_optimizer_get_state(skipper.model.optimizer, &state));
         EXPECT_EQ(1, state.step);
+        // The updates that were skipped have used up the search of conjugate directions: it begins anew.
+        const std::vector<double> anew(statuses.size(), 0.0);
+        NOPT_ASSERT_OK(
+            nopt_dimer_set_conjugation(twin.model.dimer, static_cast<int64_t>(anew.size()), anew.data(), nullptr));
         for (const Where where : {kInDisplaced, kInGrad, kInDisplaced}) {
             for (Skipper* const one : {&skipper, &twin}) {
                 one->step(where, 1000 + where, [](TypedBuffer&) {});
@@ -531,7 +537,7 @@ INSTANTIATE_TEST_SUITE_P(Dimers, SkippedSteps, testing::Combine(testing::ValuesI
                          [](const testing::TestParamInfo<std::tuple<nopt_dimer_scope, nopt_dimer_angle>>& one) {
                              return std::string(std::get<0>(one.param) == NOPT_DIMER_SCOPE_GLOBAL ? "global"
                                                                                                   : "per_tensor") +
-                                    (std::get<1>(one.param) == NOPT_DIMER_ANGLE_OPTIMAL ? "_optimal" : "_fixed_rate");
+                                    "_" + name_of(std::get<1>(one.param));
                          });
 
 // Both gradients held at once, and a rotation before the bad one: the direction stays as that has turned it.
@@ -678,7 +684,7 @@ TEST(DimerGradients, ARankWithoutElementsHasTheNorm) {
                 if (step == 1) {
                     each([&](DimerModel& model) { return model.displace(o); });
                     new_gradients(4);
-                    if (angle == NOPT_DIMER_ANGLE_OPTIMAL) {
+                    if (angle != NOPT_DIMER_ANGLE_FIXED_RATE) {
                         add_up();
                         each([&](DimerModel& model) { return model.rotate(o, h); });
                         new_gradients(5);

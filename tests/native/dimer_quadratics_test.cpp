@@ -2,6 +2,8 @@
 #include <math.h>
 #include <stdio.h>
 
+#include <functional>
+
 #include "support/dimer_model.h"
 #include "support/dimer_reference.h"
 
@@ -90,7 +92,7 @@ Found turn_until_aligned(const Quadratic& quadratic, uint64_t seed, const nopt_d
     NOPT_EXPECT_OK(model.displace(o));
     evaluate(quadratic, model);
     int gradients = 2;
-    if (o.angle == NOPT_DIMER_ANGLE_OPTIMAL) {  // the plane
+    if (o.angle != NOPT_DIMER_ANGLE_FIXED_RATE) {  // the plane
         NOPT_EXPECT_OK(model.rotate(o, standing.h));
         evaluate(quadratic, model);
         ++gradients;
@@ -113,7 +115,7 @@ TEST(DimerQuadratic, FindsTheEigenvector) {
     for (const uint64_t seed : {11u, 12u, 13u}) {
         const Quadratic quadratic(seed);
         for (const bool maximum : {false, true}) {
-            int gradients[2];
+            int gradients[3];
             for (const nopt_dimer_angle angle : kAngles) {
                 nopt_dimer_options o = dimer_defaults();
                 o.rotation = maximum ? NOPT_DIMER_ROTATION_MAXIMUM_CURVATURE : NOPT_DIMER_ROTATION_MINIMUM_CURVATURE;
@@ -124,14 +126,16 @@ TEST(DimerQuadratic, FindsTheEigenvector) {
                 gradients[angle] = found.gradients;
                 const double expected = maximum ? 10.0 : -1.0;
                 EXPECT_NEAR(expected, found.curvature, 0.01 * fabs(expected));
-                const std::string name = std::string(angle == NOPT_DIMER_ANGLE_OPTIMAL ? "optimal" : "fixed") +
-                                         (maximum ? "_maximum_" : "_minimum_") + std::to_string(seed);
+                const std::string name =
+                    std::string(name_of(angle)) + (maximum ? "_maximum_" : "_minimum_") + std::to_string(seed);
                 RecordProperty("gradients_" + name, found.gradients);
                 printf("%s: %d turns, %d gradients, curvature %.4f\n", name.c_str(), found.turns, found.gradients,
                        found.curvature);
             }
             // The best angle is never the slower one here.
             EXPECT_LE(gradients[NOPT_DIMER_ANGLE_OPTIMAL], gradients[NOPT_DIMER_ANGLE_FIXED_RATE]);
+            // Conjugate directions need less than half of its gradients.
+            EXPECT_LE(2 * gradients[NOPT_DIMER_ANGLE_CONJUGATE], gradients[NOPT_DIMER_ANGLE_OPTIMAL]);
         }
     }
 }
@@ -140,6 +144,7 @@ TEST(DimerQuadratic, FindsTheEigenvector) {
 TEST(DimerQuadratic, FindsTheEigenvectorFromStepToStep) {
     for (const uint64_t seed : {11u, 12u, 13u}) {
         const Quadratic quadratic(seed);
+        int optimal = 0;
         for (const nopt_dimer_angle angle : kAngles) {
             nopt_dimer_options o = dimer_defaults();
             o.force = NOPT_DIMER_FORCE_PER_DISPLACEMENT;
@@ -158,11 +163,58 @@ TEST(DimerQuadratic, FindsTheEigenvectorFromStepToStep) {
             EXPECT_NEAR(-1.0, standing.model.status().curvature, 0.01);
             EXPECT_NEAR(1.0, norm(to_double(standing.model.values(NOPT_ROLE_DIRECTION))), 1e-6);
             EXPECT_TRUE(same_bits(theta, standing.model.values(NOPT_ROLE_PARAM)));
-            const std::string name =
-                std::string(angle == NOPT_DIMER_ANGLE_OPTIMAL ? "optimal_" : "fixed_") + std::to_string(seed);
+            optimal = angle == NOPT_DIMER_ANGLE_OPTIMAL ? gradients : optimal;
+            if (angle == NOPT_DIMER_ANGLE_CONJUGATE) {
+                EXPECT_LE(2 * gradients, optimal);
+            }
+            const std::string name = std::string(name_of(angle)) + "_" + std::to_string(seed);
             RecordProperty("step_gradients_" + name, gradients);
             printf("%s: %d steps, %d gradients\n", name.c_str(), steps, gradients);
         }
+    }
+}
+
+// What is left in ROTATION_DIRECTION, a NaN even, is read only after a turn by conjugate directions along the same N;
+// other angles, a new direction and an update that was given up make the search begin anew, as the first does.
+TEST(DimerQuadratic, ConjugateSearchesBeginAnew) {
+    const Quadratic quadratic(11);
+    nopt_dimer_options o = dimer_defaults();
+    o.angle = NOPT_DIMER_ANGLE_CONJUGATE;
+    const auto run = [&](Standing& standing, int steps) {
+        for (int step = 0; step < steps; ++step) {
+            library_step(standing.model, quadratic, o, standing.h, 1);
+        }
+    };
+    using Reset = std::function<void(Standing&)>;
+    const Reset nothing = [](Standing&) {};
+    const Reset by_set = [](Standing& standing) {
+        const double anew = 0.0;
+        NOPT_EXPECT_OK(nopt_dimer_set_conjugation(standing.model.dimer, 1, &anew, nullptr));
+    };
+    const Reset by_new_direction = [](Standing& standing) {
+        NOPT_EXPECT_OK(nopt_dimer_normalize_direction(standing.model.dimer, nullptr));
+    };
+    const Reset by_restore = [&](Standing& standing) {
+        evaluate(quadratic, standing.model);
+        NOPT_EXPECT_OK(standing.model.displace(o));
+        evaluate(quadratic, standing.model);
+        NOPT_EXPECT_OK(standing.model.rotate(o, standing.h));
+        NOPT_EXPECT_OK(standing.model.restore());
+    };
+    for (const Reset& reset : {nothing, by_set, by_new_direction, by_restore}) {
+        Standing first(11);
+        Standing anew(11);
+        run(first, 4);
+        const bool resets = reset.target_type() != nothing.target_type();
+        EXPECT_NE(0.0, first.model.status().conjugation);
+        reset(first);
+        EXPECT_EQ(resets, first.model.status().conjugation == 0.0);
+        anew.model.set_values(NOPT_ROLE_DIRECTION, first.model.values(NOPT_ROLE_DIRECTION));
+        anew.model.set_values(NOPT_ROLE_ROTATION_DIRECTION, std::vector<float>(Quadratic::kSize, NAN));
+        run(first, 3);
+        run(anew, 3);
+        EXPECT_EQ(resets, same_bits(first.model.values(NOPT_ROLE_DIRECTION), anew.model.values(NOPT_ROLE_DIRECTION)));
+        EXPECT_EQ(0u, anew.model.status().flags);
     }
 }
 

@@ -146,7 +146,7 @@ TEST(DimerRanks, PartsHaveTheBitsOfTheWhole) {
                     ranks.each([&](DimerModel& model) { return model.displace(o); });
                     ranks.new_gradients();
                     // Each kind of rotation: one for a rate, those of the plane and of the extrapolated gradient.
-                    for (int i = 0; i < step + (angle == NOPT_DIMER_ANGLE_OPTIMAL); ++i) {
+                    for (int i = 0; i < step + (angle != NOPT_DIMER_ANGLE_FIXED_RATE); ++i) {
                         ranks.add_up(NOPT_DIMER_PASS_STEP);
                         ranks.each([&](DimerModel& model) { return model.rotate(o, h); });
                         ranks.new_gradients();
@@ -249,13 +249,14 @@ double ordered_dot(const std::vector<Vector>& a, const std::vector<Vector>& b) {
 // Bit for bit: other backends and other ranks rely on it.
 TEST(DimerRanks, SumsAreAddedUpInTheirOrder) {
     const std::vector<int64_t> counts = {1, 31, 0, 32, 33, 511, 512, 513, 16384, 16385, 70000, 5};
-    for (int run = 0; run < 4; ++run) {
+    for (int run = 0; run < 8; ++run) {
         const nopt_dimer_scope scope = kScopes[run % 2];
         DimerModel model("sgd", counts, scope);
         nopt_dimer_options o = dimer_defaults();
-        o.angle = NOPT_DIMER_ANGLE_OPTIMAL;
+        const bool conjugate = run >= 4;
+        o.angle = kBestAngles[conjugate];
         const nopt_hyperparams h = defaults("sgd");
-        const bool with_norm = run >= 2;
+        const bool with_norm = run % 4 >= 2;
         const nopt_grad_options options = grad_options(1.0, 0.0, 0.0, false);
         if (with_norm) {
             NOPT_ASSERT_OK(nopt_optimizer_set_grad_options(model.optimizer, &options));
@@ -307,12 +308,21 @@ TEST(DimerRanks, SumsAreAddedUpInTheirOrder) {
         NOPT_ASSERT_OK(model.displace(o));
         model.new_gradients();
         const std::vector<Vector> d = difference();
-        expect_sums(NOPT_DIMER_PASS_STEP, {{d, n}, {d, d}, {n, n}, {g, n}, {g, d}}, {{g, g}});
+        const std::vector<Vector> last = tensors_of_role(NOPT_ROLE_ROTATION_DIRECTION);
+        const Pairs of_plane = {{d, n}, {d, d}, {n, n}, {g, n}, {n, last}, {last, last}, {d, last}};
+        const Pairs of_rotation = {{d, n}, {d, d}, {n, n}, {g, n}, {g, d}};
+        expect_sums(NOPT_DIMER_PASS_STEP, conjugate ? of_plane : of_rotation, {{g, g}});
         NOPT_ASSERT_OK(model.rotate(o, h));
         model.new_gradients();
         const std::vector<Vector> d2 = difference();
         const std::vector<Vector> t = tensors_of_role(NOPT_ROLE_ROTATION_DIRECTION);
-        expect_sums(NOPT_DIMER_PASS_STEP, {{d2, n}, {d2, d2}, {d2, t}, {g, t}, {t, t}, {n, t}}, {});
+        Pairs of_turn = {{d2, n}, {d2, d2}, {d2, t}, {g, t}, {t, t}, {n, t}};
+        if (conjugate) {
+            const std::vector<Vector> change = tensors_of_role(NOPT_ROLE_GRAD_CHANGE);
+            EXPECT_EQ(d, change);
+            of_turn.push_back({d2, change});
+        }
+        expect_sums(NOPT_DIMER_PASS_STEP, of_turn, {});
     }
 }
 

@@ -308,7 +308,7 @@ TEST(Mixed, DimersAreRoundedFloat32Dimers) {
                 o.angle = angle;
                 o.force = NOPT_DIMER_FORCE_PER_DISPLACEMENT;
                 const nopt_hyperparams h = defaults("adam");
-                const bool optimal = angle == NOPT_DIMER_ANGLE_OPTIMAL;
+                const bool optimal = angle != NOPT_DIMER_ANGLE_FIXED_RATE;
 
                 // What is the same in both, from the mixed model to the float one.
                 const auto take = [&](nopt_role role) {

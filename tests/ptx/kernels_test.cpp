@@ -140,7 +140,7 @@ std::vector<uint8_t> turning_dimer_steps(nopt_backend backend, const std::vector
                                          const nopt_grad_options& grads) {
     const OnBackend on(backend);
     // Without a norm the kernel that adds up a scope's sums decides, too, and has one form for each kind of scope.
-    const bool is_optimal = angle == NOPT_DIMER_ANGLE_OPTIMAL;
+    const bool is_optimal = angle != NOPT_DIMER_ANGLE_FIXED_RATE;
     const bool has_norm = grads.max_norm > 0.0;
     MixedModel model("adam", mixes, is_optimal || has_norm ? 0 : 1,
                      is_optimal && !has_norm ? NOPT_DIMER_SCOPE_GLOBAL : NOPT_DIMER_SCOPE_PER_TENSOR);
@@ -204,7 +204,7 @@ TEST(PtxSums, OfGradients) {
 // Every kind of sum, with and without the gradients' norm, and every pass over the elements.
 TEST(PtxDimers, EqualTheCpus) {
     for (const std::vector<Mix>& mixes : {kMixedMixes, kFloat32Mixes}) {
-        for (const int32_t angle : {NOPT_DIMER_ANGLE_FIXED_RATE, NOPT_DIMER_ANGLE_OPTIMAL}) {
+        for (const int32_t angle : kAngles) {
             for (const nopt_grad_options& grads :
                  {grad_options(0.5, 0.0, 2.0, true), grad_options(0.0, 0.1, 0.0, false)}) {
                 EXPECT_TRUE(turning_dimer_steps(NOPT_BACKEND_CPU, mixes, angle, grads) ==

@@ -312,7 +312,9 @@ typedef enum nopt_role NOPT_INT32 {
     NOPT_ROLE_PARAM_REMAINDER = 3,
     /** Dimer: the direction N, a unit vector over each scope. Kept from step to step. */
     NOPT_ROLE_DIRECTION = 4,
-    /** Dimer: the unit vector that spans the plane of rotation with N, for the optimal angle. Scratch within an update.
+    /**
+     * Dimer: the unit vector that spans the plane of rotation with N, for angles that are not of fixed rate. Scratch
+     * within an update with the optimal angle; with conjugate directions it is kept from update to update.
      */
     NOPT_ROLE_ROTATION_DIRECTION = 5,
     /** Dimer: theta, while PARAM holds the displaced parameters. Scratch within an update. */
@@ -321,6 +323,9 @@ typedef enum nopt_role NOPT_INT32 {
     NOPT_ROLE_GRAD_BACKUP = 7,
     /** Dimer: the gradient at the displaced parameters, g2, of hosts that keep g in GRAD meanwhile. Only read. */
     NOPT_ROLE_GRAD_DISPLACED = 8,
+    /** Dimer: how the gradient changes from theta to the displacement along N, for conjugate directions. Scratch within
+     * an update. */
+    NOPT_ROLE_GRAD_CHANGE = 9,
     /** The first state of the rule; state i is NOPT_ROLE_STATE + i, i < NOPT_MAX_STATES. */
     NOPT_ROLE_STATE = 16,
     /** The first input of the rule; input i is NOPT_ROLE_INPUT + i, i < NOPT_MAX_INPUTS. */
@@ -880,15 +885,16 @@ NOPT_API nopt_status nopt_optimizer_get_grad_status(const nopt_optimizer* optimi
  *   [ nopt_dimer_rotate         turns N, displaces anew; gradients at PARAM into GRAD; any number of times ]
  *     nopt_dimer_step           turns N, corrects g, steps from theta
  *
- * With NOPT_DIMER_ANGLE_OPTIMAL at least one nopt_dimer_rotate is needed. All other steps are nopt_dimer_step alone,
- * after the gradients at theta. A host that keeps g in GRAD and puts the gradients of displaced parameters elsewhere
- * binds GRAD_DISPLACED and leaves GRAD_BACKUP unbound: then g is not copied.
+ * With NOPT_DIMER_ANGLE_OPTIMAL and NOPT_DIMER_ANGLE_CONJUGATE at least one nopt_dimer_rotate is needed. All other
+ * steps are nopt_dimer_step alone, after the gradients at theta. A host that keeps g in GRAD and puts the gradients of
+ * displaced parameters elsewhere binds GRAD_DISPLACED and leaves GRAD_BACKUP unbound: then g is not copied.
  *
  * With C = (g2 - g) . N / displacement, the curvature along N (the paper prints (L(theta2) - L(theta)) / displacement,
  * which is a slope), and F = (g2 - g) - ((g2 - g) . N) N, the step takes
  *
  *     N <- normalize(N -+ rotation_rate * F)                with NOPT_DIMER_ANGLE_FIXED_RATE
  *     N <- cos(phi) N + sin(phi) F/|F|, C(phi) smallest      with NOPT_DIMER_ANGLE_OPTIMAL
+ *     N <- cos(phi) N + sin(phi) S/|S|, C(phi) smallest      with NOPT_DIMER_ANGLE_CONJUGATE, S = F + beta S before
  *     g <- g - alpha (g . N) N                               with NOPT_DIMER_CORRECTION_PUBLISHED
  *     g <- g + alpha (g . N) N where C < 0, else g           with NOPT_DIMER_CORRECTION_ESCAPE
  *
@@ -948,7 +954,16 @@ typedef enum nopt_dimer_angle NOPT_INT32 {
      * for each further rotation). This costs one more gradient for each update, and reads neither rotation_rate nor
      * force.
      */
-    NOPT_DIMER_ANGLE_OPTIMAL = 1
+    NOPT_DIMER_ANGLE_OPTIMAL = 1,
+    /**
+     * As OPTIMAL, but in the plane of N and a direction that is conjugate to the one before: the force, and as much of
+     * the last turn as makes both conjugate for H - C, H being the Hessian (the conjugate gradients of Bradbury &
+     * Fletcher 1966 for the smallest eigenvalue). The gradients of an update are those of OPTIMAL, and far fewer of
+     * them are needed until N is learned. The force and the extrapolation come from GRAD_CHANGE, one more buffer, and
+     * ROTATION_DIRECTION is kept from update to update. Where the search does not lead downward (the batch is another,
+     * theta has moved), it begins anew from the force alone.
+     */
+    NOPT_DIMER_ANGLE_CONJUGATE = 2
 } nopt_dimer_angle;
 
 /** What becomes of the gradient along N. */
@@ -999,7 +1014,7 @@ typedef struct nopt_dimer_status {
     /** The step that the values belong to: the step count of group 0 after that step; 0 before the first step. */
     int64_t step;
     /**
-     * The last measured curvature C: that before a rotation of fixed rate, or that after one of optimal angle. It is
+     * The last measured curvature C: that before a rotation of fixed rate, or that after one of another angle. It is
      * NaN if none has been measured yet.
      */
     double curvature;
@@ -1007,6 +1022,11 @@ typedef struct nopt_dimer_status {
     double grad_dot_direction;
     /** The angle by which the last rotation turned N, in radians, 0 to pi/2. */
     double angle;
+    /**
+     * With CONJUGATE, how much of ROTATION_DIRECTION the search of the next update takes, in units of curvature; 0
+     * where it begins anew. It is kept from update to update, as N is; see nopt_dimer_set_conjugation.
+     */
+    double conjugation;
 } nopt_dimer_status;
 
 /** A pass whose sums a host may add up over the ranks of a sharded model; see nopt_dimer_sum. */
@@ -1066,8 +1086,9 @@ NOPT_API nopt_status nopt_dimer_rotate(nopt_dimer* dimer, const nopt_dimer_optio
 /**
  * Takes one step of the optimizer on corrected gradients, see nopt_optimizer_step. It ends an update, if there is one:
  * it turns N and steps from the backed up theta, so that PARAM needs no restoring. It takes two passes (and a small one
- * on CUDA): 12 + 40 bytes an element for the Adam family (16 + 40 for the optimal angle), or 8 + 32 without an update.
- * NOPT_ERROR_INVALID_STATE says that the optimal angle needs a nopt_dimer_rotate first, or that the loss scale, or
+ * on CUDA): 12 + 40 bytes an element for the Adam family (16 + 40 for the optimal angle, 20 + 40 with conjugate
+ * directions), or 8 + 32 without an update. NOPT_ERROR_INVALID_STATE says that such an angle needs a nopt_dimer_rotate
+ * first, or that the loss scale, or
  * whether the norm is needed, is not as the update's rotations had it.
  */
 NOPT_API nopt_status nopt_dimer_step(nopt_dimer* dimer, const nopt_dimer_options* options,
@@ -1109,8 +1130,18 @@ NOPT_API nopt_status nopt_dimer_get_status(const nopt_dimer* dimer, int64_t scop
 NOPT_API nopt_status nopt_dimer_set_curvature(nopt_dimer* dimer, int64_t count, const double* curvature, void* stream);
 
 /**
+ * Sets what nopt_dimer_status calls conjugation, to resume with CONJUGATE, beside ROTATION_DIRECTION and DIRECTION. It
+ * waits for the stream.
+ * @param count       The number of scopes.
+ * @param conjugation One finite value for each scope, copied; 0 begins the search anew.
+ */
+NOPT_API nopt_status nopt_dimer_set_conjugation(nopt_dimer* dimer, int64_t count, const double* conjugation,
+                                                void* stream);
+
+/**
  * Tells the roles of the dimer that calls with these options need beside the optimizer's: DIRECTION, PARAM_BACKUP and,
- * for the optimal angle, ROTATION_DIRECTION. A caller adds GRAD_BACKUP or GRAD_DISPLACED, as it prefers.
+ * for angles that are not of fixed rate, ROTATION_DIRECTION; for conjugate directions GRAD_CHANGE, too. A caller adds
+ * GRAD_BACKUP or GRAD_DISPLACED, as it prefers.
  * @param role_mask Receives the sum of 1 << nopt_role.
  */
 NOPT_API nopt_status nopt_dimer_get_roles(const nopt_dimer* dimer, const nopt_dimer_options* options,

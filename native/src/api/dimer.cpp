@@ -6,6 +6,21 @@
 
 using namespace nopt;
 
+namespace {
+
+// One value for each scope.
+void require_values(const nopt_dimer& dimer, int64_t count, const double* values, const char* name) {
+    if (count != dimer.scopes) {
+        throw Error(NOPT_ERROR_INVALID_ARGUMENT, "count is %" PRId64 ", but the dimer has %" PRId64 " scopes", count,
+                    dimer.scopes);
+    }
+    if (count > 0) {
+        require_not_null(values, name);
+    }
+}
+
+}  // namespace
+
 extern "C" {
 
 nopt_status nopt_dimer_create(nopt_optimizer* optimizer, nopt_dimer_scope scope, nopt_dimer** dimer) {
@@ -116,6 +131,7 @@ nopt_status nopt_dimer_get_status(const nopt_dimer* dimer, int64_t scope, nopt_d
         value.curvature = s.curvature;
         value.grad_dot_direction = s.grad_dot_direction;
         value.angle = atan2(s.sine, s.cosine);
+        value.conjugation = s.conjugation;
         write_struct(status, value, "status");
     });
 }
@@ -124,20 +140,30 @@ nopt_status nopt_dimer_set_curvature(nopt_dimer* dimer, int64_t count, const dou
     return guarded([&] {
         DimerCallGuard call(dimer, stream);
         require_phase_theta(*dimer, "nopt_dimer_set_curvature");
-        if (count != dimer->scopes) {
-            throw Error(NOPT_ERROR_INVALID_ARGUMENT, "count is %" PRId64 ", but the dimer has %" PRId64 " scopes",
-                        count, dimer->scopes);
-        }
-        if (count > 0) {
-            require_not_null(curvature, "curvature");
-            for (int64_t i = 0; i < count; ++i) {
-                if (isinf(curvature[i])) {
-                    throw Error(NOPT_ERROR_INVALID_ARGUMENT,
-                                "curvature[%" PRId64 "] is infinite; it must be finite, or NaN for none", i);
-                }
+        require_values(*dimer, count, curvature, "curvature");
+        for (int64_t i = 0; i < count; ++i) {
+            if (isinf(curvature[i])) {
+                throw Error(NOPT_ERROR_INVALID_ARGUMENT,
+                            "curvature[%" PRId64 "] is infinite; it must be finite, or NaN for none", i);
             }
-            call.set().backend.dimer_set_curvature(*dimer->data, curvature, stream);
         }
+        call.set().backend.dimer_set(*dimer->data, &DimerReading::curvature, curvature, stream);
+    });
+}
+
+nopt_status nopt_dimer_set_conjugation(nopt_dimer* dimer, int64_t count, const double* conjugation, void* stream) {
+    return guarded([&] {
+        DimerCallGuard call(dimer, stream);
+        require_phase_theta(*dimer, "nopt_dimer_set_conjugation");
+        require_values(*dimer, count, conjugation, "conjugation");
+        for (int64_t i = 0; i < count; ++i) {
+            if (!isfinite(conjugation[i])) {
+                throw Error(NOPT_ERROR_INVALID_ARGUMENT,
+                            "conjugation[%" PRId64 "] is %g; it must be finite, and 0 where the search begins anew", i,
+                            conjugation[i]);
+            }
+        }
+        call.set().backend.dimer_set(*dimer->data, &DimerReading::conjugation, conjugation, stream);
     });
 }
 
@@ -147,8 +173,11 @@ nopt_status nopt_dimer_get_roles(const nopt_dimer* dimer, const nopt_dimer_optio
         require_not_null(role_mask, "role_mask");
         const nopt_dimer_options o = read_dimer_options(options);
         uint32_t mask = 1u << NOPT_ROLE_DIRECTION | 1u << NOPT_ROLE_PARAM_BACKUP;
-        if (o.angle == NOPT_DIMER_ANGLE_OPTIMAL) {
+        if (o.angle != NOPT_DIMER_ANGLE_FIXED_RATE) {
             mask |= 1u << NOPT_ROLE_ROTATION_DIRECTION;
+        }
+        if (o.angle == NOPT_DIMER_ANGLE_CONJUGATE) {
+            mask |= 1u << NOPT_ROLE_GRAD_CHANGE;
         }
         *role_mask = mask;
     });

@@ -16,7 +16,7 @@ nopt_dimer_options read_dimer_options(const nopt_dimer_options* argument) {
     const nopt_dimer_options o = read_struct(argument, "options");
     check_enum(o.rotation, NOPT_DIMER_ROTATION_MAXIMUM_CURVATURE, "rotation", "nopt_dimer_rotation");
     check_enum(o.force, NOPT_DIMER_FORCE_PER_DISPLACEMENT, "force", "nopt_dimer_force");
-    check_enum(o.angle, NOPT_DIMER_ANGLE_OPTIMAL, "angle", "nopt_dimer_angle");
+    check_enum(o.angle, NOPT_DIMER_ANGLE_CONJUGATE, "angle", "nopt_dimer_angle");
     check_enum(o.correction, NOPT_DIMER_CORRECTION_ESCAPE, "correction", "nopt_dimer_correction");
     if (o.reserved != 0) {
         throw Error(NOPT_ERROR_INVALID_ARGUMENT, "options->reserved is %u; it must be 0", o.reserved);
@@ -48,8 +48,8 @@ void require_all_gradients(const ParamSet& set) {
     }
 }
 
-DimerTransition transition_of(const nopt_dimer& dimer, DimerCall call, bool optimal, const char* function) {
-    const DimerTransition transition = dimer_transition(dimer.phase, call, optimal);
+DimerTransition transition_of(const nopt_dimer& dimer, DimerCall call, int32_t angle, const char* function) {
+    const DimerTransition transition = dimer_transition(dimer.phase, call, angle);
     if (transition.refusal != nullptr) {
         throw Error(NOPT_ERROR_INVALID_STATE, "%s: %s", function, transition.refusal);
     }
@@ -57,7 +57,7 @@ DimerTransition transition_of(const nopt_dimer& dimer, DimerCall call, bool opti
 }
 
 void require_phase_theta(const nopt_dimer& dimer, const char* function) {
-    transition_of(dimer, kCallDisplace, false, function);
+    transition_of(dimer, kCallDisplace, NOPT_DIMER_ANGLE_FIXED_RATE, function);
 }
 
 DimerPass make_pass(const nopt_dimer& dimer, DimerDecision decision, const nopt_dimer_options* o, uint32_t flags,

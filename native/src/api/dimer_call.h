@@ -59,7 +59,7 @@ void require_role(const ParamSet& set, nopt_role role, const char* why);
 void require_all_gradients(const ParamSet& set);
 
 // What a call does where the update stands. Throws if it does not fit.
-DimerTransition transition_of(const nopt_dimer& dimer, DimerCall call, bool optimal, const char* function);
+DimerTransition transition_of(const nopt_dimer& dimer, DimerCall call, int32_t angle, const char* function);
 
 // For calls that need theta where it is, as a displacement does.
 void require_phase_theta(const nopt_dimer& dimer, const char* function);

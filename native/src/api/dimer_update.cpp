@@ -49,6 +49,15 @@ uint32_t read_flags(const OptimizerState& optimizer, const nopt_hyperparams* hyp
     return flags;
 }
 
+void require_roles_of_angle(const ParamSet& set, int32_t angle) {
+    if (angle != NOPT_DIMER_ANGLE_FIXED_RATE) {
+        require_role(set, NOPT_ROLE_ROTATION_DIRECTION, "the dimer's optimal angle");
+    }
+    if (angle == NOPT_DIMER_ANGLE_CONJUGATE) {
+        require_role(set, NOPT_ROLE_GRAD_CHANGE, "a dimer with conjugate directions");
+    }
+}
+
 void require_roles(const ParamSet& set, const DimerPass& pass) {
     const char* const why = "the dimer";
     require_role(set, NOPT_ROLE_DIRECTION, why);
@@ -64,7 +73,8 @@ void require_roles(const ParamSet& set, const DimerPass& pass) {
         }
     }
     if (pass.decision != kDecideProject && pass.decision != kDecideRotate) {
-        require_role(set, NOPT_ROLE_ROTATION_DIRECTION, "the dimer's optimal angle");
+        require_roles_of_angle(set,
+                               is_conjugate(pass.decision) ? NOPT_DIMER_ANGLE_CONJUGATE : NOPT_DIMER_ANGLE_OPTIMAL);
     }
 }
 
@@ -86,14 +96,11 @@ nopt_status nopt_dimer_displace(nopt_dimer* dimer, const nopt_dimer_options* opt
         DimerCallGuard call(dimer, stream);
         ParamSet& set = call.set();
         const nopt_dimer_options o = read_dimer_options(options);
-        const bool optimal = o.angle == NOPT_DIMER_ANGLE_OPTIMAL;
-        const DimerTransition transition = transition_of(*dimer, kCallDisplace, optimal, "nopt_dimer_displace");
+        const DimerTransition transition = transition_of(*dimer, kCallDisplace, o.angle, "nopt_dimer_displace");
         for (const nopt_role role : {NOPT_ROLE_PARAM, NOPT_ROLE_DIRECTION, NOPT_ROLE_PARAM_BACKUP}) {
             require_role(set, role, "the dimer");
         }
-        if (optimal) {
-            require_role(set, NOPT_ROLE_ROTATION_DIRECTION, "the dimer's optimal angle");
-        }
+        require_roles_of_angle(set, o.angle);
         const bool backs_up_grad = set.bound(NOPT_ROLE_GRAD_BACKUP);
         if (backs_up_grad) {
             require_role(set, NOPT_ROLE_GRAD, "the dimer");
@@ -118,8 +125,7 @@ nopt_status nopt_dimer_rotate(nopt_dimer* dimer, const nopt_dimer_options* optio
         ParamSet& set = call.set();
         const nopt_dimer_options o = read_dimer_options(options);
         const uint32_t flags = read_flags(*dimer->optimizer, hyperparams);
-        const DimerTransition transition =
-            transition_of(*dimer, kCallRotate, o.angle == NOPT_DIMER_ANGLE_OPTIMAL, "nopt_dimer_rotate");
+        const DimerTransition transition = transition_of(*dimer, kCallRotate, o.angle, "nopt_dimer_rotate");
         const GradInput grads = prepare_grads(*dimer->optimizer);
         require_same_update(*dimer, o, flags, grads);
         const DimerPass pass =
@@ -152,8 +158,7 @@ nopt_status nopt_dimer_step(nopt_dimer* dimer, const nopt_dimer_options* options
                 "is in the sums of nopt_dimer_sum; set nopt_grad_options to null and anew");
         }
         require_same_update(*dimer, o, flags, grads);
-        const DimerTransition transition =
-            transition_of(*dimer, kCallStep, o.angle == NOPT_DIMER_ANGLE_OPTIMAL, "nopt_dimer_step");
+        const DimerTransition transition = transition_of(*dimer, kCallStep, o.angle, "nopt_dimer_step");
         const DimerPass pass =
             make_pass(*dimer, transition.decision, &o, flags, grads, dimer->optimizer->steps_taken() + 1);
         require_roles(set, pass);
@@ -170,7 +175,8 @@ nopt_status nopt_dimer_restore(nopt_dimer* dimer, void* stream) {
     return guarded([&] {
         DimerCallGuard call(dimer, stream);
         ParamSet& set = call.set();
-        const DimerTransition transition = transition_of(*dimer, kCallRestore, false, "nopt_dimer_restore");
+        const DimerTransition transition =
+            transition_of(*dimer, kCallRestore, dimer->options.angle, "nopt_dimer_restore");
         require_role(set, NOPT_ROLE_PARAM, "the dimer");
         require_role(set, NOPT_ROLE_PARAM_BACKUP, "the dimer");
         call.begin();
@@ -191,7 +197,7 @@ nopt_status nopt_dimer_sum(nopt_dimer* dimer, nopt_dimer_pass pass, void* stream
         }
         DimerDecision decision = kDecideNormalize;
         if (pass == NOPT_DIMER_PASS_STEP) {
-            decision = dimer_sums_decision(dimer->phase);
+            decision = dimer_sums_decision(dimer->phase, dimer->options.angle);
         } else {
             require_phase_theta(*dimer, "nopt_dimer_sum of NOPT_DIMER_PASS_NORMALIZE");
         }

@@ -94,7 +94,7 @@ std::string layout() {
     describe(text, "nopt_dimer_status", sizeof(nopt_dimer_status),
              {FIELD(nopt_dimer_status, struct_size), FIELD(nopt_dimer_status, flags), FIELD(nopt_dimer_status, step),
               FIELD(nopt_dimer_status, curvature), FIELD(nopt_dimer_status, grad_dot_direction),
-              FIELD(nopt_dimer_status, angle)});
+              FIELD(nopt_dimer_status, angle), FIELD(nopt_dimer_status, conjugation)});
     return text;
 }
 

@@ -150,7 +150,8 @@ public:
     virtual void dimer_restore(ParamSet& set, void* stream) = 0;
     // The scope as of the newest decision that the host can see.
     virtual DimerReading dimer_read(DimerData& data, int64_t scope) = 0;
-    virtual void dimer_set_curvature(DimerData& data, const double* curvature, void* stream) = 0;
+    // Sets what each scope reads, to resume, and waits for it.
+    virtual void dimer_set(DimerData& data, double DimerReading::*field, const double* values, void* stream) = 0;
 };
 
 // The backend, or an Error that says why it is not there. `device` is checked against its devices.

@@ -75,9 +75,9 @@ public:
     DimerReading dimer_read(DimerData& data, int64_t scope) override {
         return static_cast<CpuDimer&>(data).scopes[static_cast<size_t>(scope)];
     }
-    void dimer_set_curvature(DimerData& data, const double* curvature, void*) override {
+    void dimer_set(DimerData& data, double DimerReading::*field, const double* values, void*) override {
         for (DimerScope& scope : static_cast<CpuDimer&>(data).scopes) {
-            scope.curvature = *curvature++;
+            scope.*field = *values++;
         }
     }
 };

@@ -69,59 +69,76 @@ NOPT_HD Floats load_first(const float* values, int count) { return count > 0 ? *
 NOPT_HD double tree_of_pair(Doubles low, Doubles high) { return low + high; }
 #endif
 
-// What each kind of sum is made of: `add` takes the values of kWidth elements.
+// Some elements of the buffers that a kind of sum reads; the rest is 0 and costs nothing.
+struct Values {
+    Doubles g, d, n, t, a;
+};
+
+// What each kind of sum is made of.
 struct Norm {
     static constexpr int kSums = 1;
-    static constexpr bool kGrad = false, kDisplaced = false, kDirection = true, kRotation = false;
-    NOPT_HD static void add(Doubles (&sum)[kSums], const Doubles&, const Doubles&, const Doubles& n, const Doubles&) {
-        add_product(sum[0], n, n);
-    }
+    static constexpr bool kGrad = false, kDisplaced = false, kDirection = true, kRotation = false, kChange = false;
+    NOPT_HD static void add(Doubles (&sum)[kSums], const Values& v) { add_product(sum[0], v.n, v.n); }
 };
 
 struct GradNorm {
     static constexpr int kSums = 1;
-    static constexpr bool kGrad = true, kDisplaced = false, kDirection = false, kRotation = false;
-    NOPT_HD static void add(Doubles (&sum)[kSums], const Doubles& g, const Doubles&, const Doubles&, const Doubles&) {
-        add_product(sum[0], g, g);
-    }
+    static constexpr bool kGrad = true, kDisplaced = false, kDirection = false, kRotation = false, kChange = false;
+    NOPT_HD static void add(Doubles (&sum)[kSums], const Values& v) { add_product(sum[0], v.g, v.g); }
 };
 
 template <bool kNorm>
 struct Project {
     static constexpr int kSums = kNorm ? 2 : 1;
-    static constexpr bool kGrad = true, kDisplaced = false, kDirection = true, kRotation = false;
-    NOPT_HD static void add(Doubles (&sum)[kSums], const Doubles& g, const Doubles&, const Doubles& n, const Doubles&) {
-        add_product(sum[0], g, n);
-        if constexpr (kNorm) add_product(sum[kProjectGradSquare], g, g);
+    static constexpr bool kGrad = true, kDisplaced = false, kDirection = true, kRotation = false, kChange = false;
+    NOPT_HD static void add(Doubles (&sum)[kSums], const Values& v) {
+        add_product(sum[0], v.g, v.n);
+        if constexpr (kNorm) add_product(sum[kProjectGradSquare], v.g, v.g);
     }
 };
 
 template <bool kNorm>
 struct Rotate {
     static constexpr int kSums = kNorm ? 6 : 5;
-    static constexpr bool kGrad = true, kDisplaced = true, kDirection = true, kRotation = false;
-    NOPT_HD static void add(Doubles (&sum)[kSums], const Doubles& g, const Doubles& d, const Doubles& n,
-                            const Doubles&) {
-        add_product(sum[0], d, n);
-        add_product(sum[1], d, d);
-        add_product(sum[2], n, n);
-        add_product(sum[3], g, n);
-        add_product(sum[4], g, d);
-        if constexpr (kNorm) add_product(sum[kRotateGradSquare], g, g);
+    static constexpr bool kGrad = true, kDisplaced = true, kDirection = true, kRotation = false, kChange = false;
+    NOPT_HD static void add(Doubles (&sum)[kSums], const Values& v) {
+        add_product(sum[0], v.d, v.n);
+        add_product(sum[1], v.d, v.d);
+        add_product(sum[2], v.n, v.n);
+        add_product(sum[3], v.g, v.n);
+        add_product(sum[4], v.g, v.d);
+        if constexpr (kNorm) add_product(sum[kRotateGradSquare], v.g, v.g);
     }
 };
 
+template <bool kConjugate>
 struct Optimize {
-    static constexpr int kSums = 6;
-    static constexpr bool kGrad = true, kDisplaced = true, kDirection = true, kRotation = true;
-    NOPT_HD static void add(Doubles (&sum)[kSums], const Doubles& g, const Doubles& d, const Doubles& n,
-                            const Doubles& t) {
-        add_product(sum[0], d, n);
-        add_product(sum[1], d, d);
-        add_product(sum[2], d, t);
-        add_product(sum[3], g, t);
-        add_product(sum[4], t, t);
-        add_product(sum[5], n, t);
+    static constexpr int kSums = kConjugate ? 7 : 6;
+    static constexpr bool kGrad = true, kDisplaced = true, kDirection = true, kRotation = true, kChange = kConjugate;
+    NOPT_HD static void add(Doubles (&sum)[kSums], const Values& v) {
+        add_product(sum[0], v.d, v.n);
+        add_product(sum[1], v.d, v.d);
+        add_product(sum[2], v.d, v.t);
+        add_product(sum[3], v.g, v.t);
+        add_product(sum[4], v.t, v.t);
+        add_product(sum[5], v.n, v.t);
+        if constexpr (kConjugate) add_product(sum[6], v.d, v.a);
+    }
+};
+
+template <bool kNorm>
+struct Plane {
+    static constexpr int kSums = kNorm ? 8 : 7;
+    static constexpr bool kGrad = true, kDisplaced = true, kDirection = true, kRotation = true, kChange = false;
+    NOPT_HD static void add(Doubles (&sum)[kSums], const Values& v) {
+        add_product(sum[0], v.d, v.n);
+        add_product(sum[1], v.d, v.d);
+        add_product(sum[2], v.n, v.n);
+        add_product(sum[3], v.g, v.n);
+        add_product(sum[4], v.n, v.t);
+        add_product(sum[5], v.t, v.t);
+        add_product(sum[6], v.d, v.t);
+        if constexpr (kNorm) add_product(sum[kPlaneGradSquare], v.g, v.g);
     }
 };
 
@@ -147,12 +164,13 @@ NOPT_HD void add_vector(const DimerArgs& args, int64_t i, int64_t end, Doubles (
             return load_first(values + i, left < 0 ? 0 : left < kWidth ? static_cast<int>(left) : kWidth);
         }
     };
-    Floats g = {}, d = {}, n = {}, t = {};
+    Floats g = {}, d = {}, n = {}, t = {}, a = {};
     if constexpr (Kind::kGrad) g = load(args.grad);
     if constexpr (Kind::kDisplaced) d = load(args.displaced) - g;
     if constexpr (Kind::kDirection) n = load(args.direction);
     if constexpr (Kind::kRotation) t = load(args.rotation_direction);
-    Kind::add(sum, widen(g), widen(d), widen(n), widen(t));
+    if constexpr (Kind::kChange) a = load(args.grad_change);
+    Kind::add(sum, {widen(g), widen(d), widen(n), widen(t), widen(a)});
 }
 
 // A leaf is summed in passes over its rows, each for the lanes of some registers: enough sums on their way at once, and
@@ -191,6 +209,7 @@ NOPT_HD void pass_sums(const DimerArgs& args, int64_t leaf, int pass, int64_t en
                 if constexpr (Kind::kDisplaced) NOPT_PREFETCH(args.displaced + fetched);
                 if constexpr (Kind::kDirection) NOPT_PREFETCH(args.direction + fetched);
                 if constexpr (Kind::kRotation) NOPT_PREFETCH(args.rotation_direction + fetched);
+                if constexpr (Kind::kChange) NOPT_PREFETCH(args.grad_change + fetched);
             }
             for (int row = 0; row < kRowsOfLine; ++row, i += kLanes) {
                 add_row<Kind, true>(args, i, end, sum);
@@ -330,6 +349,7 @@ void turn(const DimerArgs& args, const DimerScope& scope, DimerDecision decision
     const float* __restrict const displaced = args.displaced;
     float* __restrict const direction = args.direction;
     float* __restrict const rotation = args.rotation_direction;
+    float* __restrict const change = args.grad_change;
     const DimerScope s = scope;
     if (decision == kDecideRotate && s.turns != 0) {
         NOPT_INDEPENDENT_ITERATIONS
@@ -341,7 +361,7 @@ void turn(const DimerArgs& args, const DimerScope& scope, DimerDecision decision
         for (int64_t i = 0; i < args.count; ++i) {
             rotation[i] = turned(s.t_along, direction[i], s.t_across, gradient_difference(displaced[i], grad[i]));
         }
-    } else if (decision == kDecideOptimize && s.turns != 0) {
+    } else if ((decision == kDecideOptimize || decision == kDecideConjugate) && s.turns != 0) {
         NOPT_INDEPENDENT_ITERATIONS
         for (int64_t i = 0; i < args.count; ++i) {
             direction[i] = turned(s.along, direction[i], s.across, rotation[i]);
@@ -353,6 +373,24 @@ void turn(const DimerArgs& args, const DimerScope& scope, DimerDecision decision
             const float t = rotation[i];
             direction[i] = turned(s.along, n, s.across, t);
             rotation[i] = next_plane(s, n, t, gradient_difference(displaced[i], grad[i]));
+        }
+    } else if (decision == kDecideConjugatePlane && s.displaces != 0) {
+        NOPT_INDEPENDENT_ITERATIONS
+        for (int64_t i = 0; i < args.count; ++i) {
+            const float d = gradient_difference(displaced[i], grad[i]);
+            change[i] = d;
+            rotation[i] = first_plane(s, direction[i], rotation[i], d);
+        }
+    } else if (decision == kDecideConjugateAgain && s.turns != 0) {
+        NOPT_INDEPENDENT_ITERATIONS
+        for (int64_t i = 0; i < args.count; ++i) {
+            const float n = direction[i];
+            const float t = rotation[i];
+            const float a = change[i];
+            const float d = gradient_difference(displaced[i], grad[i]);
+            direction[i] = turned(s.along, n, s.across, t);
+            rotation[i] = next_plane(s, n, t, a, d);
+            change[i] = turned(s.change_along, a, s.change_across, d);
         }
     }
 }
@@ -369,13 +407,14 @@ void project(const DimerArgs& args, float correction, float* out_) {
 
 }  // namespace
 
-static_assert(kSumKindCount == 7, "the table below names every kind");
+static_assert(kSumKindCount == 10, "the table below names every kind");
 
 extern const DimerKernels NOPT_JOIN(dimer_kernels_, NOPT_CPU_ISA);
 const DimerKernels NOPT_JOIN(dimer_kernels_, NOPT_CPU_ISA) = {
     // In the order of SumKind.
     {&chunk_sums<GradNorm>, &chunk_sums<Norm>, &chunk_sums<Project<false>>, &chunk_sums<Project<true>>,
-     &chunk_sums<Rotate<false>>, &chunk_sums<Rotate<true>>, &chunk_sums<Optimize>},
+     &chunk_sums<Rotate<false>>, &chunk_sums<Rotate<true>>, &chunk_sums<Optimize<false>>, &chunk_sums<Plane<false>>,
+     &chunk_sums<Plane<true>>, &chunk_sums<Optimize<true>>},
     &randomize,
     &scale,
     &displace,

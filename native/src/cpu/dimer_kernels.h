@@ -16,6 +16,7 @@ struct DimerArgs {
     float* param;
     float* param_backup;
     float* grad_backup;
+    float* grad_change;
     int64_t count;
 };
 

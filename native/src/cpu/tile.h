@@ -28,6 +28,7 @@ inline DimerArgs dimer_args(const ParamSet& set, nopt_role grad, nopt_role displ
             elements(set, NOPT_ROLE_PARAM, tensor, begin),
             elements(set, NOPT_ROLE_PARAM_BACKUP, tensor, begin),
             elements(set, NOPT_ROLE_GRAD_BACKUP, tensor, begin),
+            elements(set, NOPT_ROLE_GRAD_CHANGE, tensor, begin),
             count};
 }
 

@@ -139,10 +139,10 @@ public:
         return read_published(static_cast<CudaDimer&>(data).published.host[scope]);
     }
 
-    void dimer_set_curvature(DimerData& data, const double* curvature, void* stream) override {
+    void dimer_set(DimerData& data, double DimerReading::*field, const double* values, void* stream) override {
         CudaDimer& dimer = static_cast<CudaDimer&>(data);
         const DeviceGuard guard(dimer.device);
-        set_curvature(dimer, curvature, static_cast<cudaStream_t>(stream));
+        set_readings(dimer, field, values, static_cast<cudaStream_t>(stream));
     }
 };
 

@@ -168,16 +168,16 @@ inline void sum_scopes(const ParamSet& set, CudaSums& sums, const DecideTable& t
            sums.first_chunk.get(), sums.chunk_sums.get(), sums.sums.get());
 }
 
-// Sets the curvature of each scope, and waits for it. The device is current.
-inline void set_curvature(CudaDimer& dimer, const double* curvature, cudaStream_t stream) {
+// Sets what each scope reads, and waits for it. The device is current.
+inline void set_readings(CudaDimer& dimer, double DimerReading::*field, const double* values, cudaStream_t stream) {
     std::vector<DimerScope> scopes(static_cast<size_t>(dimer.sums.scope_count));
     const size_t bytes = scopes.size() * sizeof(DimerScope);
     check_cuda(cudaMemcpyAsync(scopes.data(), dimer.scopes.get(), bytes, cudaMemcpyDeviceToHost, stream),
                "reading the scopes");
     check_cuda(cudaStreamSynchronize(stream), "cudaStreamSynchronize");
     for (size_t i = 0; i < scopes.size(); ++i) {
-        scopes[i].curvature = curvature[i];
-        dimer.published.host[i].value.curvature = curvature[i];
+        scopes[i].*field = values[i];
+        dimer.published.host[i].value.*field = values[i];
     }
     check_cuda(cudaMemcpyAsync(dimer.scopes.get(), scopes.data(), bytes, cudaMemcpyHostToDevice, stream),
                "writing the scopes");

@@ -125,6 +125,7 @@ template <bool kMixed>
 struct TurnElements {
     DimerScope scope;
     int decision;
+    bool finds_plane;
     bool turns;
     float displacement;
     Theta<kMixed> theta;
@@ -132,6 +133,7 @@ struct TurnElements {
     Cells<kMixed> displaced;
     Cells<false> direction;
     Cells<false> rotation_direction;  // null for a fixed rate
+    Cells<false> grad_change;         // null unless directions are conjugate
 
     __device__ TurnElements(const DimerTable& table, const Piece& piece, double value)
         : scope(scope_of(table, piece)),
@@ -141,16 +143,21 @@ struct TurnElements {
           grad(table.grad, table.theta.types, NOPT_ROLE_GRAD, piece),
           displaced(table.displaced, table.theta.types, NOPT_ROLE_GRAD, piece),
           direction(table.direction, nullptr, NOPT_ROLE_DIRECTION, piece) {
-        turns = decision == kDecidePlane ? scope.displaces != 0 : scope.turns != 0;
+        finds_plane = decision == kDecidePlane || decision == kDecideConjugatePlane;
+        turns = finds_plane ? scope.displaces != 0 : scope.turns != 0;
         if (decision != kDecideRotate) {
             rotation_direction = Cells<false>(table.rotation_direction, nullptr, NOPT_ROLE_ROTATION_DIRECTION, piece);
+        }
+        if (is_conjugate(static_cast<DimerDecision>(decision))) {
+            grad_change = Cells<false>(table.grad_change, nullptr, NOPT_ROLE_GRAD_CHANGE, piece);
         }
     }
     __device__ int offset() const { return theta.offset(); }
     __device__ bool aligned_like(int off) const {
         return theta.aligned_like(off) && grad.misalignment() == off && displaced.misalignment() == off &&
                direction.misalignment() == off &&
-               (rotation_direction.at == nullptr || rotation_direction.misalignment() == off);
+               (rotation_direction.at == nullptr || rotation_direction.misalignment() == off) &&
+               (grad_change.at == nullptr || grad_change.misalignment() == off);
     }
 
     template <class Values>
@@ -159,9 +166,14 @@ struct TurnElements {
         Values n = direction.load<Values>(i);
         Values along = n;
         if (turns) {
+            const bool is_conjugate = grad_change.at != nullptr;
             Values t = {};
-            if (decision == kDecideOptimizeAgain) {
+            Values a = {};
+            if (finds_plane ? is_conjugate && scope.t_turn != 0.0 : decision != kDecideRotate) {
                 t = rotation_direction.load<Values>(i);
+            }
+            if (is_conjugate && !finds_plane) {
+                a = grad_change.load<Values>(i);
             }
             const auto fetched_grad = grad.template fetch<Values>(i);
             const auto fetched_displaced = displaced.template fetch<Values>(i);
@@ -174,14 +186,20 @@ struct TurnElements {
                 if (decision == kDecideRotate) {
                     n.v[k] = turned(scope.along, before, scope.across, d);
                     along.v[k] = n.v[k];
-                } else if (decision == kDecidePlane) {
-                    along.v[k] = turned(scope.t_along, before, scope.t_across, d);
+                } else if (finds_plane) {
+                    along.v[k] = first_plane(scope, before, t.v[k], d);
+                    a.v[k] = d;
                 } else {
                     n.v[k] = turned(scope.along, before, scope.across, t.v[k]);
-                    along.v[k] = next_plane(scope, before, t.v[k], d);
+                    along.v[k] = is_conjugate ? next_plane(scope, before, t.v[k], a.v[k], d)
+                                              : next_plane(scope, before, t.v[k], d);
+                    a.v[k] = turned(scope.change_along, a.v[k], scope.change_across, d);
                 }
             }
-            if (decision != kDecidePlane) {
+            if (is_conjugate) {
+                grad_change.store(i, a);
+            }
+            if (!finds_plane) {
                 direction.store(i, n);
             }
             if (decision != kDecideRotate) {
@@ -219,6 +237,7 @@ inline DimerTable dimer_table(const ParamSet& set, const DimerPass* pass) {
     table.displaced = data.table(set, pass != nullptr ? pass->displaced : NOPT_ROLE_GRAD_DISPLACED);
     table.direction = data.table(set, NOPT_ROLE_DIRECTION);
     table.rotation_direction = data.table(set, NOPT_ROLE_ROTATION_DIRECTION);
+    table.grad_change = data.table(set, NOPT_ROLE_GRAD_CHANGE);
     table.param_backup = data.table(set, NOPT_ROLE_PARAM_BACKUP);
     table.grad_backup = data.table(set, NOPT_ROLE_GRAD_BACKUP);
     if (pass != nullptr) {

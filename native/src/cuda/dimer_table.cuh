@@ -18,6 +18,7 @@ struct DimerTable {
     RoleTable displaced;
     RoleTable direction;
     RoleTable rotation_direction;
+    RoleTable grad_change;
     RoleTable param_backup;
     RoleTable grad_backup;
     DimerScope* scopes;  // null: the pass needs none

@@ -20,24 +20,34 @@ struct SumInput {
     RoleTable displaced;
     RoleTable direction;
     RoleTable rotation_direction;
+    RoleTable grad_change;
+};
+
+// One element of each buffer.
+struct SumValues {
+    float grad, displaced, direction, rotation, change;
 };
 
 // The values at one place of the buffers that the kind of sum reads; the rest is 0 and costs nothing.
 template <int Kind, bool kMixed>
 struct SumSource {
-    static constexpr bool kNorm = Kind == kSumsProjectNorm || Kind == kSumsRotateNorm;
+    static constexpr bool kNorm = Kind == kSumsProjectNorm || Kind == kSumsRotateNorm || Kind == kSumsPlaneNorm;
     static constexpr bool kProject = Kind == kSumsProject || Kind == kSumsProjectNorm;
     static constexpr bool kRotate = Kind == kSumsRotate || Kind == kSumsRotateNorm;
-    static constexpr int kSums = (kRotate ? 5 : Kind == kSumsOptimize ? 6 : 1) + (kNorm ? 1 : 0);
+    static constexpr bool kPlane = Kind == kSumsPlane || Kind == kSumsPlaneNorm;
+    static constexpr bool kChange = Kind == kSumsConjugate;
+    static constexpr int kOwnSums = kPlane || kChange ? 7 : Kind == kSumsOptimize ? 6 : kRotate ? 5 : 1;
+    static constexpr int kSums = kOwnSums + (kNorm ? 1 : 0);
     static constexpr bool kGrad = sums_read_grad(static_cast<SumKind>(Kind));
     static constexpr bool kDirection = Kind != kSumsGradNorm;
     static constexpr bool kDisplaced = sums_read_displaced(static_cast<SumKind>(Kind));
-    static constexpr bool kRotation = Kind == kSumsOptimize;
+    static constexpr bool kRotation = Kind >= kSumsOptimize;
 
     Cells<kMixed> grad;
     Cells<kMixed> displaced;
     Cells<false> direction;
     Cells<false> rotation_direction;
+    Cells<false> grad_change;
 
     __device__ SumSource(const SumInput& table, const Piece& piece) {
         if (kDirection) {
@@ -52,11 +62,14 @@ struct SumSource {
         if (kRotation) {
             rotation_direction = Cells<false>(table.rotation_direction, nullptr, NOPT_ROLE_ROTATION_DIRECTION, piece);
         }
+        if (kChange) {
+            grad_change = Cells<false>(table.grad_change, nullptr, NOPT_ROLE_GRAD_CHANGE, piece);
+        }
     }
 
     __device__ bool aligned() const {
         return grad.misalignment() == 0 && displaced.misalignment() == 0 && direction.misalignment() == 0 &&
-               rotation_direction.misalignment() == 0;
+               rotation_direction.misalignment() == 0 && grad_change.misalignment() == 0;
     }
 
     // The elements from i on; 0 from `count` on, which adds nothing.
@@ -81,18 +94,20 @@ struct SumSource {
             fetched_displaced = fetch<kWhole>(displaced, i, count);
         }
         const Pack t = kRotation ? fetch<kWhole>(rotation_direction, i, count) : Pack{};
+        const Pack a = kChange ? fetch<kWhole>(grad_change, i, count) : Pack{};
         const Pack g = kGrad ? grad.template values<Pack>(fetched_grad) : Pack{};
         const Pack d = kDisplaced ? displaced.template values<Pack>(fetched_displaced) : Pack{};
 #pragma unroll
         for (int k = 0; k < kPack; ++k) {
-            add(g.v[k], d.v[k], n.v[k], t.v[k], lanes[k]);
+            add({g.v[k], d.v[k], n.v[k], t.v[k], a.v[k]}, lanes[k]);
         }
     }
 
     // Adds one element to one lane.
     __device__ void add_one(int i, double (&sum)[kSums]) const {
-        add(kGrad ? one(grad, i) : 0.0f, kDisplaced ? one(displaced, i) : 0.0f, kDirection ? one(direction, i) : 0.0f,
-            kRotation ? one(rotation_direction, i) : 0.0f, sum);
+        add({kGrad ? one(grad, i) : 0.0f, kDisplaced ? one(displaced, i) : 0.0f, kDirection ? one(direction, i) : 0.0f,
+             kRotation ? one(rotation_direction, i) : 0.0f, kChange ? one(grad_change, i) : 0.0f},
+            sum);
     }
 
     template <class AnyCells>
@@ -101,11 +116,11 @@ struct SumSource {
     }
 
     // A product of two floats is exact in double: fused or not, each addition rounds once.
-    __device__ static void add(float grad, float displaced, float direction, float rotation, double (&sum)[kSums]) {
-        const double g = static_cast<double>(grad);
-        const double d = static_cast<double>(gradient_difference(displaced, grad));
-        const double n = static_cast<double>(direction);
-        const double t = static_cast<double>(rotation);
+    __device__ static void add(const SumValues& values, double (&sum)[kSums]) {
+        const double g = static_cast<double>(values.grad);
+        const double d = static_cast<double>(gradient_difference(values.displaced, values.grad));
+        const double n = static_cast<double>(values.direction);
+        const double t = static_cast<double>(values.rotation);
         if constexpr (Kind == kSumsNorm) {
             sum[0] = fma(n, n, sum[0]);
         } else if constexpr (Kind == kSumsGradNorm) {
@@ -125,11 +140,23 @@ struct SumSource {
                 if constexpr (kNorm) {
                     sum[kRotateGradSquare] = fma(g, g, sum[kRotateGradSquare]);
                 }
+            } else if constexpr (kPlane) {
+                sum[2] = fma(n, n, sum[2]);
+                sum[3] = fma(g, n, sum[3]);
+                sum[4] = fma(n, t, sum[4]);
+                sum[5] = fma(t, t, sum[5]);
+                sum[6] = fma(d, t, sum[6]);
+                if constexpr (kNorm) {
+                    sum[kPlaneGradSquare] = fma(g, g, sum[kPlaneGradSquare]);
+                }
             } else {
                 sum[2] = fma(d, t, sum[2]);
                 sum[3] = fma(g, t, sum[3]);
                 sum[4] = fma(t, t, sum[4]);
                 sum[5] = fma(n, t, sum[5]);
+                if constexpr (kChange) {
+                    sum[6] = fma(d, static_cast<double>(values.change), sum[6]);
+                }
             }
         }
     }
@@ -141,8 +168,7 @@ __device__ inline void sum_piece(const Source& source, int count, double (&sums)
     constexpr int kSums = Source::kSums;
     constexpr int kLeafThreads = kLanes / 4;  // that share a leaf where accesses are wide: four lanes each
     constexpr int kRows = static_cast<int>(kLeafElements) / kLanes;
-    [[maybe_unused]] constexpr int kUnrolled =
-        kSums == kMaxSums ? 2 : 4;  // so that two blocks find room on a processor
+    [[maybe_unused]] constexpr int kUnrolled = kSums >= 6 ? 2 : 4;  // so that two blocks find room on a processor
     static_assert(kWarpThreads / kLeafThreads == kWarpLeaves && kWarpThreads == kLanes, "a warp sums up a piece");
     const int lane = lane_of_warp();
     if (source.aligned()) {
@@ -271,8 +297,12 @@ inline void sum_chunks(const ParamSet& set, SumKind kind, nopt_role grad, nopt_r
                        cudaStream_t stream) {
     CudaSet& data = set_data(set);
     const SumTable table = data.sum_table();
-    const SumInput input = {data.theta_table(set).types, data.table(set, grad), data.table(set, displaced),
-                            data.table(set, NOPT_ROLE_DIRECTION), data.table(set, NOPT_ROLE_ROTATION_DIRECTION)};
+    const SumInput input = {data.theta_table(set).types,
+                            data.table(set, grad),
+                            data.table(set, displaced),
+                            data.table(set, NOPT_ROLE_DIRECTION),
+                            data.table(set, NOPT_ROLE_ROTATION_DIRECTION),
+                            data.table(set, NOPT_ROLE_GRAD_CHANGE)};
     if (table.count > 0) {
         constexpr auto kKinds = std::make_integer_sequence<int, kSumKindCount>();
         const SumsKernel kernel =

@@ -2,102 +2,25 @@
 // elements are the backends'; this is the algebra between them, in double, on a handful of numbers.
 //
 // Names: g the gradient at theta, d = g2 - g rounded to float (exact wherever g2 is between g/2 and 2g), N the
-// direction, T the unit vector that spans the plane of rotation with N (ROTATION_DIRECTION).
+// direction, T the unit vector that spans the plane of rotation with N (ROTATION_DIRECTION), A the change of the
+// gradient along N, d or what extrapolation makes of it (GRAD_CHANGE).
 #pragma once
 
 #include <math.h>
 #include <stdint.h>
 
-#include "numerics/sum_kinds.h"
-#include "rules/rule.h"
+#include "dimer/scope.h"
 
 namespace nopt {
-
-// What a scope's sums are for.
-enum DimerDecision {
-    kDecideNormalize,      // divide N by its norm
-    kDecideProject,        // correct along N as it is
-    kDecideRotate,         // turn N by the rate
-    kDecidePlane,          // find T
-    kDecideOptimize,       // turn N to the best angle
-    kDecideOptimizeAgain,  // turn N to the best angle and find the next T
-};
-
-// The sums that a decision needs; `with_norm` says that g.g is needed, too. An update to the best angle has it from its
-// first pass, that of the plane.
-constexpr SumKind sums_for(DimerDecision decision, bool with_norm) {
-    switch (decision) {
-        case kDecideNormalize:
-            return kSumsNorm;
-        case kDecideProject:
-            return with_norm ? kSumsProjectNorm : kSumsProject;
-        case kDecideRotate:
-        case kDecidePlane:
-            return with_norm ? kSumsRotateNorm : kSumsRotate;
-        default:
-            return kSumsOptimize;
-    }
-}
-
-// One call, the same for all scopes.
-struct DimerInput {
-    double displacement;
-    double kappa;  // what multiplies the force on N: the rate with the sense of rotation, perhaps over the displacement
-    double alpha;
-    double sign;             // -1 where the loss is maximized: the dimer then follows its negative
-    double loss_scale;       // of both gradients; or NOPT_LOSS_SCALE_ON_DEVICE
-    int32_t toward_maximum;  // of the loss or its negative
-    int32_t escape;
-    int64_t step;
-};
-
-// What a scope tells the host; see nopt_dimer_status.
-struct DimerReading {
-    double curvature;
-    double grad_dot_direction;
-    double cosine;  // of the last rotation
-    double sine;    // of the last rotation, not negative
-    int64_t step;
-    uint32_t flags;  // nopt_dimer_status_flag
-};
-
-// A scope between two passes and between two calls.
-struct DimerScope : DimerReading {
-    uint64_t version;  // counts the decisions
-
-    // What the pass over the elements does.
-    int32_t turns;  // whether N changes
-    // N <- along N + across X, where X is d or, to the best angle, T
-    double along;
-    double across;
-    // T <- t_along N + t_turn T + t_across d
-    double t_along;
-    double t_turn;
-    double t_across;
-    float correction;   // g <- g - correction N
-    int32_t displaces;  // whether the next displacement is along T, not N
-
-    // Of an update to the best angle, for N / |N|: displaced along it, the gradient changes by slope N + force T.
-    double slope;
-    double force;
-    double grad_dot_n;
-    double inverse_norm;  // 1 / |N|
-    double grad_square;   // g.g, if its options need it
-};
-
-// Before anything was measured.
-inline DimerScope initial_scope() {
-    DimerScope s = {};
-    s.curvature = NAN;
-    s.cosine = 1.0;
-    return s;
-}
 
 NOPT_HD bool is_finite(double x) { return x - x == 0.0; }
 
 // What is smaller than this beside the squares that it is the difference of has no digits left. (Of two gradients in
 // float, differences below 1e-6 of them have none either.)
 constexpr double kCancelled = 1e-12;
+
+// Of a T that turned onto N, less than this has too few digits left of what it had across.
+constexpr double kLeastAcross = 1e-3;
 
 // Keeps the direction.
 NOPT_HD void refuse(DimerScope& s) {
@@ -107,6 +30,7 @@ NOPT_HD void refuse(DimerScope& s) {
     s.correction = 0.0f;
     s.cosine = 1.0;
     s.sine = 0.0;
+    s.conjugation = 0.0;
 }
 
 // How many times longer than the gradient the corrected one can be, N being a unit vector.
@@ -134,6 +58,7 @@ NOPT_HD void decide_normalize(DimerScope& s, const Sums& sums) {
     s.flags = 0;
     s.turns = 1;
     s.along = 1.0 / norm;
+    s.conjugation = 0.0;
     if (!(norm > 0.0) || !is_finite(norm)) {
         refuse(s);
     }
@@ -170,16 +95,40 @@ NOPT_HD void decide_rotate(DimerScope& s, const Sums& sums, const DimerInput& in
     s.cosine = cosine;
     const double force_sq = b - 2.0 * a * a + a * a * n;
     s.sine = force_sq > 0.0 ? fabs(kappa) * sqrt(force_sq) / length : 0.0;
+    s.conjugation = 0.0;
     decide_correction(s, (k * p + kappa * q) / length, input);
 }
 
-// T = F / |F| for the unit vector N / |N|.
-NOPT_HD void decide_plane(DimerScope& s, const Sums& sums, const DimerInput& input) {
+// With the last T there: T = S / |S| for S = F + c (T - (T.N) N), unless that leads away from F. F is a.a less than d.
+NOPT_HD void conjugate_plane(DimerScope& s, const Sums& sums, double a, double force_sq, const DimerInput& input) {
+    const double c = s.conjugation * input.displacement * input.loss_scale;
+    s.conjugation = 0.0;  // until a turn in the plane has told the next
+    if (c == 0.0 || !(s.force > 0.0)) {
+        return;
+    }
+    const double n_t = sums.value[4] * s.inverse_norm;
+    const double t_t = sums.value[5];
+    const double force_t = sums.value[6] - a * n_t;
+    const double along_force = force_sq + c * force_t;  // S.F
+    const double terms = force_sq + c * c * (t_t - n_t * n_t);
+    const double length_sq = terms + 2.0 * c * force_t;
+    if (!(along_force > 0.0) || !(length_sq > kCancelled * terms) || !is_finite(length_sq)) {
+        return;
+    }
+    const double inverse_length = 1.0 / sqrt(length_sq);
+    s.t_along = -(a + c * n_t) * s.inverse_norm * inverse_length;
+    s.t_turn = c * inverse_length;
+    s.t_across = inverse_length;
+    s.force = along_force * inverse_length;
+}
+
+// T = F / |F| for the unit vector N / |N|, or a direction that is conjugate to the last.
+NOPT_HD void decide_plane(DimerScope& s, const Sums& sums, const DimerInput& input, bool conjugate) {
     const double inverse_norm = 1.0 / sqrt(sums.value[2]);
     const double a = sums.value[0] * inverse_norm;
     const double b = sums.value[1];
     const double p = sums.value[3] * inverse_norm;
-    const double q = sums.value[4];
+    const double q = conjugate ? p : sums.value[4];
     const double force_sq = b - a * a;
     if (!is_finite(inverse_norm) || !is_finite(force_sq) || !is_finite(p) || !is_finite(q)) {
         refuse(s);
@@ -197,8 +146,14 @@ NOPT_HD void decide_plane(DimerScope& s, const Sums& sums, const DimerInput& inp
     s.t_across = inverse_force;
     s.slope = a;
     s.force = force;
+    s.change_square = b;
     s.grad_dot_n = p;
     s.inverse_norm = inverse_norm;
+    if (conjugate) {
+        conjugate_plane(s, sums, a, force_sq, input);
+    } else {
+        s.conjugation = 0.0;
+    }
 }
 
 // The angle phi of the smallest C(phi) = cos^2 c_n + 2 sin cos c_nt + sin^2 c_t, by square roots alone: sines differ
@@ -223,12 +178,63 @@ NOPT_HD void best_angle(double c_n, double c_nt, double c_t, double& cosine, dou
     }
 }
 
+// A turn in the plane with conjugate directions: N <- u N + w T; x N + y T is at right angles to that.
+struct ConjugateTurn {
+    double u, w, x, y;
+    double slope;  // along the new N
+    double gap;    // what the slope at right angles is more than that
+};
+
+// How much of x N + y T the next search direction takes, so that the Hessian makes both conjugate, and with `again`
+// that direction, and A along the new N.
+NOPT_HD void conjugate_next(DimerScope& s, const ConjugateTurn& t, const Sums& sums, const DimerInput& input,
+                            bool again, bool is_plane) {
+    const double d_n = sums.value[0] * s.inverse_norm;
+    const double d_d = sums.value[1];
+    const double d_t = sums.value[2];
+    const double t_t = sums.value[4];
+    const double n_t = sums.value[5] * s.inverse_norm;
+    const double d_a = sums.value[6];
+    // With N, T and E for the new N, the old T and x N + y T: the change of the gradient is u A + w d along N, and
+    // x A + y d along E.
+    const double change_e = t.x * (t.u * s.slope + t.w * s.force) + t.y * (t.u * d_n + t.w * d_t);  // N.(x A + y d)
+    const double product = t.u * t.x * s.change_square + (t.u * t.y + t.w * t.x) * d_a + t.w * t.y * d_d;
+    double take = -(product - t.slope * change_e) / t.gap;
+    take = is_plane && is_finite(take) ? take : 0.0;
+    if (!again) {
+        // T is what is left of E: T - (T.N) N = e_t E.
+        const double e_t = t.x * n_t + t.y * t_t;
+        const double conjugation = take / (e_t * input.displacement * input.loss_scale);
+        s.conjugation = fabs(e_t) > kLeastAcross && is_finite(conjugation) ? conjugation : 0.0;
+        return;
+    }
+    const double change_sq = t.u * t.u * s.change_square + 2.0 * t.u * t.w * d_a + t.w * t.w * d_d;
+    const double force_sq = change_sq - t.slope * t.slope;
+    const bool has_force = is_plane && force_sq > kCancelled * change_sq;
+    const double force_e = t.u * (t.x * s.slope + t.y * s.force) + t.w * (t.x * d_n + t.y * d_t);  // F.E
+    const double terms = force_sq + take * take;
+    if (!(force_sq + take * force_e > 0.0) || !(terms + 2.0 * take * force_e > kCancelled * terms)) {
+        take = 0.0;  // the search begins anew
+    }
+    const double length_sq = force_sq + take * take + 2.0 * take * force_e;
+    const double inverse_length = has_force ? 1.0 / sqrt(length_sq) : 0.0;
+    s.displaces = 1;
+    s.t_along = (take * t.x - t.slope * t.u) * s.inverse_norm * inverse_length;
+    s.t_turn = (take * t.y - t.slope * t.w) * inverse_length;
+    s.t_change = t.u * inverse_length;
+    s.t_across = t.w * inverse_length;
+    s.change_along = t.u;
+    s.change_across = t.w;
+    s.force = (force_sq + take * force_e) * inverse_length;
+    s.change_square = change_sq;
+}
+
 // With the gradient displaced along T, the curvature in the whole plane is known. `again`: the gradient along the new N
 // follows by linear extrapolation, and from it the next T, without another evaluation (Kastner & Sherwood 2008).
 //
 // Where the force was small beside d, T is made of rounding in part: its length is not 1, and it is not at right angles
 // to N. Both are measured, and the plane is taken as it is; where little of T is left, N has converged and stays.
-NOPT_HD void decide_optimize(DimerScope& s, const Sums& sums, const DimerInput& input, bool again) {
+NOPT_HD void decide_optimize(DimerScope& s, const Sums& sums, const DimerInput& input, bool again, bool conjugate) {
     if ((s.flags & NOPT_DIMER_STATUS_ROTATION_REFUSED) != 0) {
         refuse(s);
         return;
@@ -243,13 +249,13 @@ NOPT_HD void decide_optimize(DimerScope& s, const Sums& sums, const DimerInput& 
         refuse(s);
         return;
     }
-    // E = (T - n_t N) / rest completes N to axes of the plane. Displaced along N the gradient changes by
-    // slope N + force T, along E by (d - n_t (slope N + force T)) / rest.
+    // E = (T - n_t N) / rest completes N to axes of the plane. Displaced along N the gradient changes by A, which is
+    // slope N + force T unless directions are conjugate, along E by (d - n_t A) / rest.
     const double rest_sq = t_t - n_t * n_t;
     const bool is_plane = t_t > 0.25 && t_t < 4.0 && rest_sq > 0.5 * t_t;
     const double inverse_rest = is_plane ? 1.0 / sqrt(rest_sq) : 0.0;
-    const double slope_n = is_plane ? s.slope + s.force * n_t : s.slope;
-    const double force_e = s.force * rest_sq * inverse_rest;
+    const double slope_n = is_plane && !conjugate ? s.slope + s.force * n_t : s.slope;
+    const double force_e = (conjugate ? s.force - n_t * s.slope : s.force * rest_sq) * inverse_rest;
     const double mixed_e = (d_n - n_t * slope_n) * inverse_rest;
     const double slope_e = ((d_t - n_t * d_n) * inverse_rest - n_t * force_e) * inverse_rest;
     const double mixed = 0.5 * (force_e + mixed_e);  // two measurements of the same
@@ -274,7 +280,12 @@ NOPT_HD void decide_optimize(DimerScope& s, const Sums& sums, const DimerInput& 
     s.curvature = input.sign * slope / (input.displacement * input.loss_scale);
     s.cosine = cosine;
     s.sine = fabs(sine);
-    if (again) {
+    s.conjugation = 0.0;
+    if (conjugate) {
+        const double x = -sine - cosine * n_t * inverse_rest;
+        const double y = cosine * inverse_rest;
+        conjugate_next(s, {u, w, x, y, slope, slope_n + slope_e - 2.0 * slope}, sums, input, again, is_plane);
+    } else if (again) {
         // Along the new N the gradient changes by u (slope N + force T) + w d.
         const double n_sq = s.slope * s.slope + 2.0 * s.slope * s.force * n_t + s.force * s.force * t_t;
         const double norm_sq = u * u * n_sq + 2.0 * u * w * (s.slope * d_n + s.force * d_t) + w * w * d_d;
@@ -297,8 +308,8 @@ NOPT_HD void decide_optimize(DimerScope& s, const Sums& sums, const DimerInput& 
 NOPT_HD void decide(DimerDecision decision, DimerScope& s, const Sums& sums, const DimerInput& input, bool empty) {
     s.step = input.step;
     ++s.version;
-    if (decision == kDecidePlane) {
-        s.grad_square = sums.value[kRotateGradSquare];
+    if (decision == kDecidePlane || decision == kDecideConjugatePlane) {
+        s.grad_square = sums.value[decision == kDecidePlane ? kRotateGradSquare : kPlaneGradSquare];
     }
     if (empty) {
         return;
@@ -316,11 +327,15 @@ NOPT_HD void decide(DimerDecision decision, DimerScope& s, const Sums& sums, con
             decide_rotate(s, sums, input);
             break;
         case kDecidePlane:
-            decide_plane(s, sums, input);
+        case kDecideConjugatePlane:
+            decide_plane(s, sums, input, is_conjugate(decision));
             break;
         case kDecideOptimize:
         case kDecideOptimizeAgain:
-            decide_optimize(s, sums, input, decision == kDecideOptimizeAgain);
+        case kDecideConjugate:
+        case kDecideConjugateAgain:
+            decide_optimize(s, sums, input, decision == kDecideOptimizeAgain || decision == kDecideConjugateAgain,
+                            is_conjugate(decision));
             break;
     }
 }
@@ -337,6 +352,16 @@ NOPT_HD float turned(double along, float n, double across, float x) {
 NOPT_HD float next_plane(const DimerScope& s, float n, float t, float d) {
     return static_cast<float>(s.t_along * static_cast<double>(n) + s.t_turn * static_cast<double>(t) +
                               s.t_across * static_cast<double>(d));
+}
+
+// ... with conjugate directions.
+NOPT_HD float next_plane(const DimerScope& s, float n, float t, float a, float d) {
+    return static_cast<float>(s.t_along * static_cast<double>(n) + s.t_turn * static_cast<double>(t) +
+                              s.t_change * static_cast<double>(a) + s.t_across * static_cast<double>(d));
+}
+
+NOPT_HD float first_plane(const DimerScope& s, float n, float t, float d) {
+    return s.t_turn != 0.0 ? next_plane(s, n, t, d) : turned(s.t_along, n, s.t_across, d);
 }
 
 NOPT_HD float corrected(float grad, float correction, float direction) { return grad - correction * direction; }

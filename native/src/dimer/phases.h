@@ -25,8 +25,21 @@ struct DimerTransition {
     DimerPhase next;
 };
 
-// `optimal` says whether the angle is NOPT_DIMER_ANGLE_OPTIMAL.
-inline DimerTransition dimer_transition(DimerPhase phase, DimerCall call, bool optimal) {
+// What each angle decides, in the order of nopt_dimer_angle; that of a fixed rate has no T.
+struct AngleDecisions {
+    DimerDecision along_direction;
+    DimerDecision along_rotation_direction;
+    DimerDecision again;
+};
+constexpr AngleDecisions kAngleDecisions[] = {
+    {kDecideRotate, kDecideRotate, kDecideRotate},
+    {kDecidePlane, kDecideOptimize, kDecideOptimizeAgain},
+    {kDecideConjugatePlane, kDecideConjugate, kDecideConjugateAgain},
+};
+
+inline DimerTransition dimer_transition(DimerPhase phase, DimerCall call, int32_t angle) {
+    const AngleDecisions& decisions = kAngleDecisions[angle];
+    const bool has_rate = angle == NOPT_DIMER_ANGLE_FIXED_RATE;
     constexpr DimerDecision kNone = kDecideProject;
     switch (call) {
         case kCallDisplace:
@@ -38,30 +51,28 @@ inline DimerTransition dimer_transition(DimerPhase phase, DimerCall call, bool o
             if (phase == kAtTheta) {
                 return {"the parameters are not displaced; call nopt_dimer_displace first", kNone, phase};
             }
-            if (!optimal) {
-                return {nullptr, kDecideRotate, kAlongDirection};
-            }
-            return {nullptr, phase == kAlongDirection ? kDecidePlane : kDecideOptimizeAgain, kAlongRotationDirection};
+            return {nullptr, phase == kAlongDirection ? decisions.along_direction : decisions.again,
+                    has_rate ? kAlongDirection : kAlongRotationDirection};
         case kCallStep:
             if (phase == kAtTheta) {
                 return {nullptr, kDecideProject, kAtTheta};
             }
-            if (!optimal) {
-                return {nullptr, kDecideRotate, kAtTheta};
-            }
-            return {phase == kAlongDirection ? "the optimal angle needs nopt_dimer_rotate, and another gradient, first"
-                                             : nullptr,
-                    kDecideOptimize, kAtTheta};
+            return {!has_rate && phase == kAlongDirection
+                        ? "the optimal angle needs nopt_dimer_rotate, and another gradient, first"
+                        : nullptr,
+                    decisions.along_rotation_direction, kAtTheta};
         case kCallRestore:
             return {phase == kAtTheta ? "the parameters are not displaced" : nullptr, kNone, kAtTheta};
     }
     return {"the call is unknown", kNone, phase};
 }
 
-// What the sums of the coming rotation or step are for, as far as the phase tells: a rotation that finds the plane has
-// those of one by the rate.
-inline DimerDecision dimer_sums_decision(DimerPhase phase) {
-    return phase == kAtTheta ? kDecideProject : phase == kAlongDirection ? kDecideRotate : kDecideOptimize;
+// What the sums of the coming rotation or step are for; `angle` is that of the update, if there is one.
+inline DimerDecision dimer_sums_decision(DimerPhase phase, int32_t angle) {
+    const AngleDecisions& decisions = kAngleDecisions[angle];
+    return phase == kAtTheta          ? kDecideProject
+           : phase == kAlongDirection ? decisions.along_direction
+                                      : decisions.along_rotation_direction;
 }
 
 }  // namespace nopt

@@ -18,7 +18,7 @@ constexpr int64_t kLeafElements = 512;
 constexpr int kLanes = 32;
 constexpr int kChunkLeaves = static_cast<int>(kChunkElements / kLeafElements);
 
-constexpr int kMaxSums = 6;  // of one pass
+constexpr int kMaxSums = 8;  // of one pass
 
 // The sums of a chunk, or of a scope. They lie in arrays that all-reduces and copies see as plain doubles.
 struct Sums {

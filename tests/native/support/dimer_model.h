@@ -10,9 +10,15 @@
 namespace nopt_test {
 
 inline constexpr nopt_dimer_scope kScopes[] = {NOPT_DIMER_SCOPE_GLOBAL, NOPT_DIMER_SCOPE_PER_TENSOR};
-inline constexpr nopt_dimer_angle kAngles[] = {NOPT_DIMER_ANGLE_FIXED_RATE, NOPT_DIMER_ANGLE_OPTIMAL};
+inline constexpr nopt_dimer_angle kAngles[] = {NOPT_DIMER_ANGLE_FIXED_RATE, NOPT_DIMER_ANGLE_OPTIMAL,
+                                               NOPT_DIMER_ANGLE_CONJUGATE};
+inline constexpr nopt_dimer_angle kBestAngles[] = {NOPT_DIMER_ANGLE_OPTIMAL, NOPT_DIMER_ANGLE_CONJUGATE};
 inline constexpr uint32_t kRefused = NOPT_DIMER_STATUS_ROTATION_REFUSED;
 inline constexpr uint32_t kSkipped = NOPT_DIMER_STATUS_CORRECTION_SKIPPED;
+
+inline const char* name_of(nopt_dimer_angle angle) {
+    return angle == NOPT_DIMER_ANGLE_CONJUGATE ? "conjugate" : angle == NOPT_DIMER_ANGLE_OPTIMAL ? "optimal" : "fixed";
+}
 
 inline nopt_dimer_options dimer_defaults() {
     nopt_dimer_options o = {};
@@ -82,6 +88,7 @@ public:
     std::vector<nopt_role> kept() const {
         std::vector<nopt_role> roles = written();
         roles.push_back(NOPT_ROLE_DIRECTION);
+        roles.push_back(NOPT_ROLE_ROTATION_DIRECTION);
         return roles;
     }
 
@@ -133,7 +140,7 @@ int library_step(DimerModel& model, const AnyLoss& loss, const nopt_dimer_option
         NOPT_EXPECT_OK(model.displace(o));
         evaluate(loss, model);
         ++gradients;
-        const int rotations = o.angle == NOPT_DIMER_ANGLE_OPTIMAL ? turn_count : turn_count - 1;
+        const int rotations = o.angle != NOPT_DIMER_ANGLE_FIXED_RATE ? turn_count : turn_count - 1;
         for (int i = 0; i < rotations; ++i) {
             NOPT_EXPECT_OK(model.rotate(o, h));
             evaluate(loss, model);

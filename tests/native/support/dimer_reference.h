@@ -171,6 +171,40 @@ inline Turned turn_to_best_angle(const nopt_dimer_options& o, bool maximize, con
     return {combined(cos(phi), direction, sin(phi), t), curvature(phi), fabs(phi), 1.0};
 }
 
+// The planes that conjugate directions turn in, for one scope, from turn to turn.
+class ConjugateSearch {
+public:
+    // The unit vector that spans the plane with N: the force, and of the last turn's way what keeps both conjugate.
+    Vector plane_of(const Vector& direction, const Vector& difference) const {
+        const Vector alone = plane(direction, difference);
+        if (way_.empty() || norm(alone) == 0.0) {
+            return alone;
+        }
+        const Vector force = combined(1.0, difference, -dot(difference, direction), direction);
+        const Vector way = combined(1.0, way_, -dot(way_, direction), direction);
+        const Vector search = combined(1.0, force, take_ / norm(way), way);
+        return dot(search, force) > 0.0 ? scaled(search, 1.0 / norm(search)) : alone;
+    }
+
+    // After a turn from N in the plane with T: the way went along the plane's tangent at the new N. The differences are
+    // those of the gradients displaced along N and T.
+    void turned(const Vector& now, const Vector& direction, const Vector& t, const Vector& difference_n,
+                const Vector& difference_t) {
+        const double cosine = dot(now, direction);
+        const double sine = dot(now, t);
+        way_ = combined(-sine, direction, cosine, t);
+        const Vector difference_way = combined(-sine, difference_n, cosine, difference_t);
+        const Vector difference = combined(cosine, difference_n, sine, difference_t);
+        const Vector force = combined(1.0, difference, -dot(difference, now), now);
+        // Conjugate for H - C: (force + take way) . (H - C) way = 0.
+        take_ = -dot(force, difference_way) / (dot(way_, difference_way) - dot(now, difference));
+    }
+
+private:
+    Vector way_;
+    double take_ = 0.0;
+};
+
 // g as the rule gets it.
 inline Vector corrected(const nopt_dimer_options& o, double curvature, const Vector& direction, const Vector& g) {
     const double along = dot(g, direction);

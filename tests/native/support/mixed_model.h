@@ -278,6 +278,7 @@ public:
             add(NOPT_ROLE_PARAM_BACKUP, params, all);
             add(NOPT_ROLE_GRAD_BACKUP, grads, all);
             add(NOPT_ROLE_ROTATION_DIRECTION, floats, all);
+            add(NOPT_ROLE_GRAD_CHANGE, floats, all);
             NOPT_EXPECT_OK(nopt_dimer_create(optimizer, static_cast<nopt_dimer_scope>(scope), &dimer));
         }
     }
