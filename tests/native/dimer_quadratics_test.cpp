@@ -261,6 +261,33 @@ TEST(DimerQuadratic, KeepsTheEigenvector) {
     }
 }
 
+// Once N is an eigenvector, the search goes by roundings alone, and must not lead away: with rotations that
+// extrapolate, too.
+TEST(DimerQuadratic, ConjugateSearchesStayWhereTheForceIsRounding) {
+    for (uint64_t seed = 1; seed <= 20; ++seed) {
+        for (const int turns : {1, 3}) {
+            nopt_dimer_options o = dimer_defaults();
+            o.angle = NOPT_DIMER_ANGLE_CONJUGATE;
+            o.displacement = 0.5;
+            const Loss loss({7}, 0.5, 0.0, seed);
+            DimerModel model("sgd", {7}, NOPT_DIMER_SCOPE_GLOBAL, 0, seed);
+            nopt_hyperparams h = defaults("sgd");
+            lr(h) = 0.0;
+            const Vector at_zero = loss.gradient(Vector(7, 0.0));
+            for (int step = 0; step < 60; ++step) {
+                library_step(model, loss, o, h, turns);
+                const Vector n = to_double(model.values(NOPT_ROLE_DIRECTION));
+                const Vector change = combined(1.0, loss.gradient(n), -1.0, at_zero);
+                const double force = norm(combined(1.0, change, -dot(change, n), n));
+                if (step >= 30) {
+                    // Gradients of some units, rounded to float, over the displacement: 1e-6.
+                    ASSERT_LT(force, 1e-5) << "seed " << seed << " turns " << turns << " step " << step;
+                }
+            }
+        }
+    }
+}
+
 // Where the loss curves alike in all directions there is no force, and every direction is as good.
 TEST(DimerQuadratic, KeepsTheDirectionWithoutAForce) {
     struct Bowl {

@@ -321,6 +321,7 @@ TEST(DimerRanks, SumsAreAddedUpInTheirOrder) {
             const std::vector<Vector> change = tensors_of_role(NOPT_ROLE_GRAD_CHANGE);
             EXPECT_EQ(d, change);
             of_turn.push_back({d2, change});
+            of_turn.push_back({change, t});
         }
         expect_sums(NOPT_DIMER_PASS_STEP, of_turn, {});
     }

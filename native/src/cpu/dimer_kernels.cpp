@@ -113,7 +113,7 @@ struct Rotate {
 
 template <bool kConjugate>
 struct Optimize {
-    static constexpr int kSums = kConjugate ? 7 : 6;
+    static constexpr int kSums = kConjugate ? 8 : 6;
     static constexpr bool kGrad = true, kDisplaced = true, kDirection = true, kRotation = true, kChange = kConjugate;
     NOPT_HD static void add(Doubles (&sum)[kSums], const Values& v) {
         add_product(sum[0], v.d, v.n);
@@ -122,7 +122,10 @@ struct Optimize {
         add_product(sum[3], v.g, v.t);
         add_product(sum[4], v.t, v.t);
         add_product(sum[5], v.n, v.t);
-        if constexpr (kConjugate) add_product(sum[6], v.d, v.a);
+        if constexpr (kConjugate) {
+            add_product(sum[6], v.d, v.a);
+            add_product(sum[7], v.a, v.t);
+        }
     }
 };
 

@@ -166,13 +166,13 @@ struct TurnElements {
         Values n = direction.load<Values>(i);
         Values along = n;
         if (turns) {
-            const bool is_conjugate = grad_change.at != nullptr;
+            const bool keeps_change = grad_change.at != nullptr;
             Values t = {};
             Values a = {};
-            if (finds_plane ? is_conjugate && scope.t_turn != 0.0 : decision != kDecideRotate) {
+            if (finds_plane ? keeps_change && scope.t_turn != 0.0 : decision != kDecideRotate) {
                 t = rotation_direction.load<Values>(i);
             }
-            if (is_conjugate && !finds_plane) {
+            if (keeps_change && !finds_plane) {
                 a = grad_change.load<Values>(i);
             }
             const auto fetched_grad = grad.template fetch<Values>(i);
@@ -191,12 +191,12 @@ struct TurnElements {
                     a.v[k] = d;
                 } else {
                     n.v[k] = turned(scope.along, before, scope.across, t.v[k]);
-                    along.v[k] = is_conjugate ? next_plane(scope, before, t.v[k], a.v[k], d)
+                    along.v[k] = keeps_change ? next_plane(scope, before, t.v[k], a.v[k], d)
                                               : next_plane(scope, before, t.v[k], d);
                     a.v[k] = turned(scope.change_along, a.v[k], scope.change_across, d);
                 }
             }
-            if (is_conjugate) {
+            if (keeps_change) {
                 grad_change.store(i, a);
             }
             if (!finds_plane) {

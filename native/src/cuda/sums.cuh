@@ -36,7 +36,7 @@ struct SumSource {
     static constexpr bool kRotate = Kind == kSumsRotate || Kind == kSumsRotateNorm;
     static constexpr bool kPlane = Kind == kSumsPlane || Kind == kSumsPlaneNorm;
     static constexpr bool kChange = Kind == kSumsConjugate;
-    static constexpr int kOwnSums = kPlane || kChange ? 7 : Kind == kSumsOptimize ? 6 : kRotate ? 5 : 1;
+    static constexpr int kOwnSums = kChange ? 8 : kPlane ? 7 : Kind == kSumsOptimize ? 6 : kRotate ? 5 : 1;
     static constexpr int kSums = kOwnSums + (kNorm ? 1 : 0);
     static constexpr bool kGrad = sums_read_grad(static_cast<SumKind>(Kind));
     static constexpr bool kDirection = Kind != kSumsGradNorm;
@@ -155,7 +155,9 @@ struct SumSource {
                 sum[4] = fma(t, t, sum[4]);
                 sum[5] = fma(n, t, sum[5]);
                 if constexpr (kChange) {
-                    sum[6] = fma(d, static_cast<double>(values.change), sum[6]);
+                    const double a = static_cast<double>(values.change);
+                    sum[6] = fma(d, a, sum[6]);
+                    sum[7] = fma(a, t, sum[7]);
                 }
             }
         }

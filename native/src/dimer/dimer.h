@@ -119,7 +119,7 @@ NOPT_HD void conjugate_plane(DimerScope& s, const Sums& sums, double a, double f
     s.t_along = -(a + c * n_t) * s.inverse_norm * inverse_length;
     s.t_turn = c * inverse_length;
     s.t_across = inverse_length;
-    s.force = along_force * inverse_length;
+    s.force = sqrt(length_sq);
 }
 
 // T = F / |F| for the unit vector N / |N|, or a direction that is conjugate to the last.
@@ -181,8 +181,9 @@ NOPT_HD void best_angle(double c_n, double c_nt, double c_t, double& cosine, dou
 // A turn in the plane with conjugate directions: N <- u N + w T; x N + y T is at right angles to that.
 struct ConjugateTurn {
     double u, w, x, y;
-    double slope;  // along the new N
-    double gap;    // what the slope at right angles is more than that
+    double slope_n;  // A.N
+    double slope;    // along the new N
+    double gap;      // what the slope at right angles is more than that
 };
 
 // How much of x N + y T the next search direction takes, so that the Hessian makes both conjugate, and with `again`
@@ -195,9 +196,10 @@ NOPT_HD void conjugate_next(DimerScope& s, const ConjugateTurn& t, const Sums& s
     const double t_t = sums.value[4];
     const double n_t = sums.value[5] * s.inverse_norm;
     const double d_a = sums.value[6];
+    const double a_t = sums.value[7];
     // With N, T and E for the new N, the old T and x N + y T: the change of the gradient is u A + w d along N, and
     // x A + y d along E.
-    const double change_e = t.x * (t.u * s.slope + t.w * s.force) + t.y * (t.u * d_n + t.w * d_t);  // N.(x A + y d)
+    const double change_e = t.x * (t.u * t.slope_n + t.w * a_t) + t.y * (t.u * d_n + t.w * d_t);  // N.(x A + y d)
     const double product = t.u * t.x * s.change_square + (t.u * t.y + t.w * t.x) * d_a + t.w * t.y * d_d;
     double take = -(product - t.slope * change_e) / t.gap;
     take = is_plane && is_finite(take) ? take : 0.0;
@@ -211,7 +213,7 @@ NOPT_HD void conjugate_next(DimerScope& s, const ConjugateTurn& t, const Sums& s
     const double change_sq = t.u * t.u * s.change_square + 2.0 * t.u * t.w * d_a + t.w * t.w * d_d;
     const double force_sq = change_sq - t.slope * t.slope;
     const bool has_force = is_plane && force_sq > kCancelled * change_sq;
-    const double force_e = t.u * (t.x * s.slope + t.y * s.force) + t.w * (t.x * d_n + t.y * d_t);  // F.E
+    const double force_e = t.u * (t.x * t.slope_n + t.y * a_t) + t.w * (t.x * d_n + t.y * d_t);  // F.E
     const double terms = force_sq + take * take;
     if (!(force_sq + take * force_e > 0.0) || !(terms + 2.0 * take * force_e > kCancelled * terms)) {
         take = 0.0;  // the search begins anew
@@ -225,7 +227,7 @@ NOPT_HD void conjugate_next(DimerScope& s, const ConjugateTurn& t, const Sums& s
     s.t_across = t.w * inverse_length;
     s.change_along = t.u;
     s.change_across = t.w;
-    s.force = (force_sq + take * force_e) * inverse_length;
+    s.force = has_force ? sqrt(length_sq) : 0.0;
     s.change_square = change_sq;
 }
 
@@ -250,12 +252,13 @@ NOPT_HD void decide_optimize(DimerScope& s, const Sums& sums, const DimerInput& 
         return;
     }
     // E = (T - n_t N) / rest completes N to axes of the plane. Displaced along N the gradient changes by A, which is
-    // slope N + force T unless directions are conjugate, along E by (d - n_t A) / rest.
+    // slope N + force T unless directions are conjugate (then A.N is the same, and A.T is summed up), along E by (d -
+    // n_t A) / rest.
     const double rest_sq = t_t - n_t * n_t;
     const bool is_plane = t_t > 0.25 && t_t < 4.0 && rest_sq > 0.5 * t_t;
     const double inverse_rest = is_plane ? 1.0 / sqrt(rest_sq) : 0.0;
-    const double slope_n = is_plane && !conjugate ? s.slope + s.force * n_t : s.slope;
-    const double force_e = (conjugate ? s.force - n_t * s.slope : s.force * rest_sq) * inverse_rest;
+    const double slope_n = is_plane ? s.slope + s.force * n_t : s.slope;
+    const double force_e = (conjugate ? sums.value[7] - n_t * slope_n : s.force * rest_sq) * inverse_rest;
     const double mixed_e = (d_n - n_t * slope_n) * inverse_rest;
     const double slope_e = ((d_t - n_t * d_n) * inverse_rest - n_t * force_e) * inverse_rest;
     const double mixed = 0.5 * (force_e + mixed_e);  // two measurements of the same
@@ -284,7 +287,7 @@ NOPT_HD void decide_optimize(DimerScope& s, const Sums& sums, const DimerInput& 
     if (conjugate) {
         const double x = -sine - cosine * n_t * inverse_rest;
         const double y = cosine * inverse_rest;
-        conjugate_next(s, {u, w, x, y, slope, slope_n + slope_e - 2.0 * slope}, sums, input, again, is_plane);
+        conjugate_next(s, {u, w, x, y, slope_n, slope, slope_n + slope_e - 2.0 * slope}, sums, input, again, is_plane);
     } else if (again) {
         // Along the new N the gradient changes by u (slope N + force T) + w d.
         const double n_sq = s.slope * s.slope + 2.0 * s.slope * s.force * n_t + s.force * s.force * t_t;

@@ -24,7 +24,7 @@ enum DimerDecision {
     kDecideConjugateAgain,
 };
 
-constexpr bool is_conjugate(DimerDecision decision) { return decision >= kDecideConjugatePlane; }
+NOPT_HD constexpr bool is_conjugate(DimerDecision decision) { return decision >= kDecideConjugatePlane; }
 
 // The sums that a decision needs; `with_norm` says that g.g is needed, too. An update to the best angle has it from its
 // first pass, that of the plane.
@@ -93,7 +93,7 @@ struct DimerScope : DimerReading {
     int32_t displaces;  // whether the next displacement is along T, not N
 
     // Of an update to the best angle, for N / |N|: displaced along it, the gradient changes by slope N + force T.
-    // With conjugate directions T has other parts, and force is A.T.
+    // With conjugate directions T has other parts, and force is the length of what T is the unit vector of.
     double slope;
     double force;
     double change_square;  // A.A

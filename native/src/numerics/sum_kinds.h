@@ -18,7 +18,7 @@ enum SumKind {
     // With conjugate directions:
     kSumsPlane,      // d.N, d.d, N.N, g.N, N.T, T.T, d.T        of the gradient displaced along N, T being the last
     kSumsPlaneNorm,  // d.N, d.d, N.N, g.N, N.T, T.T, d.T, g.g
-    kSumsConjugate,  // d.N, d.d, d.T, g.T, T.T, N.T, d.A        of the gradient displaced along T
+    kSumsConjugate,  // d.N, d.d, d.T, g.T, T.T, N.T, d.A, A.T   of the gradient displaced along T
     kSumKindCount
 };
 
