@@ -57,6 +57,9 @@ class Dimer:
         self.ranges = ranges
         self.directions = [normalized(direction[begin:end]) if end > begin else [] for begin, end in ranges]
         self.curvature = [0.0] * len(ranges)
+        # Of conjugate directions: the tangent of each last turn, and how much of it the next search takes.
+        self.ways = [None] * len(ranges)
+        self.takes = [0.0] * len(ranges)
 
     def differences(self, theta, along):
         """The change of the gradient when theta is displaced along all the directions at once."""
@@ -76,9 +79,17 @@ class Dimer:
                 self.rotate(differences)
             else:
                 planes = []
-                for n, d in zip(self.directions, differences):
-                    planes.append(normalized(combined(1, d, -dot(d, n), n)) if n else [])
+                for scope, (n, d) in enumerate(zip(self.directions, differences)):
+                    planes.append(normalized(self.search(scope, n, combined(1, d, -dot(d, n), n))) if n else [])
                 self.turn(differences, planes, self.differences(theta, planes))
+
+    def search(self, scope, n, force):
+        """The force, or a direction that is conjugate to the last one, if that leads along the force."""
+        way = self.ways[scope]
+        if self.options["angle"] != "conjugate" or way is None:
+            return force
+        direction = combined(1, force, self.takes[scope], normalized(combined(1, way, -dot(way, n), n)))
+        return direction if dot(direction, force) > 0 else force
 
     def rotate(self, differences):
         o = self.options
@@ -105,7 +116,12 @@ class Dimer:
                 if cosine < 0:
                     cosine, sine = -cosine, -sine
                 self.curvature[scope] = cosine**2 * c_n + 2 * cosine * sine * c_nt + sine**2 * c_t
-                self.directions[scope] = combined(cosine, n, sine, t)
+                now, way = combined(cosine, n, sine, t), combined(-sine, n, cosine, t)
+                change, change_of_way = combined(cosine, dn, sine, dt), combined(-sine, dn, cosine, dt)
+                force = combined(1, change, -dot(change, now), now)
+                # (force + take way) . (H - C) way = 0
+                take = -dot(force, change_of_way) / (dot(way, change_of_way) - dot(now, change))
+                self.directions[scope], self.ways[scope], self.takes[scope] = now, way, take
 
     def correct(self, gradient):
         o = self.options
@@ -126,6 +142,8 @@ DIMER_TRACES = {
         options_of("adamw", decoupled=True, weight_decay=0.1),
         dimer(displacement=0.5, correction="escape", alpha=2.0, interval=1)),
     "deo-dualadam-optimal": (options_of("dualadam", xi=0.1), dimer(displacement=0.5, angle="optimal", rotations=2)),
+    "deo-sgd-conjugate": (
+        options_of("sgd", lr=0.02), dimer(displacement=0.5, interval=2, angle="conjugate", correction="escape")),
     "deo-sgd-per-tensor": (
         options_of("sgd", lr=0.02, momentum=0.9), dimer(scope="per-tensor", rotation="maximum", alpha=0.5)),
 }

@@ -254,6 +254,9 @@ public static unsafe partial class NativeMethods
     public static extern nopt_status nopt_dimer_set_curvature(nopt_dimer* dimer, [NativeTypeName("int64_t")] long count, [NativeTypeName("const double *")] double* curvature, void* stream);
 
     [DllImport("nativeopt", CallingConvention = CallingConvention.Cdecl, ExactSpelling = true)]
+    public static extern nopt_status nopt_dimer_set_conjugation(nopt_dimer* dimer, [NativeTypeName("int64_t")] long count, [NativeTypeName("const double *")] double* conjugation, void* stream);
+
+    [DllImport("nativeopt", CallingConvention = CallingConvention.Cdecl, ExactSpelling = true)]
     public static extern nopt_status nopt_dimer_get_roles([NativeTypeName("const nopt_dimer *")] nopt_dimer* dimer, [NativeTypeName("const nopt_dimer_options *")] nopt_dimer_options* options, [NativeTypeName("uint32_t *")] uint* role_mask);
 
     [NativeTypeName("#define NOPT_ABI_VERSION 2")]

@@ -8,4 +8,5 @@ public enum nopt_dimer_angle
 {
     NOPT_DIMER_ANGLE_FIXED_RATE = 0,
     NOPT_DIMER_ANGLE_OPTIMAL = 1,
+    NOPT_DIMER_ANGLE_CONJUGATE = 2,
 }

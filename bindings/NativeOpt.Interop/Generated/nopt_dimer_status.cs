@@ -19,4 +19,6 @@ public partial struct nopt_dimer_status
     public double grad_dot_direction;
 
     public double angle;
+
+    public double conjugation;
 }

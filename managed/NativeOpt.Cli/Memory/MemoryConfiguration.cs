@@ -68,8 +68,8 @@ internal sealed record MemoryConfiguration(OptimizerPreset Preset)
     public string? DimerName => Dimer switch
     {
         null => null,
-        { Angle: RotationAngle.Optimal } => "recommended",
-        _ => "published",
+        { Angle: RotationAngle.FixedRate } => "published",
+        _ => "recommended",
     };
 
     /// <summary>What it takes for the tensors of a shape.</summary>

@@ -57,7 +57,7 @@ internal sealed record TraceDimer(
 {
     public bool Escape { get; init; }
 
-    public bool OptimalAngle { get; init; }
+    public RotationAngle Angle { get; init; }
 
     public int Rotations { get; init; } = 1;
 }

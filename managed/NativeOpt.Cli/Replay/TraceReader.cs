@@ -85,7 +85,12 @@ internal static class TraceReader
             node.Member("rotation").OneOf("minimum", "maximum") == "maximum")
         {
             Escape = node.Optional("correction")?.OneOf("published", "escape") == "escape",
-            OptimalAngle = node.Optional("angle")?.OneOf("fixed-rate", "optimal") == "optimal",
+            Angle = node.Optional("angle")?.OneOf("fixed-rate", "optimal", "conjugate") switch
+            {
+                "optimal" => RotationAngle.Optimal,
+                "conjugate" => RotationAngle.Conjugate,
+                _ => RotationAngle.FixedRate,
+            },
             Rotations = node.Optional("rotations")?.Integer(1) ?? 1,
         };
     }

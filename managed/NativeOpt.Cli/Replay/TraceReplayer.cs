@@ -85,7 +85,7 @@ internal static class TraceReplayer
                     Alpha = trace.Alpha,
                     Force = trace.ForcePerDisplacement ? DimerForce.PerDisplacement : DimerForce.Difference,
                     Rotation = trace.TowardMaximum ? DimerRotation.MaximumCurvature : DimerRotation.MinimumCurvature,
-                    Angle = trace.OptimalAngle ? RotationAngle.Optimal : RotationAngle.FixedRate,
+                    Angle = trace.Angle,
                     Correction = trace.Escape ? DimerCorrection.Escape : DimerCorrection.Published,
                 });
             dimer.SetDirection([.. tensors.Select(static tensor => tensor.Direction!)]);

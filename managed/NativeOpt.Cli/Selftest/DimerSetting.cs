@@ -5,7 +5,7 @@ namespace NativeOpt.Cli.Selftest;
 /// <summary>What a case's dimer is made with. Forces and senses of rotation change from step to step.</summary>
 internal sealed record DimerSetting(nopt_dimer_scope Scope, nopt_dimer_angle Angle, nopt_dimer_correction Correction)
 {
-    /// <summary>Both scopes, both angles, both corrections.</summary>
+    /// <summary>Both scopes, all angles, both corrections.</summary>
     public static IReadOnlyList<DimerSetting> All { get; } =
     [
         .. from scope in Enum.GetValues<nopt_dimer_scope>()
@@ -14,7 +14,8 @@ internal sealed record DimerSetting(nopt_dimer_scope Scope, nopt_dimer_angle Ang
            select new DimerSetting(scope, angle, correction),
     ];
 
-    public bool IsOptimal => Angle == nopt_dimer_angle.NOPT_DIMER_ANGLE_OPTIMAL;
+    /// <summary>Whether an update measures the curvature in a plane, which takes a rotation more.</summary>
+    public bool HasPlane => Angle != nopt_dimer_angle.NOPT_DIMER_ANGLE_FIXED_RATE;
 
     public string Group => $"dimer {NativeCall.NameOf(Scope, "NOPT_DIMER_SCOPE_")}";
 

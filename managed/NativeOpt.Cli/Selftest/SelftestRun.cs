@@ -103,7 +103,7 @@ internal sealed class SelftestRun : IDisposable
                 nopt_role displaced = copies ? nopt_role.NOPT_ROLE_GRAD : nopt_role.NOPT_ROLE_GRAD_DISPLACED;
                 OnEach("nopt_dimer_displace", model => model.Displace(options));
                 SetGradient(displaced, 1 - Place);
-                for (int i = dimer.IsOptimal ? 0 : 1; i <= furtherRotations; i++)
+                for (int i = dimer.HasPlane ? 0 : 1; i <= furtherRotations; i++)
                 {
                     OnEach("nopt_dimer_rotate", model => model.Rotate(options, hyperparameters));
                     SetGradient(displaced, 1 - Place);

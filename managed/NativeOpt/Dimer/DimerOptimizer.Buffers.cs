@@ -72,10 +72,7 @@ public sealed unsafe partial class DimerOptimizer
         ThrowIfDisposed();
         ArgumentOutOfRangeException.ThrowIfNegative(scope);
         ArgumentOutOfRangeException.ThrowIfGreaterThanOrEqual(scope, ScopeCount);
-        nopt_dimer_status status = new() { struct_size = (uint)sizeof(nopt_dimer_status) };
-        using HandleLease lease = new(_handle, this);
-        NativeError.ThrowIfFailed(
-            NativeMethods.nopt_dimer_get_status((nopt_dimer*)lease.Pointer, scope, &status));
+        nopt_dimer_status status = ReadStatus(scope);
         return new DimerStatus(
             status.step,
             status.curvature,
@@ -101,6 +98,14 @@ public sealed unsafe partial class DimerOptimizer
         set.RequireIndex(tensor);
         EnsureBuffers(DeviceStream.Default);
         return set.Float32Layout.At(tensor, _handle.Buffers.Pointers(nopt_role.NOPT_ROLE_DIRECTION)[tensor]);
+    }
+
+    /// <summary>A tensor's part of the search direction, where angles are conjugate.</summary>
+    internal TensorRef GetRotationDirection(int tensor)
+    {
+        EnsureBuffers(DeviceStream.Default);
+        return Optimizer.ParameterSet.Float32Layout.At(
+            tensor, _handle.Buffers.Pointers(nopt_role.NOPT_ROLE_ROTATION_DIRECTION)[tensor]);
     }
 
     /// <summary>
@@ -198,6 +203,15 @@ public sealed unsafe partial class DimerOptimizer
         }
 
         stream.KeepAlive();
+    }
+
+    private nopt_dimer_status ReadStatus(int scope)
+    {
+        nopt_dimer_status status = new() { struct_size = (uint)sizeof(nopt_dimer_status) };
+        using HandleLease lease = new(_handle, this);
+        NativeError.ThrowIfFailed(
+            NativeMethods.nopt_dimer_get_status((nopt_dimer*)lease.Pointer, scope, &status));
+        return status;
     }
 
     /// <summary>Makes the curvatures NaN, since none was measured along a new direction.</summary>

@@ -15,7 +15,9 @@ public sealed unsafe partial class DimerOptimizer
     /// <param name="cancellationToken">Ends it early, with the file as it was.</param>
     /// <remarks>
     /// Beside what the optimizer saves: "NAME.direction" for each tensor; in the metadata dimer_scope, dimer_seed,
-    /// dimer_step, dimer_gradient_evaluations and dimer_curvature, one number for each scope. Options are not in it.
+    /// dimer_step, dimer_gradient_evaluations and dimer_curvature, one number for each scope. With
+    /// <see cref="RotationAngle.Conjugate"/> "NAME.rotation_direction", too, and dimer_conjugation. Options are not in it; a
+    /// dimer with another angle passes over what is of this one, and one without begins its search anew.
     /// </remarks>
     /// <inheritdoc cref="Optimizer.Save(string, bool, DeviceStream, CancellationToken)" path="/exception"/>
     public void Save(
@@ -89,28 +91,38 @@ public sealed unsafe partial class DimerOptimizer
         }
     }
 
-    internal string CurvatureText =>
-        string.Join(
-            ' ',
-            Enumerable.Range(0, ScopeCount).Select(
-                scope => GetStatus(scope).Curvature.ToString("R", CultureInfo.InvariantCulture)));
+    /// <summary>Whether a search direction is kept from update to update.</summary>
+    internal bool KeepsSearch => _options.Angle == RotationAngle.Conjugate;
+
+    internal string CurvatureText => OfEachScope(static status => status.curvature);
+
+    internal string ConjugationText => OfEachScope(static status => status.conjugation);
 
     /// <summary>Takes over what a file says; everything is checked already.</summary>
-    internal void Resume(ReadOnlySpan<double> curvature, ulong seed, long step, long gradientEvaluations, DeviceStream stream)
+    internal void Resume(DimerScalars saved, DeviceStream stream)
     {
         using HandleLease lease = new(_handle, this);
-        fixed (double* values = curvature)
+        nopt_dimer* dimer = (nopt_dimer*)lease.Pointer;
+        double[] conjugation = KeepsSearch ? saved.Conjugation : new double[ScopeCount];
+        fixed (double* curvatures = saved.Curvature, conjugations = conjugation)
         {
             NativeError.ThrowIfFailed(
-                NativeMethods.nopt_dimer_set_curvature(
-                    (nopt_dimer*)lease.Pointer, curvature.Length, values, (void*)stream.Pointer));
+                NativeMethods.nopt_dimer_set_curvature(dimer, ScopeCount, curvatures, (void*)stream.Pointer));
+            NativeError.ThrowIfFailed(
+                NativeMethods.nopt_dimer_set_conjugation(dimer, ScopeCount, conjugations, (void*)stream.Pointer));
         }
 
         stream.KeepAlive();
-        _options = _options with { Seed = seed };
-        StepCount = step;
-        GradientEvaluations = gradientEvaluations;
+        _options = _options with { Seed = saved.Seed };
+        StepCount = saved.Step;
+        GradientEvaluations = saved.GradientEvaluations;
         _progress = default;
         _updateWasLost = false;
     }
+
+    private string OfEachScope(Func<nopt_dimer_status, double> value) =>
+        string.Join(
+            ' ',
+            Enumerable.Range(0, ScopeCount).Select(
+                scope => value(ReadStatus(scope)).ToString("R", CultureInfo.InvariantCulture)));
 }

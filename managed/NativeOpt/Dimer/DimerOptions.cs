@@ -46,6 +46,14 @@ public enum RotationAngle
     /// Sherwood 2008). Costs one more gradient for each update and reads neither the rate nor the force.
     /// </summary>
     Optimal = 1,
+
+    /// <summary>
+    /// To the smallest (or largest) curvature in the plane of the direction and a search direction: the force, and as much of
+    /// the last turn as makes both conjugate, as in conjugate gradients for the outermost eigenvalue (Bradbury and Fletcher
+    /// 1966). Costs the gradients of <see cref="Optimal"/> and one more buffer, and learns a direction in a fraction of the
+    /// gradients; see docs/dimer.md.
+    /// </summary>
+    Conjugate = 2,
 }
 
 /// <summary>What becomes of the gradient along a dimer's direction N̂.</summary>
@@ -143,7 +151,7 @@ public sealed record DimerOptions
     };
 
     /// <summary>Gradients at displaced parameters that an update needs.</summary>
-    internal long DisplacedGradients => RotationsPerUpdate + (Angle == RotationAngle.Optimal ? 1L : 0);
+    internal long DisplacedGradients => RotationsPerUpdate + (Angle == RotationAngle.FixedRate ? 0 : 1L);
 
     /// <summary>The buffers that updates need, and what they are made of.</summary>
     /// <param name="parameters">What the parameters are made of.</param>
@@ -154,9 +162,14 @@ public sealed record DimerOptions
         yield return (nopt_role.NOPT_ROLE_DIRECTION, direction);
         yield return (nopt_role.NOPT_ROLE_PARAM_BACKUP, parameters);
         yield return (nopt_role.NOPT_ROLE_GRAD_BACKUP, gradients);
-        if (Angle == RotationAngle.Optimal)
+        if (Angle != RotationAngle.FixedRate)
         {
             yield return (nopt_role.NOPT_ROLE_ROTATION_DIRECTION, direction);
+        }
+
+        if (Angle == RotationAngle.Conjugate)
+        {
+            yield return (nopt_role.NOPT_ROLE_GRAD_CHANGE, direction);
         }
     }
 

@@ -4,7 +4,7 @@ namespace NativeOpt;
 /// <param name="Step">The optimizer's step count after the step that it belongs to; 0 before the first.</param>
 /// <param name="Curvature">
 /// The last measured curvature of the loss along the direction (of its negative where it is maximized): before a rotation
-/// of fixed rate, after one of optimal angle. NaN as long as none was measured.
+/// of fixed rate, after one of another angle. NaN as long as none was measured.
 /// </param>
 /// <param name="GradientDotDirection">g·N̂, with the direction as it is now.</param>
 /// <param name="Angle">By how much the last rotation turned the direction, in radians, 0 to π/2.</param>

@@ -8,6 +8,7 @@ internal static unsafe class OptimizerState
 {
     private const string ParameterSuffix = "param";
     private const string DirectionSuffix = "direction";
+    private const string SearchSuffix = "rotation_direction";
 
     private const string Dynamic8Remedy =
         " U8 is a state of Dynamic8: make the optimizer with the types of states (StateType, StateTypes, "
@@ -32,7 +33,7 @@ internal static unsafe class OptimizerState
         // Wider types first, so that each lies at a multiple of its element: other readers cannot view it elsewhere.
         List<Buffer> buffers =
         [
-            .. Buffers(optimizer, dimer, includeParameters, order)
+            .. Buffers(optimizer, dimer, includeParameters, dimer?.KeepsSearch ?? false, order)
                 .OrderByDescending(static buffer => buffer.Tensor.DType.ElementByteCount()),
         ];
         long end = 0;
@@ -67,8 +68,10 @@ internal static unsafe class OptimizerState
         StateMetadata metadata = new(header.Metadata, optimizer, dimer);
         bool hasParameters = header.Entries.Any(
             static entry => entry.Name.EndsWith('.' + ParameterSuffix, StringComparison.Ordinal));
-        List<Buffer> buffers = Buffers(optimizer, dimer, hasParameters, order);
-        Dictionary<string, SafetensorsEntry> entries = RequireEntries(header, buffers);
+        bool hasSearch = metadata.Dimer?.HasSearch ?? false;
+        List<Buffer> buffers = Buffers(optimizer, dimer, hasParameters, hasSearch && dimer!.KeepsSearch, order);
+        Dictionary<string, SafetensorsEntry> entries = RequireEntries(
+            header, buffers, hasSearch && !dimer!.KeepsSearch ? '.' + SearchSuffix : null);
         if (buffers.Exists(static buffer => buffer.IsDynamic8))
         {
             metadata.RequireValue(StateMetadata.BytesTypeKey, DType.Dynamic8.NativeName());
@@ -80,7 +83,8 @@ internal static unsafe class OptimizerState
         using DeviceBuffer<byte> data = StateTransfer.ReadData(stream, total, cancellation);
         foreach (Buffer buffer in buffers)
         {
-            if (buffer.Key.EndsWith('.' + DirectionSuffix, StringComparison.Ordinal))
+            if (buffer.Key.EndsWith('.' + DirectionSuffix, StringComparison.Ordinal)
+                || buffer.Key.EndsWith('.' + SearchSuffix, StringComparison.Ordinal))
             {
                 RequireFinite(
                     buffer.Key, (float*)((byte*)data.Pointer + entries[buffer.Key].Begin), buffer.Tensor.ElementCount);
@@ -91,7 +95,7 @@ internal static unsafe class OptimizerState
         optimizer.SetStates(metadata.Groups, metadata.Tensors);
         if (metadata.Dimer is { } state)
         {
-            dimer!.Resume(state.Curvature, state.Seed, state.Step, state.GradientEvaluations, order);
+            dimer!.Resume(state, order);
         }
 
         foreach (Buffer buffer in buffers)
@@ -104,7 +108,7 @@ internal static unsafe class OptimizerState
 
     /// <summary>Everything that a file holds, in the file's order.</summary>
     private static List<Buffer> Buffers(
-        Optimizer optimizer, DimerOptimizer? dimer, bool includeParameters, DeviceStream order)
+        Optimizer optimizer, DimerOptimizer? dimer, bool includeParameters, bool includeSearch, DeviceStream order)
     {
         ParameterSet set = optimizer.ParameterSet;
         IReadOnlyList<StateRole> roles = optimizer.StateRoles;
@@ -129,6 +133,10 @@ internal static unsafe class OptimizerState
             if (dimer is not null)
             {
                 buffers.Add(new Buffer($"{set.Names[tensor]}.{DirectionSuffix}", dimer.GetDirection(tensor)));
+                if (includeSearch)
+                {
+                    buffers.Add(new Buffer($"{set.Names[tensor]}.{SearchSuffix}", dimer.GetRotationDirection(tensor)));
+                }
             }
         }
 
@@ -147,8 +155,11 @@ internal static unsafe class OptimizerState
         }
     }
 
-    /// <summary>The entry of each buffer, of the right type and size, and no others.</summary>
-    private static Dictionary<string, SafetensorsEntry> RequireEntries(SafetensorsHeader header, List<Buffer> buffers)
+    /// <summary>
+    /// The entry of each buffer, of the right type and size, and no others but those with a suffix that is passed over.
+    /// </summary>
+    private static Dictionary<string, SafetensorsEntry> RequireEntries(
+        SafetensorsHeader header, List<Buffer> buffers, string? passedOver)
     {
         Dictionary<string, SafetensorsEntry> entries = header.Entries.ToDictionary(static entry => entry.Name);
         foreach (Buffer buffer in buffers)
@@ -176,7 +187,10 @@ internal static unsafe class OptimizerState
         }
 
         HashSet<string> expected = [.. buffers.Select(static buffer => buffer.Key)];
-        if (header.Entries.FirstOrDefault(entry => !expected.Contains(entry.Name)) is { } extra)
+        bool IsExtra(SafetensorsEntry entry) =>
+            !expected.Contains(entry.Name)
+            && (passedOver is null || !entry.Name.EndsWith(passedOver, StringComparison.Ordinal));
+        if (header.Entries.FirstOrDefault(IsExtra) is { } extra)
         {
             throw new InvalidDataException(
                 $"The file has {Printable.Quoted(extra.Name)}, which the optimizer has not; it was saved with other options or by another "

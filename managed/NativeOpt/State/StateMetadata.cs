@@ -26,9 +26,12 @@ internal sealed class StateMetadata
     private const string DimerStepKey = "dimer_step";
     private const string DimerGradientEvaluationsKey = "dimer_gradient_evaluations";
     private const string DimerCurvatureKey = "dimer_curvature";
+    private const string DimerConjugationKey = "dimer_conjugation";
 
     private static readonly string[] DimerKeys =
-        [DimerScopeKey, DimerSeedKey, DimerStepKey, DimerGradientEvaluationsKey, DimerCurvatureKey];
+    [
+        DimerScopeKey, DimerSeedKey, DimerStepKey, DimerGradientEvaluationsKey, DimerCurvatureKey, DimerConjugationKey,
+    ];
 
     private readonly IReadOnlyDictionary<string, string> _texts;
     private readonly Optimizer _optimizer;
@@ -105,6 +108,10 @@ internal sealed class StateMetadata
             texts[DimerStepKey] = dimer.StepCount.ToString(CultureInfo.InvariantCulture);
             texts[DimerGradientEvaluationsKey] = dimer.GradientEvaluations.ToString(CultureInfo.InvariantCulture);
             texts[DimerCurvatureKey] = dimer.CurvatureText;
+            if (dimer.KeepsSearch)
+            {
+                texts[DimerConjugationKey] = dimer.ConjugationText;
+            }
         }
 
         return texts;
@@ -265,26 +272,40 @@ internal sealed class StateMetadata
                 $"The file's {DimerSeedKey} is {Printable.Quoted(text)}; it must be a whole number of 64 bits.");
         }
 
-        string[] numbers = Value(DimerCurvatureKey).Split(' ', StringSplitOptions.RemoveEmptyEntries);
+        bool hasSearch = _texts.ContainsKey(DimerConjugationKey);
+        return new DimerScalars(
+            OfEachScope(
+                dimer, DimerCurvatureKey, static value => !double.IsInfinity(value), "finite numbers, or NaN for none"),
+            hasSearch
+                ? OfEachScope(dimer, DimerConjugationKey, double.IsFinite, "finite numbers")
+                : new double[dimer.ScopeCount],
+            hasSearch,
+            seed,
+            ReadCount(DimerStepKey),
+            ReadCount(DimerGradientEvaluationsKey));
+    }
+
+    private double[] OfEachScope(DimerOptimizer dimer, string key, Func<double, bool> fits, string what)
+    {
+        string[] numbers = Value(key).Split(' ', StringSplitOptions.RemoveEmptyEntries);
         if (numbers.Length != dimer.ScopeCount)
         {
             throw new InvalidDataException(
-                $"The file's {DimerCurvatureKey} has {numbers.Length} numbers; the dimer has {dimer.ScopeCount} scopes.");
+                $"The file's {key} has {numbers.Length} numbers; the dimer has {dimer.ScopeCount} scopes.");
         }
 
-        double[] curvature = new double[numbers.Length];
+        double[] values = new double[numbers.Length];
         for (int i = 0; i < numbers.Length; i++)
         {
-            if (!double.TryParse(numbers[i], NumberStyles.Float, CultureInfo.InvariantCulture, out curvature[i])
-                || double.IsInfinity(curvature[i]))
+            if (!double.TryParse(numbers[i], NumberStyles.Float, CultureInfo.InvariantCulture, out values[i])
+                || !fits(values[i]))
             {
                 throw new InvalidDataException(
-                    $"The file's {DimerCurvatureKey} has {Printable.Quoted(numbers[i])}; it must be finite numbers, or NaN for "
-                    + "none.");
+                    $"The file's {key} has {Printable.Quoted(numbers[i])}; it must be {what}.");
             }
         }
 
-        return new DimerScalars(curvature, seed, ReadCount(DimerStepKey), ReadCount(DimerGradientEvaluationsKey));
+        return values;
     }
 
     private string[] OfEachGroup(string key, int count)
@@ -322,7 +343,10 @@ internal sealed class StateMetadata
 
 /// <summary>What a dimer had when it was saved, beside its direction.</summary>
 /// <param name="Curvature">The curvature of each scope; NaN where none was measured.</param>
+/// <param name="Conjugation">How much of its search direction each scope takes next; 0 where it begins anew.</param>
+/// <param name="HasSearch">Whether the file has the search direction.</param>
 /// <param name="Seed">The seed of the first direction.</param>
 /// <param name="Step">The steps taken.</param>
 /// <param name="GradientEvaluations">The gradients that these steps used.</param>
-internal sealed record DimerScalars(double[] Curvature, ulong Seed, long Step, long GradientEvaluations);
+internal sealed record DimerScalars(
+    double[] Curvature, double[] Conjugation, bool HasSearch, ulong Seed, long Step, long GradientEvaluations);

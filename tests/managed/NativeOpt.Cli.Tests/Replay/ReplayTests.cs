@@ -109,6 +109,7 @@ public sealed class ReplayTests : TraceTests
     [InlineData("deo-adam", "rotations", "2")]
     [InlineData("deo-adamw-escape", "correction", null)]
     [InlineData("deo-dualadam-optimal", "angle", null)]
+    [InlineData("deo-sgd-conjugate", "angle", "\"optimal\"")]
     [InlineData("deo-dualadam-optimal", "rotations", null)]
     [InlineData("deo-dualadam-optimal", "rotation", "\"maximum\"")]
     [InlineData("deo-sgd-per-tensor", "rotation", "\"minimum\"")]

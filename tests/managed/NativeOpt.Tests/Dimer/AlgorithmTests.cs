@@ -77,7 +77,10 @@ public class AlgorithmTests
     [MemberData(nameof(Cases))]
     public void Optimal_angles_equal_the_literature(string rule, DimerScope scope, DimerCorrection correction)
     {
-        foreach (DimerRotation rotation in Enum.GetValues<DimerRotation>())
+        foreach ((DimerRotation rotation, RotationAngle angle) in
+            from rotation in Enum.GetValues<DimerRotation>()
+            from angle in new[] { RotationAngle.Optimal, RotationAngle.Conjugate }
+            select (rotation, angle))
         {
             AssertEqual(
                 rule,
@@ -86,7 +89,7 @@ public class AlgorithmTests
                     Scope = scope,
                     Correction = correction,
                     Rotation = rotation,
-                    Angle = RotationAngle.Optimal,
+                    Angle = angle,
 
                     // Of the second one, the library extrapolates a gradient; for coupled tensors that each turn by their
                     // own angle that is no longer exact.
@@ -95,10 +98,12 @@ public class AlgorithmTests
         }
     }
 
-    [Fact]
-    public void Optimal_angles_of_tensors_that_are_not_coupled_may_turn_several_times() => AssertEqual(
+    [Theory]
+    [InlineData(RotationAngle.Optimal)]
+    [InlineData(RotationAngle.Conjugate)]
+    public void Optimal_angles_of_tensors_that_are_not_coupled_may_turn_several_times(RotationAngle angle) => AssertEqual(
         RuleNames[0],
-        Options with { Scope = DimerScope.PerTensor, Angle = RotationAngle.Optimal, RotationsPerUpdate = 3 },
+        Options with { Scope = DimerScope.PerTensor, Angle = angle, RotationsPerUpdate = 3 },
         couplesTensors: false);
 
     /// <summary>As published, but for an interval and a displacement at which a few steps say something.</summary>
@@ -135,6 +140,7 @@ public class AlgorithmTests
             (nameof(DimerOptions.Force), Options with { Force = DimerForce.PerDisplacement }),
             (nameof(DimerOptions.Rotation), Options with { Rotation = DimerRotation.MaximumCurvature }),
             (nameof(DimerOptions.Angle), Options with { Angle = RotationAngle.Optimal }),
+            (nameof(RotationAngle.Conjugate), Options with { Angle = RotationAngle.Conjugate }),
             (nameof(DimerOptions.Correction), Options with { Correction = DimerCorrection.Escape }),
         ];
         foreach (string rule in RuleNames)
@@ -293,6 +299,11 @@ public class AlgorithmTests
     [InlineData(RotationAngle.Optimal, 3, 0.5, 1.0, 1.0)]
     [InlineData(RotationAngle.Optimal, 3, -0.3, 0.5, 1.0)]
     [InlineData(RotationAngle.Optimal, 3, -0.3, 0.5, 0.01)]
+    [InlineData(RotationAngle.Conjugate, 1, 1.0, 1.0, 0.01)]
+    [InlineData(RotationAngle.Conjugate, 3, 1.0, 1.0, 1.0)]
+    [InlineData(RotationAngle.Conjugate, 1, 0.5, 1.0, 1.0)]
+    [InlineData(RotationAngle.Conjugate, 3, 0.5, 1.0, 0.01)]
+    [InlineData(RotationAngle.Conjugate, 3, -0.3, 0.5, 0.01)]
     public void Directions_stay_unit_vectors(
         RotationAngle angle, int rotations, double low, double high, double displacement) =>
         AssertUnitVectors(angle, rotations, Quadratic.Spread(Count, low, high), displacement);
@@ -385,7 +396,7 @@ public class AlgorithmTests
     [InlineData(float.NegativeInfinity, RotationAngle.Optimal, DimerScope.Global)]
     public void A_displaced_gradient_that_is_not_finite_turns_nothing(float bad, RotationAngle angle, DimerScope scope)
     {
-        for (int evaluation = 1; evaluation <= (angle == RotationAngle.Optimal ? 2 : 1); evaluation++)
+        for (int evaluation = 1; evaluation <= (angle == RotationAngle.FixedRate ? 1 : 2); evaluation++)
         {
             using Model model = new(Sizes);
             using Sgd optimizer = new(model.Set);
@@ -488,7 +499,7 @@ public class AlgorithmTests
     {
         // The best angle is the more sensitive to rounded gradients, the nearer two curvatures are: eigenvalues have a
         // distance of 1/25.
-        double tolerances = options.Angle == RotationAngle.Optimal ? 25 : 1;
+        double tolerances = options.Angle == RotationAngle.FixedRate ? 1 : 25;
         using Model model = new(Sizes);
         using Optimizer optimizer = Rules.Case(rule).Create(model.Set);
         using DimerOptimizer dimer = new(optimizer, options);

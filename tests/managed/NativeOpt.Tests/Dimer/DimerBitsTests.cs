@@ -17,6 +17,8 @@ public sealed class DimerBitsTests : IDisposable
         { RotationAngle.FixedRate, DimerScope.PerTensor, DimerCorrection.Escape },
         { RotationAngle.Optimal, DimerScope.Global, DimerCorrection.Escape },
         { RotationAngle.Optimal, DimerScope.PerTensor, DimerCorrection.Published },
+        { RotationAngle.Conjugate, DimerScope.Global, DimerCorrection.Escape },
+        { RotationAngle.Conjugate, DimerScope.PerTensor, DimerCorrection.Published },
     };
 
     [Theory]

@@ -11,6 +11,7 @@ public class DimerGradientOptionsTests
     [Theory]
     [InlineData(RotationAngle.FixedRate)]
     [InlineData(RotationAngle.Optimal)]
+    [InlineData(RotationAngle.Conjugate)]
     public void A_scaled_loss_takes_the_same_steps(RotationAngle angle)
     {
         using DimerSetup plain = new(Options with { Angle = angle });

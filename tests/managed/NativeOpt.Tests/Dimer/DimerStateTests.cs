@@ -32,6 +32,7 @@ public class DimerStateTests
                 {
                     cases.Add(name, scope, RotationAngle.FixedRate, true);
                     cases.Add(name, scope, RotationAngle.Optimal, false);
+                    cases.Add(name, scope, RotationAngle.Conjugate, false);
                 }
             }
 

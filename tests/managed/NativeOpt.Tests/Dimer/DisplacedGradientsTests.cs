@@ -14,6 +14,7 @@ public class DisplacedGradientsTests
         { RotationAngle.FixedRate, 2, DimerScope.PerTensor },
         { RotationAngle.Optimal, 1, DimerScope.PerTensor },
         { RotationAngle.Optimal, 2, DimerScope.Global },
+        { RotationAngle.Conjugate, 2, DimerScope.PerTensor },
     };
 
     [Theory]

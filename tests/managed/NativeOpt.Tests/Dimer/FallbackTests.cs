@@ -16,7 +16,7 @@ public class FallbackTests
             TheoryData<RotationAngle, int, float, bool, bool> cases = [];
             foreach (RotationAngle angle in Enum.GetValues<RotationAngle>())
             {
-                for (int evaluation = 2; evaluation <= 3 + (angle == RotationAngle.Optimal ? 1 : 0); evaluation++)
+                for (int evaluation = 2; evaluation <= 3 + (angle == RotationAngle.FixedRate ? 0 : 1); evaluation++)
                 {
                     cases.Add(angle, evaluation, float.NaN, false, false);
                     cases.Add(angle, evaluation, float.PositiveInfinity, true, false);

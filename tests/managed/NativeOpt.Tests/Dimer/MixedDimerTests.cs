@@ -49,6 +49,7 @@ public class MixedDimerTests
     [Theory]
     [InlineData(RotationAngle.FixedRate)]
     [InlineData(RotationAngle.Optimal)]
+    [InlineData(RotationAngle.Conjugate)]
     public void Remainders_give_the_bits_of_master_weights(RotationAngle angle)
     {
         byte[][] masters = Run(MasterWeights.Float32), remainders = Run(MasterWeights.Remainder);

@@ -32,7 +32,7 @@ public class StepTests
     {
         using DimerSetup setup = new(
             new DimerOptions { Interval = interval, RotationsPerUpdate = rotations, Angle = angle, Displacement = 0.1 });
-        int ofUpdates = 1 + rotations + (angle == RotationAngle.Optimal ? 1 : 0);
+        int ofUpdates = 1 + rotations + (angle == RotationAngle.FixedRate ? 0 : 1);
         int total = 0;
         for (int step = 0; step < 11; step++)
         {
@@ -53,7 +53,7 @@ public class StepTests
         using DimerSetup setup = new(
             new DimerOptions { Interval = interval, RotationsPerUpdate = rotations, Angle = angle, Displacement = 0.1 });
         DimerOptimizer dimer = setup.Dimer;
-        int displaced = rotations + (angle == RotationAngle.Optimal ? 1 : 0);
+        int displaced = rotations + (angle == RotationAngle.FixedRate ? 0 : 1);
         for (int step = 0; step < 11; step++)
         {
             bool due = step % interval == 0;
@@ -158,7 +158,7 @@ public class StepTests
 
         // Each time elsewhere: along another direction.
         Assert.Equal(places.Count, places.Distinct().Count());
-        Assert.Equal(angle == RotationAngle.Optimal ? 3 : 2, places.Count);
+        Assert.Equal(angle == RotationAngle.FixedRate ? 2 : 3, places.Count);
 
         void AssertDistances(double expected)
         {
@@ -375,6 +375,7 @@ public class StepTests
     [Theory]
     [InlineData(RotationAngle.FixedRate)]
     [InlineData(RotationAngle.Optimal)]
+    [InlineData(RotationAngle.Conjugate)]
     public void Updates_out_of_turn_are_refused_or_whole(RotationAngle angle)
     {
         using DimerSetup setup = new(
@@ -398,6 +399,6 @@ public class StepTests
         }
 
         setup.Dimer.Step();
-        Assert.Equal((angle == RotationAngle.Optimal ? 3 : 2) + 1, setup.Dimer.GradientEvaluations - evaluations);
+        Assert.Equal((angle == RotationAngle.FixedRate ? 2 : 3) + 1, setup.Dimer.GradientEvaluations - evaluations);
     }
 }

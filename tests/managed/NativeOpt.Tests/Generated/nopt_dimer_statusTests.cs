@@ -27,6 +27,6 @@ public static unsafe partial class nopt_dimer_statusTests
     [Fact]
     public static void SizeOfTest()
     {
-        Assert.Equal(40, sizeof(nopt_dimer_status));
+        Assert.Equal(48, sizeof(nopt_dimer_status));
     }
 }

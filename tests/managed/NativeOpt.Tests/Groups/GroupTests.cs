@@ -272,6 +272,7 @@ public class GroupTests
     [Theory]
     [InlineData(RotationAngle.FixedRate)]
     [InlineData(RotationAngle.Optimal)]
+    [InlineData(RotationAngle.Conjugate)]
     public void Dimers_go_around_all_groups(RotationAngle angle)
     {
         using GroupedModel model = GroupedModel.Of(

@@ -83,6 +83,8 @@ public class OptimizerMemoryTests
                 {
                     null => [],
                     { Angle: RotationAngle.Optimal } => ["direction", "param_backup", "grad_backup", "rotation_direction"],
+                    { Angle: RotationAngle.Conjugate } =>
+                        ["direction", "param_backup", "grad_backup", "rotation_direction", "grad_change"],
                     _ => ["direction", "param_backup", "grad_backup"],
                 };
                 Assert.Equal(ofDimer, memory.Buffers.Skip(roles.Length).Select(static buffer => buffer.Role));

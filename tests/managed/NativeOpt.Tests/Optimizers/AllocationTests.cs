@@ -100,6 +100,7 @@ public class AllocationTests
     [Theory]
     [InlineData(RotationAngle.FixedRate, DimerScope.Global)]
     [InlineData(RotationAngle.Optimal, DimerScope.PerTensor)]
+    [InlineData(RotationAngle.Conjugate, DimerScope.Global)]
     public void Dimer_steps_allocate_nothing(RotationAngle angle, DimerScope scope)
     {
         using DimerSetup setup = new(

@@ -10,6 +10,10 @@ internal sealed class DimerReference
     private readonly Reference.Element[] _elements;
     private readonly Func<double[], double[]> _gradient;
     private readonly Range[] _scopes;
+
+    // Of conjugate directions: the way of each scope's last turn, a tangent of length 1, and how much of it is taken.
+    private readonly double[] _take;
+    private double[]? _way;
     private long _steps;
 
     /// <param name="rule">The rule around which it is.</param>
@@ -36,6 +40,7 @@ internal sealed class DimerReference
         Curvature = [.. _scopes.Select(_ => double.NaN)];
         GradientDotDirection = new double[_scopes.Length];
         Angle = new double[_scopes.Length];
+        _take = new double[_scopes.Length];
     }
 
     public DimerOptions Options { get; set; }
@@ -93,13 +98,26 @@ internal sealed class DimerReference
         {
             double a = Dot(scope, along, before);
             Curvature[scope] = a / Options.Displacement!.Value;
+            double noise = 1e-12 * Dot(scope, along, along);
             foreach (int i in Indices(scope))
             {
                 force[i] -= a * before[i];
             }
+
+            // An eigenvector but for roundings: there is nothing to turn to.
+            double factor = Dot(scope, force, force) > noise ? 1 : 0;
+            foreach (int i in Indices(scope))
+            {
+                force[i] *= factor;
+            }
         }
 
-        Direction = Options.Angle == RotationAngle.Optimal ? Best(theta, g, along, force) : Turned(force);
+        if (Options.Angle == RotationAngle.Conjugate)
+        {
+            Conjugate(force);
+        }
+
+        Direction = Options.Angle == RotationAngle.FixedRate ? Turned(force) : Best(theta, g, along, force);
         for (int scope = 0; scope < _scopes.Length; scope++)
         {
             Normalize(scope, Direction);
@@ -114,6 +132,30 @@ internal sealed class DimerReference
         return [.. Direction.Zip(force, (n, f) => n + (rate * f / divisor))];
     }
 
+    /// <summary>Makes forces search directions: adds of the last turn's way what makes both conjugate, if that leads along the force.</summary>
+    private void Conjugate(double[] force)
+    {
+        if (_way is null)
+        {
+            return;
+        }
+
+        for (int scope = 0; scope < _scopes.Length; scope++)
+        {
+            double part = Dot(scope, _way, Direction);
+            double[] way = [.. _way.Zip(Direction, (w, n) => w - (part * n))];
+            Normalize(scope, way);
+            double[] search = [.. force.Zip(way, (f, w) => f + (_take[scope] * w))];
+            if (double.IsFinite(_take[scope]) && Dot(scope, force, force) > 0 && Dot(scope, search, force) > 0)
+            {
+                foreach (int i in Indices(scope))
+                {
+                    force[i] = search[i];
+                }
+            }
+        }
+    }
+
     /// <summary>The eigenvector of the curvature in the plane of direction and force, from a second measurement along the latter.</summary>
     private double[] Best(double[] theta, double[] g, double[] along, double[] force)
     {
@@ -124,6 +166,7 @@ internal sealed class DimerReference
 
         double[] across = Difference(theta, g, force);
         double[] best = [.. Direction];
+        double[] turnedWay = new double[best.Length];
         for (int scope = 0; scope < _scopes.Length; scope++)
         {
             double a = Dot(scope, along, Direction);
@@ -145,12 +188,21 @@ internal sealed class DimerReference
             foreach (int i in Indices(scope))
             {
                 best[i] = sign * ((cosine * Direction[i]) + (sine * force[i]));
+                turnedWay[i] = sign * ((cosine * force[i]) - (sine * Direction[i]));
             }
+
+            // (force + take way) . (H - C) way = 0 with the force on the new direction.
+            double[] change = [.. along.Zip(across, (n, t) => sign * ((cosine * n) + (sine * t)))];
+            double[] changeOfWay = [.. along.Zip(across, (n, t) => sign * ((cosine * t) - (sine * n)))];
+            double slope = Dot(scope, change, best);
+            double[] forceOnNew = [.. change.Zip(best, (d, n) => d - (slope * n))];
+            _take[scope] = -Dot(scope, forceOnNew, changeOfWay) / (Dot(scope, turnedWay, changeOfWay) - slope);
 
             Curvature[scope] = ((cosine * cosine * a) + (2 * sine * cosine * mixed) + (sine * sine * b))
                 / Options.Displacement!.Value;
         }
 
+        _way = turnedWay;
         return best;
     }
 
