@@ -9,6 +9,7 @@ internal sealed class SaddleParameters : IDisposable
     private readonly SaddleProblem _problem;
     private readonly double[] _point;
     private readonly double[] _gradient;
+    private readonly double[] _unused;
     private readonly float[][] _values;
     private readonly float[][] _gradients;
     private readonly DeviceBuffer<float>[] _deviceValues = [];
@@ -19,6 +20,7 @@ internal sealed class SaddleParameters : IDisposable
         _problem = problem;
         _point = new double[problem.Dimension];
         _gradient = new double[problem.Dimension];
+        _unused = new double[problem.Dimension];
         _values = Split(start);
         _gradients = [.. problem.TensorSizes.Select(static size => new float[size])];
         if (device.Backend == Backend.Cpu)
@@ -39,6 +41,31 @@ internal sealed class SaddleParameters : IDisposable
 
     /// <summary>What the optimizer is made for.</summary>
     public ParameterSet Set { get; }
+
+    /// <summary>The parameters that were evaluated last.</summary>
+    public ReadOnlySpan<double> Point => _point;
+
+    /// <summary>The gradient there, before it was rounded.</summary>
+    public ReadOnlySpan<double> Gradient => _gradient;
+
+    public double GradientNorm => Math.Sqrt(Dense.Dot(_gradient, _gradient));
+
+    /// <summary>The loss elsewhere; parameters and gradient stay.</summary>
+    public double LossAt(ReadOnlySpan<double> point) => _problem.Evaluate(point, _unused);
+
+    /// <summary>Writes the parameters; the gradient stays.</summary>
+    public void Write(ReadOnlySpan<double> point)
+    {
+        float[][] tensors = Split(point);
+        for (int i = 0; i < tensors.Length; i++)
+        {
+            tensors[i].CopyTo(_values[i], 0);
+            if (_deviceValues.Length > 0)
+            {
+                _deviceValues[i].CopyFrom(_values[i]);
+            }
+        }
+    }
 
     /// <summary>A vector over all parameters, tensor by tensor and rounded.</summary>
     public float[][] Split(ReadOnlySpan<double> vector)

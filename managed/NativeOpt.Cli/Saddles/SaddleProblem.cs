@@ -54,7 +54,7 @@ internal abstract class SaddleProblem
     /// <summary>The point where a run begins, in a random direction from the saddle point.</summary>
     public double[] Start(ulong seed, ulong number)
     {
-        double[] start = RandomUnitVector(new DeterministicRandom(seed, number), Dimension);
+        double[] start = RandomVectors.Unit(new DeterministicRandom(seed, number), Dimension);
         for (int i = 0; i < start.Length; i++)
         {
             start[i] = Saddle[i] + (StartDistance * start[i]);
@@ -63,37 +63,21 @@ internal abstract class SaddleProblem
         return start;
     }
 
-    protected static double[] RandomUnitVector(DeterministicRandom random, int length)
-    {
-        double[] vector = [.. Enumerable.Range(0, length).Select(_ => random.NextNormal())];
-        Normalize(vector);
-        return vector;
-    }
-
     /// <summary>Orthonormal rows with random directions, by Gram and Schmidt.</summary>
     protected static double[][] RandomOrthonormalRows(DeterministicRandom random, int rows, int columns)
     {
         double[][] result = new double[rows][];
         for (int i = 0; i < rows; i++)
         {
-            result[i] = RandomUnitVector(random, columns);
+            result[i] = RandomVectors.Unit(random, columns);
             for (int j = 0; j < i; j++)
             {
                 Dense.Add(-Dense.Dot(result[j], result[i]), result[j], result[i]);
             }
 
-            Normalize(result[i]);
+            RandomVectors.Normalize(result[i]);
         }
 
         return result;
-    }
-
-    private static void Normalize(double[] vector)
-    {
-        double norm = Math.Sqrt(Dense.Dot(vector, vector));
-        for (int i = 0; i < vector.Length; i++)
-        {
-            vector[i] /= norm;
-        }
     }
 }

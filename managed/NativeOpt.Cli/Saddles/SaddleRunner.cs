@@ -34,6 +34,8 @@ internal sealed class SaddleRunner(SaddleProblem problem, long budget, Device de
             stepper!.SetDirection(parameters.Split(problem.EscapeDirection));
         }
 
+        SaddleBaseline? baseline = dimer.Baseline?.Invoke(seed + (ulong)start);
+        double usedByBaseline = 0;
         List<(double Evaluations, double Loss)> losses = [];
         long steps = 0;
         SaddleRun? left = null;
@@ -43,7 +45,7 @@ internal sealed class SaddleRunner(SaddleProblem problem, long budget, Device de
 
             // The gradient counts with the step that it is for, so a loss costs nothing to look at.
             double loss = parameters.Evaluate();
-            long used = stepper?.GradientEvaluations ?? steps;
+            long used = stepper?.GradientEvaluations ?? (steps + (long)Math.Ceiling(usedByBaseline));
             if (keepsLosses)
             {
                 losses.Add((used, loss));
@@ -74,6 +76,11 @@ internal sealed class SaddleRunner(SaddleProblem problem, long budget, Device de
                 {
                     return Result(SaddleOutcome.Diverged, used);
                 }
+            }
+
+            if (baseline is not null)
+            {
+                usedByBaseline += baseline.Prepare(parameters, steps, budget - used - 1);
             }
 
             if (stepper is null)

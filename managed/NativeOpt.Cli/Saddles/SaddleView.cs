@@ -102,7 +102,7 @@ internal sealed class SaddleView(Terminal terminal)
                 IEnumerable<IRenderable> row = plan.Problems.Select(problem => ToCell(
                     SaddleFiles.Find(cells, problem, rule, dimer),
                     cells.FirstOrDefault(cell =>
-                        cell.Problem == problem && cell.Rule == rule && cell.Dimer.Options is null)));
+                        cell.Problem == problem && cell.Rule == rule && cell.Dimer.IsNone)));
                 table.AddRow([new Text($"  {dimer.Name}"), .. row]);
             }
         }
