@@ -47,8 +47,6 @@ internal sealed record SaddleDimer(
             new("escape-conjugate", "escape, along a direction that conjugate directions learn", Pink, conjugate),
             new("escape-conjugate-3", "escape-conjugate with 3 rotations in an update", Pink,
                 conjugate with { RotationsPerUpdate = 3 }),
-            new("escape-conjugate-10", "escape-conjugate with 10 rotations in an update", Pink,
-                conjugate with { RotationsPerUpdate = 10 }),
             new("ignore-exact", "ignore, along the exact direction", LightBlue, Keep(ignore), IsExact: true),
             new("reverse-exact", "reverse, along the exact direction", Vermilion, Keep(reverse), IsExact: true),
             new("escape-exact", "escape, along the exact direction", Green, Keep(escape), IsExact: true),
