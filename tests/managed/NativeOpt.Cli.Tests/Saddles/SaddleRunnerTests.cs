@@ -109,8 +109,8 @@ public sealed class SaddleRunnerTests
                 SaddleProblem problem = SaddleProblemTests.Find("factorization");
                 double rate = rule.LearningRates[1];
                 SaddleRun run = Run(problem, rule.Name, dimer, rate, budget: 60);
-                // Function values of 200 coordinates are more than 60 gradients.
-                Assert.True(run.Losses.Count > (dimer.Name == "zeroth-order" ? 0 : 5));
+                // Without a dimer's, some soon end: function values of 200 coordinates are more than 60 gradients, SAM diverges.
+                Assert.True(run.Losses.Count > (dimer.Baseline is null ? 5 : 0));
                 Assert.True(run.Losses.SequenceEqual(Run(problem, rule.Name, dimer, rate, budget: 60).Losses));
             }
         }

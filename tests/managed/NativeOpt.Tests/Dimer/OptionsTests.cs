@@ -36,7 +36,8 @@ public class OptionsTests
             Refuses(nameof(DimerOptions.Scope), (DimerScope)value, new DimerOptions { Scope = (DimerScope)value });
             Refuses(nameof(DimerOptions.Force), (DimerForce)value, new DimerOptions { Force = (DimerForce)value });
             Refuses(nameof(DimerOptions.Rotation), (DimerRotation)value, new DimerOptions { Rotation = (DimerRotation)value });
-            Refuses(nameof(DimerOptions.Angle), (RotationAngle)value, new DimerOptions { Angle = (RotationAngle)value });
+            RotationAngle angle = (RotationAngle)(value == (int)RotationAngle.Conjugate ? value + 1 : value);
+            Refuses(nameof(DimerOptions.Angle), angle, new DimerOptions { Angle = angle });
             Refuses(nameof(DimerOptions.Correction), (DimerCorrection)value, new DimerOptions { Correction = (DimerCorrection)value });
             Refuses(nameof(DimerOptions.Fallback), (DimerFallback)value, new DimerOptions { Fallback = (DimerFallback)value });
         }
