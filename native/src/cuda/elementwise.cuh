@@ -255,15 +255,15 @@ __device__ inline void update_pieces(const UpdateTable& table, const typename So
 }
 
 // Updates float32 alone, in one variant, without a dimer. Most steps are this, so that nothing is asked here that is
-// known when the kernel is compiled.
+// known when the kernel is compiled. (The 1 of __launch_bounds__ lets a thread have as many registers as the compiler
+// asks for. Without it nvcc 11.8 spills some of them to reach the next number of blocks on a processor.)
 template <class Rule, int kVariant>
-__global__ void __launch_bounds__(kPassThreads)
+__global__ void __launch_bounds__(kPassThreads, 1)
     update_kernel(const __grid_constant__ UpdateTable table, const __grid_constant__ CohortScalars cohorts) {
     update_pieces<Rule, kVariant, PlainSource<false>>(table, {}, cohorts);
 }
 
-// Updates float32 alone, with a dimer. (The 1 of __launch_bounds__ lets a thread have as many registers as the compiler
-// asks for. Without it nvcc 11.8 spills some of them to reach the next number of blocks on a processor.)
+// Updates float32 alone, with a dimer.
 template <class Rule>
 __global__ void __launch_bounds__(kPassThreads, 1)
     dimer_update_kernel(const __grid_constant__ UpdateTable table, const __grid_constant__ DimerTable dimer,

@@ -312,7 +312,10 @@ NOPT_HD void decide(DimerDecision decision, DimerScope& s, const Sums& sums, con
     s.step = input.step;
     ++s.version;
     if (decision == kDecidePlane || decision == kDecideConjugatePlane) {
-        s.grad_square = sums.value[decision == kDecidePlane ? kRotateGradSquare : kPlaneGradSquare];
+        // (No index that is known when it runs: on the device the sums would take local memory.)
+        const double square_of_plane = sums.value[kRotateGradSquare];
+        const double square_of_others = sums.value[kPlaneGradSquare];
+        s.grad_square = decision == kDecidePlane ? square_of_plane : square_of_others;
     }
     if (empty) {
         return;
