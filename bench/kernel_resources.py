@@ -6,7 +6,8 @@ memory, or an instruction that loads from or stores to it (LDL, STL): a spill, o
 
   loads, stores  the instructions of the kernel that read and write local memory
   shared         static shared memory of a block, in bytes; from sm_90 on with the 1024 that the driver keeps
-  blocks         blocks of 256 threads that a multiprocessor holds at once, by registers and shared memory
+  blocks         blocks that a multiprocessor holds at once, by registers and shared memory; of 128 threads in passes over
+                 elements, of 256 in others
   occupancy      their warps, as a part of the most that it can hold
 """
 
@@ -24,11 +25,13 @@ LIBRARY = os.path.join(ROOT, "artifacts", "cmake", "cuda", "native", "libnativeo
 
 THREADS_PER_WARP = 32
 WARPS_PER_BLOCK = 256 // THREADS_PER_WARP  # kThreadsPerBlock of native/src/cuda/tuning.h
+WARPS_PER_PASS = 128 // THREADS_PER_WARP  # kPassThreads, of the passes over elements
+PASSES = re.compile(r"(\w*update|dimer)<|randomize$")
 REGISTERS = 65536  # of a multiprocessor, in four parts; a warp's are all in one of them
 REGISTERS_AT_A_TIME = 256
 
 # Warps and KiB of shared memory of a multiprocessor, as the CUDA C++ Programming Guide gives them for each compute
-# capability. With 8 warps in each block, the limit of blocks is never met.
+# capability. With 4 warps or more in each block, the limit of blocks is never met.
 LIMITS = {
     "75": (32, 64),
     "80": (64, 164),
@@ -70,7 +73,11 @@ class Kernel:
         """Warps and KiB of shared memory of a multiprocessor; None for an architecture that is not in the table."""
         return LIMITS.get(self.arch.removeprefix("sm_").rstrip("af"))
 
-    def blocks(self, warps_of_block=WARPS_PER_BLOCK):
+    def warps_of_block(self):
+        return WARPS_PER_PASS if PASSES.match(self.name) else WARPS_PER_BLOCK
+
+    def blocks(self, warps_of_block=None):
+        warps_of_block = warps_of_block or self.warps_of_block()
         max_warps, shared_kib = self.limits()
         per_warp = math.ceil(self.registers * THREADS_PER_WARP / REGISTERS_AT_A_TIME) * REGISTERS_AT_A_TIME
         warps = min(max_warps, REGISTERS // 4 // per_warp * 4)
@@ -78,7 +85,7 @@ class Kernel:
         return min(warps // warps_of_block, shared_kib * 1024 // (self.shared + 1024))
 
     def occupancy(self):
-        return self.blocks() * WARPS_PER_BLOCK / self.limits()[0]
+        return self.blocks() * self.warps_of_block() / self.limits()[0]
 
 
 class Unreadable(Exception):

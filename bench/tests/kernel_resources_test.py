@@ -108,6 +108,12 @@ class OccupancyTest(unittest.TestCase):
         self.assertEqual(self.blocks("sm_86", 32), 6)  # 48 warps
         self.assertEqual(self.blocks("sm_75", 32), 4)  # 32 warps
 
+    def test_passes_over_elements_have_blocks_of_128_threads(self):
+        for name in ["update<Adam, 0>", "mixed_dimer_update<Sgd>", "dimer<TurnElements<true> >", "randomize"]:
+            kernel = kernel_resources.Kernel("sm_90", "", name, 72, 0, 0, 0)
+            self.assertEqual((kernel.blocks(), kernel.occupancy()), (7, 28 / 64), name)
+        self.assertEqual(kernel_resources.Kernel("sm_90", "", "sums<0, true>", 72, 0, 0, 0).blocks(), 3)
+
     def test_counts_shared_memory_and_what_the_driver_keeps(self):
         self.assertEqual(self.blocks("sm_86", 32, 24 * 1024), 4)
         self.assertEqual(self.blocks("sm_86", 32, 25 * 1024), 3)
