@@ -79,6 +79,7 @@ class DimerForce(enum.IntEnum):
 class DimerAngle(enum.IntEnum):
     FIXED_RATE = 0
     OPTIMAL = 1
+    CONJUGATE = 2
 
 
 class DimerCorrection(enum.IntEnum):

@@ -9,7 +9,7 @@ The build folder needs the target nativeopt_ptx_tests. What is broken:
   barrier    each barrier of a block or of a warp, taken out
   aligned    the first wide load and store of each kernel, 4 bytes further on
   tail       each comparison of two variables that ends a loop of an update of float32 or of the sums, off by one
-  store      the first store of a number to shared memory in each kernel, taken out: a table's entry that nobody wrote
+  store      the first store to shared memory in each kernel, taken out: a table's entry, or an address, that nobody wrote
 
 Where a break changes nothing that can be noticed it is listed as "unnoticed", and the exit status is 1.
 """
@@ -112,7 +112,7 @@ def loop_ends(kernel, lines):
 
 def stores(kernel, lines):
     for number in range(kernel.first, kernel.last):
-        if re.match(r"\s*st\.shared\.f(32|64)", lines[number]):
+        if re.match(r"\s*st\.shared\.[fu](32|64)", lines[number]):
             yield "shared", number, ""
             return
 
