@@ -100,7 +100,8 @@ struct BlockwiseUpdate {
         return aligned;
     }
 
-    // The states of a block until its scales are known, in shared memory. A thread reads what it has written.
+    // The states of a block until its scales are known, in shared memory. A thread reads what it has written; in the
+    // next block, which may have single elements, others may write there.
     struct alignas(16) BlockStates {
         float value[kRoom][kBlock];
     };
@@ -307,6 +308,7 @@ struct BlockwiseUpdate {
                 store_words<1>(states[s].block(first), {{bits_of(scale)}});
             }
         }
+        __syncwarp();  // all have read the states
     }
 
     __device__ static uint32_t largest_of_warp(uint32_t largest) {
