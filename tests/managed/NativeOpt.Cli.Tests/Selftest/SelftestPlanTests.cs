@@ -68,7 +68,7 @@ public sealed class SelftestPlanTests
             }
         }
 
-        Assert.Equal(8, DimerSetting.All.Count);
+        Assert.Equal(12, DimerSetting.All.Count); // 2 scopes, 3 angles, 2 corrections
         Assert.Equal(plan.Cases.Count, plan.Cases.Select(static one => one.Number).Distinct().Count());
         Assert.Equal(plan.Cases.Count, plan.Cases.Select(static one => one.ToString()).Distinct().Count());
         Assert.Equal(12, plan.Cases.Where(static one => one.Options.Rule.Name == "adam").Select(static one => one.Options).Distinct().Count());
