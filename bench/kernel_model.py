@@ -264,7 +264,7 @@ def main(arguments=None):
             print(f"SKIPPED: the table is of {known['compiler']}, and this library of {compiler}")
         elif known is not None:
             found += faults(known["kernels"], table["kernels"])
-        if options.write:
+        if options.write and not any(row.wrong for row in rows):
             with open(options.write, "w", encoding="utf-8") as file:
                 json.dump(table, file, indent=1)
                 file.write("\n")

@@ -208,6 +208,11 @@ class CommandTest(unittest.TestCase):
             self.assertIn(title, out)
         self.assertIn("| adam: update<Adam, 0> | 61 | 32 | 50.0 | 16.0 + 12.0 | 64 | 2.0 | 10.8 / 64.0 |", out)
 
+    def test_writes_no_table_of_wrong_bytes(self):
+        status, _, error, written = self.run_main(self.row(wrong=3), "--write", "TABLE")
+        self.assertEqual((status, written), (1, None))
+        self.assertIn("3 bytes", error)
+
     def test_writes_what_it_checks(self):
         status, _, _, written = self.run_main(self.row(), "--write", "TABLE")
         self.assertEqual((status, written), (0, self.KNOWN))

@@ -166,14 +166,6 @@ internal sealed class BenchView(Terminal terminal)
             now is null || old is null ? "" : (now.Value / old.Value).ToString("0.00", CultureInfo.InvariantCulture);
     }
 
-    public void ShowFiles(string? folder, IReadOnlyList<string> files)
-    {
-        if (files.Count > 0)
-        {
-            _console.WriteLine($"written to {folder}: {string.Join(", ", files)}");
-        }
-    }
-
     public void ShowCancelled(int done, int all) =>
         _console.WriteLine(string.Create(CultureInfo.InvariantCulture, $"stopped, on request: {done} of {all} rows"));
 }

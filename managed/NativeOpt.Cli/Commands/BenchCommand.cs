@@ -172,25 +172,18 @@ internal sealed class BenchCommand : Command, IHaveExamples
             }
         });
 
-        // Files first: a file that fails does not keep the results from being printed, but printing may fail.
         OutputFiles files = new();
         if (file is not null)
         {
             files.Write(file, Terminal.ToJson(results) + "\n");
         }
 
-        IReadOnlyList<string> written =
-            folder is null ? [] : files.Write(folder, BenchFiles.Of(results, machine, CommandOf(parsed)));
-        if (terminal.IsJson)
-        {
-            terminal.WriteJson(results);
-        }
-        else
-        {
-            view.ShowResults(results);
-        }
-
-        view.ShowFiles(folder, written);
+        files.Publish(
+            terminal,
+            folder,
+            () => BenchFiles.Of(results, machine, CommandOf(parsed)),
+            () => results,
+            () => view.ShowResults(results));
         if (fault is not null)
         {
             string lost = files.Lost is { } lines ? Environment.NewLine + lines : "";

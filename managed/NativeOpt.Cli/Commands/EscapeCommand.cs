@@ -102,17 +102,12 @@ internal sealed class EscapeCommand : Command, IHaveExamples
 
         (IReadOnlyList<EscapeMeasurement> wells, IReadOnlyList<EscapeLaw> laws) = EscapeStatistics.Measure(plan, times);
         OutputFiles files = new();
-        IReadOnlyList<string> written = folder is null ? [] : files.Write(folder, EscapeFiles.Of(plan, wells, laws));
-        if (terminal.IsJson)
-        {
-            terminal.WriteJson(EscapeSummary.Of(plan, wells, laws, folder));
-        }
-        else
-        {
-            view.ShowResults(plan, wells, laws);
-        }
-
-        view.ShowFiles(folder, written);
+        files.Publish(
+            terminal,
+            folder,
+            () => EscapeFiles.Of(plan, wells, laws),
+            () => EscapeSummary.Of(plan, wells, laws, folder),
+            () => view.ShowResults(plan, wells, laws));
         files.ThrowIfLost();
         return ExitCode.Success;
     }

@@ -126,20 +126,17 @@ internal sealed class HessianCommand : Command, IHaveExamples
         IReadOnlyList<HessianResult> results = view.Watch(
             names, plan.Work, (i, afterEach) => new HessianRunner(plan, afterEach, stop).Run(names[i], solutions[i], data[i]));
 
-        // Files first: a file that fails does not keep the results from being printed, but printing may fail.
         OutputFiles output = new();
-        IReadOnlyList<string> written =
-            folder is null || results.Count == 0 ? [] : output.Write(folder, HessianFiles.Of(plan, results));
-        if (terminal.IsJson && results.Count > 0)
+        if (results.Count > 0)
         {
-            terminal.WriteJson(HessianSummary.Of(plan, results, folder));
-        }
-        else
-        {
-            view.ShowResults(plan, results);
+            output.Publish(
+                terminal,
+                folder,
+                () => HessianFiles.Of(plan, results),
+                () => HessianSummary.Of(plan, results, folder),
+                () => view.ShowResults(plan, results));
         }
 
-        view.ShowFiles(folder, written);
         if (results.Count < files.Length)
         {
             view.ShowCancelled(results.Count, files.Length);

@@ -115,19 +115,13 @@ internal sealed class LandscapeCommand : Command, IHaveExamples
             return ExitCode.Cancelled;
         }
 
-        // Files first: a file that fails does not keep the results from being printed, but printing may fail.
         OutputFiles files = new();
-        IReadOnlyList<string> written = folder is null ? [] : files.Write(folder, LandscapeFiles.Of(plan, runs));
-        if (terminal.IsJson)
-        {
-            terminal.WriteJson(Summary(plan, runs, folder));
-        }
-        else
-        {
-            view.ShowResults(plan, runs);
-        }
-
-        view.ShowFiles(folder, written);
+        files.Publish(
+            terminal,
+            folder,
+            () => LandscapeFiles.Of(plan, runs),
+            () => Summary(plan, runs, folder),
+            () => view.ShowResults(plan, runs));
         files.ThrowIfLost();
         return ExitCode.Success;
     }

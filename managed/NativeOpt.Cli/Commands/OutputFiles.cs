@@ -71,6 +71,31 @@ internal sealed class OutputFiles
     public IReadOnlyList<string> Write(string folder, IEnumerable<(string Name, string Text)> files) =>
         [.. files.Where(file => Write(Path.Combine(folder, file.Name), file.Text)).Select(static file => file.Name)];
 
+    /// <summary>
+    /// Writes the files of a command's results, and then prints the results: a file that fails does not keep them from being
+    /// printed, but printing may fail.
+    /// </summary>
+    /// <param name="terminal">Where it prints.</param>
+    /// <param name="folder">The folder of the files; null: none is written.</param>
+    /// <param name="files">Their names and texts.</param>
+    /// <param name="summary">Makes the JSON document.</param>
+    /// <param name="show">Shows the results to people.</param>
+    public void Publish<T>(
+        Terminal terminal, string? folder, Func<IEnumerable<(string Name, string Text)>> files, Func<T> summary, Action show)
+    {
+        IReadOnlyList<string> written = folder is null ? [] : Write(folder, files());
+        if (terminal.IsJson)
+        {
+            terminal.WriteJson(summary());
+        }
+        else
+        {
+            show();
+        }
+
+        terminal.ShowFiles(folder, written);
+    }
+
     /// <summary>Which files could not be written, and why, one a line; null if there are none.</summary>
     public string? Lost => _lost.Count > 0 ? string.Join(Environment.NewLine, _lost) : null;
 

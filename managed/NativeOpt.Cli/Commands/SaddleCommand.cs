@@ -111,19 +111,13 @@ internal sealed class SaddleCommand : Command, IHaveExamples
             return ExitCode.Cancelled;
         }
 
-        // Files first: a file that fails does not keep the results from being printed, but printing may fail.
         OutputFiles files = new();
-        IReadOnlyList<string> written = folder is null ? [] : files.Write(folder, SaddleFiles.Of(plan, cells));
-        if (terminal.IsJson)
-        {
-            terminal.WriteJson(Summary(plan, cells, folder));
-        }
-        else
-        {
-            view.ShowResults(plan, cells);
-        }
-
-        view.ShowFiles(folder, written);
+        files.Publish(
+            terminal,
+            folder,
+            () => SaddleFiles.Of(plan, cells),
+            () => Summary(plan, cells, folder),
+            () => view.ShowResults(plan, cells));
         files.ThrowIfLost();
         return ExitCode.Success;
     }

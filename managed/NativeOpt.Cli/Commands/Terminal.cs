@@ -47,6 +47,15 @@ internal sealed class Terminal
     /// <summary>What people read.</summary>
     public IAnsiConsole People { get; }
 
+    /// <summary>Says where files are that were written; nothing if none were.</summary>
+    public void ShowFiles(string? folder, IReadOnlyList<string> files)
+    {
+        if (files.Count > 0)
+        {
+            People.WriteLine($"written to {folder}: {string.Join(", ", files)}");
+        }
+    }
+
     /// <summary>Writes the JSON document. Numbers that JSON does not have (NaN and infinities) become null.</summary>
     public void WriteJson<T>(T value) => _output.WriteLine(ToJson(value));
 

@@ -260,7 +260,7 @@ internal sealed class TrainCommand : Command, IHaveExamples
         {
             view.ShowResults(data.UnigramEntropy, precision, runs);
             view.ShowSample(runs.MinBy(static run => run.ValidationLoss ?? double.PositiveInfinity)!);
-            view.ShowFiles(folder, [.. written, .. models]);
+            terminal.ShowFiles(folder, [.. written, .. models]);
         }
 
         fault?.Throw();

@@ -125,14 +125,6 @@ internal sealed class TrainingView(Terminal terminal)
         _console.Write(new Spectre.Console.Rule());
     }
 
-    public void ShowFiles(string folder, IReadOnlyList<string> files)
-    {
-        if (files.Count > 0)
-        {
-            _console.WriteLine($"written to {folder}: {string.Join(", ", files)}");
-        }
-    }
-
     /// <summary>Why a run ended early; null if it did not.</summary>
     public static string? Explain(TrainingRun run) => run.End switch
     {

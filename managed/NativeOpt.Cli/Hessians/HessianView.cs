@@ -106,14 +106,6 @@ internal sealed class HessianView(Terminal terminal)
             FormattableString.Invariant($"{Number(pair.Value)} ± {pair.Residual:0e0}")));
     }
 
-    public void ShowFiles(string? folder, IReadOnlyList<string> files)
-    {
-        if (files.Count > 0)
-        {
-            _console.WriteLine($"written to {folder}: {string.Join(", ", files)}");
-        }
-    }
-
     /// <summary>Says that a solution's text is another one than is looked at.</summary>
     public void ShowOtherText(string name) => _console.WriteLine(
         $"{name}: was trained on another text than this one; name that by --text to see the Hessian of what was trained");

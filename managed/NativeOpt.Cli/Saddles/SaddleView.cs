@@ -141,13 +141,5 @@ internal sealed class SaddleView(Terminal terminal)
                 : plan.Budget.ToString(">#,0", CultureInfo.InvariantCulture);
     }
 
-    public void ShowFiles(string? folder, IReadOnlyList<string> files)
-    {
-        if (files.Count > 0)
-        {
-            _console.WriteLine($"written to {folder}: {string.Join(", ", files)}");
-        }
-    }
-
     public void ShowCancelled() => _console.WriteLine("stopped, on request, before all runs were done: there is no result");
 }

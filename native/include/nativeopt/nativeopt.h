@@ -1065,7 +1065,7 @@ NOPT_API nopt_status nopt_dimer_init_direction(nopt_dimer* dimer, uint64_t seed,
 
 /**
  * Divides DIRECTION by its norm, scope by scope. A scope whose norm is 0 or not finite stays as it is, and its status
- * says so.
+ * says so. A search for conjugate directions begins anew.
  */
 NOPT_API nopt_status nopt_dimer_normalize_direction(nopt_dimer* dimer, void* stream);
 
@@ -1088,8 +1088,7 @@ NOPT_API nopt_status nopt_dimer_rotate(nopt_dimer* dimer, const nopt_dimer_optio
  * it turns N and steps from the backed up theta, so that PARAM needs no restoring. It takes two passes (and a small one
  * on CUDA): 12 + 40 bytes an element for the Adam family (16 + 40 for the optimal angle, 20 + 40 with conjugate
  * directions), or 8 + 32 without an update. NOPT_ERROR_INVALID_STATE says that such an angle needs a nopt_dimer_rotate
- * first, or that the loss scale, or
- * whether the norm is needed, is not as the update's rotations had it.
+ * first, or that the loss scale, or whether the norm is needed, is not as the update's rotations had it.
  */
 NOPT_API nopt_status nopt_dimer_step(nopt_dimer* dimer, const nopt_dimer_options* options,
                                      const nopt_hyperparams* hyperparams, void* stream);
@@ -1130,8 +1129,8 @@ NOPT_API nopt_status nopt_dimer_get_status(const nopt_dimer* dimer, int64_t scop
 NOPT_API nopt_status nopt_dimer_set_curvature(nopt_dimer* dimer, int64_t count, const double* curvature, void* stream);
 
 /**
- * Sets what nopt_dimer_status calls conjugation, to resume with CONJUGATE, beside ROTATION_DIRECTION and DIRECTION. It
- * waits for the stream.
+ * Sets what nopt_dimer_status calls conjugation, to resume with CONJUGATE, beside ROTATION_DIRECTION and DIRECTION;
+ * after nopt_dimer_normalize_direction, if that is called. It waits for the stream.
  * @param count       The number of scopes.
  * @param conjugation One finite value for each scope, copied; 0 begins the search anew.
  */

@@ -51,7 +51,7 @@ uint32_t read_flags(const OptimizerState& optimizer, const nopt_hyperparams* hyp
 
 void require_roles_of_angle(const ParamSet& set, int32_t angle) {
     if (angle != NOPT_DIMER_ANGLE_FIXED_RATE) {
-        require_role(set, NOPT_ROLE_ROTATION_DIRECTION, "the dimer's optimal angle");
+        require_role(set, NOPT_ROLE_ROTATION_DIRECTION, "a dimer whose angle is not of fixed rate");
     }
     if (angle == NOPT_DIMER_ANGLE_CONJUGATE) {
         require_role(set, NOPT_ROLE_GRAD_CHANGE, "a dimer with conjugate directions");

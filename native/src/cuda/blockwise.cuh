@@ -29,12 +29,12 @@ struct StateCells {
 
     __device__ bool has_blocks() const { return cells.dtype == NOPT_DTYPE_DYNAMIC8; }
     // The block that element `i` lies in, which begins with its scale.
-    // (With unsigned numbers of 32 bits, whose division is a shift.)
     __device__ unsigned char* block(int i) const { return static_cast<unsigned char*>(cells.at) + offset(i); }
     __device__ unsigned char* codes(int i) const {
         constexpr uint32_t kScale = sizeof(float);
         return static_cast<unsigned char*>(cells.at) + (offset(i) + kScale + static_cast<uint32_t>(i) % kBlock);
     }
+    // Unsigned, so that the division is a shift.
     __device__ static uint32_t offset(int i) {
         return static_cast<uint32_t>(i) / kBlock * static_cast<uint32_t>(kBlockwiseBytes);
     }

@@ -53,8 +53,8 @@ __device__ inline double tree_of_threads(double value) {
 }
 
 // Room for a T of each warp, in shared memory. There, what is the same for all threads of a warp takes no registers,
-// and is read again where it is used: so the update kernels of mixed types and those with a dimer take 40 to 98
-// registers, and 64 to 158 without (nvcc 11.8, sm_80 and sm_90).
+// and is read again where it is used: that took the update kernels of mixed types and those with a dimer from 64 to 158
+// registers down to 40 to 98 (nvcc 11.8, sm_80 and sm_90, when a thread handled 8 elements at a time).
 template <class T>
 struct SharedByWarps {
     alignas(T) unsigned char room[kPassWarps][sizeof(T)];

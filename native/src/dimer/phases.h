@@ -58,7 +58,7 @@ inline DimerTransition dimer_transition(DimerPhase phase, DimerCall call, int32_
                 return {nullptr, kDecideProject, kAtTheta};
             }
             return {!has_rate && phase == kAlongDirection
-                        ? "the optimal angle needs nopt_dimer_rotate, and another gradient, first"
+                        ? "an angle that is not of fixed rate needs nopt_dimer_rotate, and another gradient, first"
                         : nullptr,
                     decisions.along_rotation_direction, kAtTheta};
         case kCallRestore:

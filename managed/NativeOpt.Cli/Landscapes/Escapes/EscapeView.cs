@@ -93,13 +93,5 @@ internal sealed class EscapeView(Terminal terminal)
         static IRenderable Number(double value, string format) => new Text(value.ToString(format, CultureInfo.InvariantCulture));
     }
 
-    public void ShowFiles(string? folder, IReadOnlyList<string> files)
-    {
-        if (files.Count > 0)
-        {
-            _console.WriteLine($"written to {folder}: {string.Join(", ", files)}");
-        }
-    }
-
     public void ShowCancelled() => _console.WriteLine("stopped, on request, before all wells were done: there is no result");
 }

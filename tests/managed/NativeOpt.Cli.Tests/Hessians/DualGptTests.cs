@@ -24,7 +24,7 @@ public sealed class DualGptTests
     internal void GradientIsThatOfTheModel(
         int vocabulary, int context, int layers, int heads, int width, int batch, int time)
     {
-        (Gpt model, int[] inputs, int[] targets) = Create(vocabulary, context, layers, heads, width, batch, time);
+        (Gpt model, int[] inputs, int[] targets) = GptModels.FarFromInitialisation(vocabulary, context, layers, heads, width, batch, time);
         var dual = new DualGpt(model, batch);
         model.ForwardBackward(inputs, targets, batch);
         dual.ForwardBackward(inputs, targets, batch);
@@ -45,7 +45,7 @@ public sealed class DualGptTests
     internal void ProductsAreSecondDifferencesOfTheReferenceLoss(
         int vocabulary, int context, int layers, int heads, int width, int batch, int time)
     {
-        (Gpt model, int[] inputs, int[] targets) = Create(vocabulary, context, layers, heads, width, batch, time);
+        (Gpt model, int[] inputs, int[] targets) = GptModels.FarFromInitialisation(vocabulary, context, layers, heads, width, batch, time);
         var dual = new DualGpt(model, batch);
         var reference = new ReferenceGpt(model);
         var random = new DeterministicRandom(7);
@@ -92,23 +92,5 @@ public sealed class DualGptTests
             .. model.Parameters.Select(parameter =>
                 (float[])[.. Enumerable.Range(0, parameter.Value.Length).Select(_ => (float)random.NextNormal())]),
         ];
-    }
-
-    /// <summary>A model far from its initialisation.</summary>
-    private static (Gpt Model, int[] Inputs, int[] Targets) Create(
-        int vocabulary, int context, int layers, int heads, int width, int batch, int time)
-    {
-        var model = new Gpt(new GptConfig(vocabulary, context, layers, heads, width), batch, seed: 1);
-        var random = new DeterministicRandom(2);
-        foreach (GptParameter parameter in model.Parameters)
-        {
-            foreach (ref float value in parameter.Value.AsSpan())
-            {
-                value += (float)(0.3 * random.NextNormal());
-            }
-        }
-
-        int[] tokens = [.. Enumerable.Range(0, 2 * batch * time).Select(_ => random.NextInt32(vocabulary))];
-        return (model, tokens[..(batch * time)], tokens[(batch * time)..]);
     }
 }

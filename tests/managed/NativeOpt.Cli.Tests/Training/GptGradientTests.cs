@@ -21,7 +21,7 @@ public sealed class GptGradientTests
     internal void LossAgreesWithReference(
         int vocabulary, int context, int layers, int heads, int width, int batch, int time)
     {
-        (Gpt model, int[] inputs, int[] targets) = Create(vocabulary, context, layers, heads, width, batch, time);
+        (Gpt model, int[] inputs, int[] targets) = GptModels.FarFromInitialisation(vocabulary, context, layers, heads, width, batch, time);
         double expected = new ReferenceGpt(model).Loss(inputs, targets, batch);
         Assert.Equal(expected, model.Forward(inputs, targets, batch), 1e-5 * Math.Max(1, expected));
         Assert.Equal(expected, model.ForwardBackward(inputs, targets, batch), 1e-5 * Math.Max(1, expected));
@@ -32,7 +32,7 @@ public sealed class GptGradientTests
     internal void GradientOfEveryTensorAgreesWithReference(
         int vocabulary, int context, int layers, int heads, int width, int batch, int time)
     {
-        (Gpt model, int[] inputs, int[] targets) = Create(vocabulary, context, layers, heads, width, batch, time);
+        (Gpt model, int[] inputs, int[] targets) = GptModels.FarFromInitialisation(vocabulary, context, layers, heads, width, batch, time);
         model.ForwardBackward(inputs, targets, batch);
         var reference = new ReferenceGpt(model);
         var random = new DeterministicRandom(5);
@@ -88,7 +88,7 @@ public sealed class GptGradientTests
     [Fact]
     public void OwnLossChangesAsGradientSays()
     {
-        (Gpt model, int[] inputs, int[] targets) = Create(23, 8, 2, 2, 24, 3, 8);
+        (Gpt model, int[] inputs, int[] targets) = GptModels.FarFromInitialisation(23, 8, 2, 2, 24, 3, 8);
         var random = new DeterministicRandom(9);
         foreach (GptParameter parameter in model.Parameters)
         {
@@ -124,7 +124,7 @@ public sealed class GptGradientTests
     [Fact]
     public void GradientIsOverwrittenNotAccumulated()
     {
-        (Gpt model, int[] inputs, int[] targets) = Create(11, 7, 2, 2, 12, 3, 7);
+        (Gpt model, int[] inputs, int[] targets) = GptModels.FarFromInitialisation(11, 7, 2, 2, 12, 3, 7);
         model.ForwardBackward(inputs, targets, 3);
         float[][] first = [.. model.Parameters.Select(static p => (float[])p.Gradient.Clone())];
         foreach (GptParameter parameter in model.Parameters)
@@ -134,24 +134,6 @@ public sealed class GptGradientTests
 
         model.ForwardBackward(inputs, targets, 3);
         Assert.Equal(first, model.Parameters.Select(static p => p.Gradient));
-    }
-
-    /// <summary>A model far from its initialisation: attention that prefers, gains and biases that matter.</summary>
-    private static (Gpt Model, int[] Inputs, int[] Targets) Create(
-        int vocabulary, int context, int layers, int heads, int width, int batch, int time)
-    {
-        var model = new Gpt(new GptConfig(vocabulary, context, layers, heads, width), batch, seed: 1);
-        var random = new DeterministicRandom(2);
-        foreach (GptParameter parameter in model.Parameters)
-        {
-            foreach (ref float value in parameter.Value.AsSpan())
-            {
-                value += (float)(0.3 * random.NextNormal());
-            }
-        }
-
-        int[] tokens = [.. Enumerable.Range(0, 2 * batch * time).Select(_ => random.NextInt32(vocabulary))];
-        return (model, tokens[..(batch * time)], tokens[(batch * time)..]);
     }
 
     private static double[] UnitVector(DeterministicRandom random, int length)
