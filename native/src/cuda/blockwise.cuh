@@ -329,6 +329,8 @@ __device__ inline void update_blocks(const UpdateTable& table, const typename So
     __shared__ SharedByWarps<Elements> shared;
     __shared__ RandomRoom<Elements::kRandomUses> random;
     __shared__ typename Elements::BlockStates rooms[kPassWarps];
+    static_assert(sizeof tables + sizeof shared + sizeof random + sizeof rooms <= 48 * 1024,
+                  "a block has so much shared memory; NOPT_TUNE_PASS_THREADS has to be smaller");
     if (table.skip != nullptr && *table.skip != 0) {
         return;
     }
