@@ -8,9 +8,19 @@ namespace NativeOpt.Cli.Commands;
 /// <summary>Options that several commands have, and how their values are read.</summary>
 internal static class CommonOptions
 {
+    /// <summary>The name of <see cref="Resume"/>.</summary>
+    public const string ResumeName = "--resume";
+
     private const string MinDynamic8ElementsName = "--min-dynamic8-elements";
 
     public static Option<bool> Json(string what) => new("--json") { Description = $"Print {what} as JSON, and nothing else." };
+
+    /// <summary>Whether a command takes the finished runs in its folder as done.</summary>
+    public static Option<bool> Resume() => new(ResumeName)
+    {
+        Description = "Go on where an earlier command with the same options and the same --out has ended: what it finished is "
+            + "not done again. If there is none, begin.",
+    };
 
     public static Option<Device> Device() => new("--device")
     {
