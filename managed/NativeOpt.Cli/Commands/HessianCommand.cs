@@ -1,5 +1,6 @@
 using System.CommandLine;
 using NativeOpt.Cli.Hessians;
+using NativeOpt.Cli.Runs;
 using NativeOpt.Cli.Training;
 
 namespace NativeOpt.Cli.Commands;
@@ -113,6 +114,7 @@ internal sealed class HessianCommand : Command, IHaveExamples
         string? folder = parsed.GetValue(_out);
         OutputFiles.PrepareFolder(_out.Name, folder);
 
+        var record = new RunRecord(parsed, plan);
         var view = new HessianView(terminal);
         string[] names = Names(files);
         for (int i = 0; i < files.Length; i++)
@@ -131,6 +133,7 @@ internal sealed class HessianCommand : Command, IHaveExamples
         {
             output.Publish(
                 terminal,
+                record with { End = results.Count < files.Length ? RunEnd.Cancelled : RunEnd.Completed },
                 folder,
                 () => HessianFiles.Of(plan, results),
                 () => HessianSummary.Of(plan, results, folder),

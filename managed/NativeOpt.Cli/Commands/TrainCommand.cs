@@ -2,6 +2,7 @@ using System.CommandLine;
 using System.CommandLine.Parsing;
 using System.Runtime.ExceptionServices;
 using NativeOpt.Cli.Optimizers;
+using NativeOpt.Cli.Runs;
 using NativeOpt.Cli.Training;
 
 namespace NativeOpt.Cli.Commands;
@@ -209,6 +210,7 @@ internal sealed class TrainCommand : Command, IHaveExamples
         string folder = parsed.GetValue(_out)!;
         OutputFiles.PrepareFolder(_out.Name, folder);
 
+        var record = new RunRecord(parsed, plan, device);
         var view = new TrainingView(terminal);
         var trainer = new Trainer(plan, data);
         view.ShowHeader(textName, data, plan, trainer.ParameterCount);
@@ -252,22 +254,32 @@ internal sealed class TrainCommand : Command, IHaveExamples
             }
         }
 
+        bool hasDiverged = runs.Exists(static run => run.End == TrainingEnd.Diverged);
+        record = record with
+        {
+            End = fault is not null || hasDiverged ? RunEnd.Failed
+                : stop.IsCancellationRequested ? RunEnd.Cancelled : RunEnd.Completed,
+            Message = fault?.SourceException.Message ?? runs.Select(TrainingView.Explain).FirstOrDefault(static why => why is not null),
+        };
+        TrainingSummary summary = TrainingSummary.Of(textName, data, plan, trainer.ParameterCount, folder, runs);
+        written = [.. written, .. models];
+        written = [.. written, .. files.Write(folder, [record.File(written, summary)])];
         if (terminal.IsJson)
         {
-            terminal.WriteJson(TrainingSummary.Of(textName, data, plan, trainer.ParameterCount, folder, runs));
+            terminal.WriteJson(summary);
         }
         else
         {
             view.ShowResults(data.UnigramEntropy, precision, runs);
             view.ShowSample(runs.MinBy(static run => run.ValidationLoss ?? double.PositiveInfinity)!);
-            terminal.ShowFiles(folder, [.. written, .. models]);
+            terminal.ShowFiles(folder, written);
         }
 
         fault?.Throw();
         files.ThrowIfLost();
         modelFiles.ThrowIfLost();
         return stop.IsCancellationRequested ? ExitCode.Cancelled
-            : runs.Exists(static run => run.End == TrainingEnd.Diverged) ? ExitCode.Failure
+            : hasDiverged ? ExitCode.Failure
             : ExitCode.Success;
     }
 
