@@ -1,6 +1,5 @@
 using System.CommandLine;
 using System.CommandLine.Parsing;
-using System.Runtime.ExceptionServices;
 using NativeOpt.Cli.Optimizers;
 using NativeOpt.Cli.Runs;
 using NativeOpt.Cli.Training;
@@ -126,21 +125,24 @@ internal sealed class TrainCommand : Command, IHaveExamples
             + "nativeopt hessian reads.",
     };
 
+    private readonly Option<bool> _resume = CommonOptions.Resume();
+
     private readonly Option<bool> _json = CommonOptions.Json("the results");
 
     public TrainCommand(TextWriter output, TextWriter error)
         : base(
             "train",
             "Train a small character-level GPT, whose gradients plain C# computes, with an optimizer of NativeOpt. "
-            + "Ctrl-C ends it early, with what there is (exit code 130). The exit code is 1 if a loss became infinite or "
-            + "NaN, or a file could not be written.")
+            + "Ctrl-C ends it early, with what there is (exit code 130), and --resume goes on from there: the losses have the same "
+            + "bits as if it had never been stopped. The exit code is 1 if a loss became infinite or NaN, or a file could not be "
+            + "written.")
     {
         _model.AcceptOnlyFromAmong("small", "tiny");
         Option[] options =
         [
             _text, _optimizer, _compare, _steps, _seed, _learningRate, _switchingRate, _dimer, _dimerInterval, _dtype, _master,
             _stochasticRounding, _stateType, _stochasticRoundingStates, _minDynamic8ElementCount, _model, _device, _threads, _out, _save,
-            _json,
+            _resume, _json,
         ];
         foreach (Option option in options)
         {
@@ -155,7 +157,7 @@ internal sealed class TrainCommand : Command, IHaveExamples
         Examples:
           nativeopt train
           nativeopt train --compare adam,adamw,dualadam --steps 300
-          nativeopt train --compare all
+          nativeopt train --compare all --resume
           nativeopt train --compare adam,invadam,dualadam --save --out solutions
           nativeopt train --text book.txt --optimizer dualadam --switching-rate 0.002 --out book
           nativeopt train --compare adam,deo-adam --steps 300 --dimer-interval 20
@@ -212,72 +214,40 @@ internal sealed class TrainCommand : Command, IHaveExamples
 
         var record = new RunRecord(parsed, plan, device);
         var view = new TrainingView(terminal);
-        var trainer = new Trainer(plan, data);
-        view.ShowHeader(textName, data, plan, trainer.ParameterCount);
-        List<TrainingRun> runs = [];
-        OutputFiles files = new();
-        IReadOnlyList<string> written = [];
-        OutputFiles modelFiles = new();
-        List<string> models = [];
-        ExceptionDispatchInfo? fault = null;
-        foreach (OptimizerRecipe recipe in recipes)
+        var session = new TrainingSession(plan, textName, data)
         {
-            try
-            {
-                runs.Add(view.Watch(recipe.Name, report => trainer.Run(
-                    recipe,
-                    parsed.GetValue(_learningRate) ?? recipe.LearningRate,
-                    switchingRate ?? OptimizerRecipe.SwitchingPerRun / schedule.Steps,
-                    report,
-                    stop)));
-            }
-            catch (Exception error) when (runs.Count > 0)
-            {
-                // What the runs before it have computed is printed first.
-                fault = ExceptionDispatchInfo.Capture(error);
-                break;
-            }
-
-            // After each one, so that no later mishap can take it. Only the last attempt counts, which is at all runs.
-            files = new OutputFiles();
-            written = files.Write(folder, TrainingFiles.Of(textName, data.UnigramEntropy, runs));
-            TrainingRun run = runs[^1];
-            if (parsed.GetValue(_save) && run.End != TrainingEnd.Diverged
-                && modelFiles.Write(Path.Combine(folder, TrainingFiles.Model(recipe.Name)), file => GptFile.Write(file, run, model, data)))
-            {
-                models.Add(TrainingFiles.Model(recipe.Name));
-            }
-
-            if (stop.IsCancellationRequested)
-            {
-                break;
-            }
-        }
-
-        bool hasDiverged = runs.Exists(static run => run.End == TrainingEnd.Diverged);
-        record = record with
-        {
-            End = fault is not null || hasDiverged ? RunEnd.Failed
-                : stop.IsCancellationRequested ? RunEnd.Cancelled : RunEnd.Completed,
-            Message = fault?.SourceException.Message ?? runs.Select(TrainingView.Explain).FirstOrDefault(static why => why is not null),
+            Recipes = recipes,
+            LearningRate = parsed.GetValue(_learningRate),
+            SwitchingRate = switchingRate,
+            Folder = folder,
+            KeepsModels = parsed.GetValue(_save),
         };
-        TrainingSummary summary = TrainingSummary.Of(textName, data, plan, trainer.ParameterCount, folder, runs);
-        written = [.. written, .. models];
-        written = [.. written, .. files.Write(folder, [record.File(written, summary)])];
+        session.Open(parsed.GetValue(_resume));
+        view.ShowHeader(textName, data, plan, session.ParameterCount);
+        session.Run(view, stop);
+        bool hasDiverged = session.Runs.Exists(static run => run.End == TrainingEnd.Diverged);
+        TrainingSummary summary = TrainingSummary.Of(textName, data, plan, session.ParameterCount, folder, session.Runs);
+        session.WriteRecord(
+            record with
+            {
+                End = session.Fault is not null || hasDiverged ? RunEnd.Failed
+                    : stop.IsCancellationRequested ? RunEnd.Cancelled : RunEnd.Completed,
+                Message = session.Fault
+                    ?? session.Runs.Select(TrainingView.Explain).FirstOrDefault(static why => why is not null),
+            },
+            summary);
         if (terminal.IsJson)
         {
             terminal.WriteJson(summary);
         }
         else
         {
-            view.ShowResults(data.UnigramEntropy, precision, runs);
-            view.ShowSample(runs.MinBy(static run => run.ValidationLoss ?? double.PositiveInfinity)!);
-            terminal.ShowFiles(folder, written);
+            view.ShowResults(data.UnigramEntropy, precision, session.Runs);
+            view.ShowSample(session.Runs.MinBy(static run => run.ValidationLoss ?? double.PositiveInfinity)!);
+            terminal.ShowFiles(folder, session.Written);
         }
 
-        fault?.Throw();
-        files.ThrowIfLost();
-        modelFiles.ThrowIfLost();
+        session.ThrowIfFailed();
         return stop.IsCancellationRequested ? ExitCode.Cancelled
             : hasDiverged ? ExitCode.Failure
             : ExitCode.Success;

@@ -72,6 +72,9 @@ internal sealed class TrainingView(Terminal terminal)
             });
     }
 
+    /// <summary>Says that a run was finished by an earlier command.</summary>
+    public void ShowFinished(string name) => _console.WriteLine($"{name}: finished before");
+
     /// <summary>What every optimizer came to.</summary>
     public void ShowResults(double unigramEntropy, TrainingPrecision precision, IReadOnlyList<TrainingRun> runs)
     {

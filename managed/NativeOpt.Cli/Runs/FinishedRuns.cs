@@ -1,6 +1,5 @@
 using System.Text.Json;
 using System.Text.Json.Nodes;
-using System.Text.Json.Serialization;
 using NativeOpt.Cli.Commands;
 
 namespace NativeOpt.Cli.Runs;
@@ -16,22 +15,12 @@ internal sealed class FinishedRuns<TRun>
     /// <summary>The file's name.</summary>
     public const string FileName = "runs.json";
 
-    // Unlike the documents for others, this one keeps NaN and infinities: all numbers come back as the same bits.
-    private static readonly JsonSerializerOptions _options = new()
-    {
-        PropertyNamingPolicy = JsonNamingPolicy.SnakeCaseLower,
-        WriteIndented = true,
-        NumberHandling = JsonNumberHandling.AllowNamedFloatingPointLiterals,
-        RespectRequiredConstructorParameters = true,
-        RespectNullableAnnotations = true,
-    };
-
     private readonly string _path;
-    private readonly JsonNode _plan;
+    private readonly RunPlan _plan;
     private readonly Dictionary<string, TRun> _runs;
     private OutputFiles _files = new();
 
-    private FinishedRuns(string path, JsonNode plan, Dictionary<string, TRun> runs) => (_path, _plan, _runs) = (path, plan, runs);
+    private FinishedRuns(string path, RunPlan plan, Dictionary<string, TRun> runs) => (_path, _plan, _runs) = (path, plan, runs);
 
     /// <summary>Reads what an earlier command has finished, if that is wanted and there.</summary>
     /// <param name="folder">The folder of the command's files.</param>
@@ -41,30 +30,16 @@ internal sealed class FinishedRuns<TRun>
     public static FinishedRuns<TRun> Open(string folder, bool resume, object plan)
     {
         string path = Path.Combine(folder, FileName);
-        JsonNode now = JsonSerializer.SerializeToNode(plan, plan.GetType(), _options)!;
+        RunPlan now = RunPlan.Of(plan);
         if (!resume || !File.Exists(path))
         {
             return new FinishedRuns<TRun>(path, now, []);
         }
 
-        Contents earlier;
-        try
-        {
-            using FileStream file = File.OpenRead(path);
-            earlier = JsonSerializer.Deserialize<Contents>(file, _options)
-                ?? throw new JsonException("It holds nothing.");
-        }
-        catch (Exception error) when (error is JsonException or IOException or UnauthorizedAccessException)
-        {
-            throw new UsageException(
-                $"{CommonOptions.ResumeName}: {path} cannot be read: {error.Message} Leave the option out to begin anew.");
-        }
-
-        string? difference = earlier.Version == NativeRuntime.Version
-            ? Difference("", earlier.Plan, now) : $"the version, {earlier.Version} there and {NativeRuntime.Version} here";
-        return difference is null ? new FinishedRuns<TRun>(path, now, earlier.Runs)
-            : throw new UsageException($"{CommonOptions.ResumeName}: the runs in {path} are of another plan, which differs in "
-                + $"{difference}. Give the same options, or leave {CommonOptions.ResumeName} out to begin anew.");
+        Contents earlier = RunPlan.Read(path, static file =>
+            JsonSerializer.Deserialize<Contents>(file, RunPlan.Options) ?? throw new JsonException("It holds nothing."));
+        now.Require(path, earlier.Version, earlier.Plan);
+        return new FinishedRuns<TRun>(path, now, earlier.Runs);
     }
 
     /// <summary>A finished run; null if it has to be done.</summary>
@@ -77,27 +52,13 @@ internal sealed class FinishedRuns<TRun>
     {
         _runs[name] = run;
         _files = new OutputFiles(); // Only the last attempt counts, which is at all runs.
-        var contents = new Contents(NativeRuntime.Version, _plan, _runs);
-        _files.Write(_path, file => JsonSerializer.Serialize(file, contents, _options));
+        var contents = new Contents(NativeRuntime.Version, _plan.Json, _runs);
+        _files.Write(_path, file => JsonSerializer.Serialize(file, contents, RunPlan.Options));
     }
 
     /// <summary>Reports that the last run could not be kept.</summary>
     /// <exception cref="OutputFault">The file could not be written.</exception>
     public void ThrowIfLost() => _files.ThrowIfLost();
-
-    // The first place where two documents differ, with both values; null if they are equal.
-    private static string? Difference(string name, JsonNode? there, JsonNode? here)
-    {
-        if (there is JsonObject old && here is JsonObject current)
-        {
-            return old.Select(static pair => pair.Key).Union(current.Select(static pair => pair.Key))
-                .Select(key => Difference(name.Length > 0 ? $"{name}.{key}" : key, old[key], current[key]))
-                .FirstOrDefault(static difference => difference is not null);
-        }
-
-        return JsonNode.DeepEquals(there, here) ? null
-            : $"{name}, {there?.ToJsonString() ?? "null"} there and {here?.ToJsonString() ?? "null"} here";
-    }
 
     private sealed record Contents(string Version, JsonNode Plan, Dictionary<string, TRun> Runs);
 }

@@ -70,6 +70,13 @@ internal sealed class OptimizedParameters : IDisposable
         ReadParameters();
     }
 
+    /// <summary>Does something that gives the optimizer other parameters; those of the model are the same on return.</summary>
+    public void Restore(Action restore)
+    {
+        restore();
+        ReadParameters();
+    }
+
     public void Dispose()
     {
         Set.Dispose();

@@ -40,13 +40,16 @@ internal sealed class Trainer
     /// <param name="switchingRate">DualAdam's.</param>
     /// <param name="report">Called after every step and every validation.</param>
     /// <param name="stop">Ends the run after the step in progress.</param>
+    /// <param name="checkpoint">Where an earlier run is taken up again, and this one is kept; null: nowhere.</param>
     /// <returns>What came of it; also when it ended early.</returns>
+    /// <exception cref="Commands.UsageException">The checkpoint cannot be taken up again.</exception>
     public TrainingRun Run(
         OptimizerRecipe recipe,
         double learningRate,
         double switchingRate,
         Action<TrainingStatus> report,
-        CancellationToken stop)
+        CancellationToken stop,
+        TrainingCheckpoint? checkpoint = null)
     {
         TrainingSchedule schedule = _plan.Schedule with { PeakLearningRate = learningRate };
         var model = new Gpt(_plan.Model, schedule.BatchSize, _plan.Seed);
@@ -56,21 +59,21 @@ internal sealed class Trainer
             NativeRuntime.CpuThreads = threads;
         }
 
-        DType type = _plan.Precision.DType;
-        using var parameters = new OptimizedParameters(
-            model.Parameters, _plan.Device, inPlace: _plan.Device.Backend == Backend.Cpu && type == DType.Float32, type);
-        using Optimizer optimizer = recipe.Create(parameters.Set, switchingRate, _plan.Precision);
-        using DimerOptimizer? dimer =
-            recipe.HasDimer ? new DimerOptimizer(optimizer, _plan.Dimer with { Seed = _plan.Seed }) : null;
-        List<TrainingPoint> points = new(schedule.Steps + 1);
+        using var trained = new OptimizedGpt(model, recipe, switchingRate, _plan);
+        TrainingCheckpoint.Progress? earlier = checkpoint?.Restore(trained);
+        List<TrainingPoint> points = [.. earlier?.Points ?? []];
         var stepTime = new Stopwatch();
-        var optimizerTime = new Stopwatch();
-        double? validationLoss = null;
-        double smoothedLoss = double.NaN;
+        double? validationLoss = points.LastOrDefault(static point => point.ValidationLoss is not null).ValidationLoss;
+        double smoothedLoss = points.Aggregate(double.NaN, static (mean, point) => Smooth(mean, point.TrainLoss!.Value));
         TrainingEnd? end = null;
-        for (int step = 0; ; step++)
+        for (int step = points.Count; ; step++)
         {
             bool isLast = step == schedule.Steps || stop.IsCancellationRequested;
+            if (step < schedule.Steps && (isLast || checkpoint is { IsDue: true }))
+            {
+                checkpoint?.Save(trained, points, StepTime(), OptimizerTime());
+            }
+
             double? measured = null;
             if (isLast || step % _plan.ValidationInterval == 0)
             {
@@ -82,45 +85,26 @@ internal sealed class Trainer
                 : step == schedule.Steps ? TrainingEnd.Completed
                 : isLast ? TrainingEnd.Cancelled
                 : null;
+            long gradients = trained.GradientEvaluations;
             if (end is not null)
             {
-                points.Add(new TrainingPoint(step, null, null, measured, Gradients(step)));
+                points.Add(new TrainingPoint(step, null, null, measured, gradients));
                 break;
             }
 
             stepTime.Start();
             _data.FillTrainingBatch(_plan.Seed, step, _inputs, _targets);
-            float trainLoss = model.ForwardBackward(_inputs, _targets, schedule.BatchSize);
-            optimizer.LearningRate = schedule.LearningRate(step);
-            var point = new TrainingPoint(step, optimizer.LearningRate, trainLoss, measured, Gradients(step));
+            double rate = schedule.LearningRate(step);
+            float trainLoss = trained.Step(_inputs, _targets, schedule.BatchSize, rate);
+            stepTime.Stop();
+            points.Add(new TrainingPoint(step, rate, trainLoss, measured, gradients, trained.Curvature));
             if (!float.IsFinite(trainLoss))
             {
-                stepTime.Stop();
-                points.Add(point);
                 end = TrainingEnd.Diverged;
                 break;
             }
 
-            if (dimer is null)
-            {
-                Update(optimizer.Step);
-            }
-            else
-            {
-                bool measures = dimer.NeedsDisplacedGradient;
-                while (dimer.NeedsDisplacedGradient)
-                {
-                    Update(dimer.Displace);
-                    model.ForwardBackward(_inputs, _targets, schedule.BatchSize);
-                }
-
-                Update(dimer.Step);
-                point = point with { Curvature = measures ? dimer.GetStatus().Curvature : null };
-            }
-
-            points.Add(point);
-            stepTime.Stop();
-            smoothedLoss = double.IsNaN(smoothedLoss) ? trainLoss : (0.95 * smoothedLoss) + (0.05 * trainLoss);
+            smoothedLoss = Smooth(smoothedLoss, trainLoss);
             Report(step + 1, isValidation: false);
         }
 
@@ -130,23 +114,18 @@ internal sealed class Trainer
             recipe.UsesSwitchingRate ? switchingRate : null,
             points,
             end.Value,
-            stepTime.Elapsed,
-            optimizerTime.Elapsed,
-            optimizer.AllocatedBytes + (dimer?.AllocatedBytes ?? 0),
+            StepTime(),
+            OptimizerTime(),
+            trained.AllocatedBytes,
             _inputs.Length,
             end == TrainingEnd.Diverged ? "" : Sample(model))
         {
             Parameters = model.Parameters,
         };
 
-        void Update(Action update)
-        {
-            optimizerTime.Start();
-            parameters.Update(update);
-            optimizerTime.Stop();
-        }
+        TimeSpan StepTime() => stepTime.Elapsed + (earlier?.StepTime ?? TimeSpan.Zero);
 
-        long Gradients(int step) => dimer?.GradientEvaluations ?? step;
+        TimeSpan OptimizerTime() => trained.OptimizerTime + (earlier?.OptimizerTime ?? TimeSpan.Zero);
 
         void Report(int step, bool isValidation) => report(new TrainingStatus(
             step,
@@ -154,9 +133,11 @@ internal sealed class Trainer
             isValidation,
             smoothedLoss,
             validationLoss,
-            step * (double)_inputs.Length / Math.Max(stepTime.Elapsed.TotalSeconds, 1e-9),
-            optimizerTime.Elapsed / TimeSpan.FromTicks(Math.Max(1, stepTime.Elapsed.Ticks))));
+            step * (double)_inputs.Length / Math.Max(StepTime().TotalSeconds, 1e-9),
+            OptimizerTime() / TimeSpan.FromTicks(Math.Max(1, StepTime().Ticks))));
     }
+
+    private static double Smooth(double mean, float loss) => double.IsNaN(mean) ? loss : (0.95 * mean) + (0.05 * loss);
 
     /// <summary>What the model writes, fit for files and terminals: a character that is half of a surrogate pair, or that
     /// controls a terminal, is replaced.</summary>
