@@ -21,13 +21,7 @@ internal sealed class ReportFiles
             bool isPicture = name.EndsWith(".svg", StringComparison.OrdinalIgnoreCase);
             try
             {
-                // The name may lead out of the folder, whose maker need not be who makes the page of it.
-                if (name != Path.GetFileName(name) || name is "" or "." or "..")
-                {
-                    throw new InvalidDataException("this is no name of a file in the folder");
-                }
-
-                string path = Path.Combine(folder, name);
+                string path = PathOf(folder, name);
                 (isPicture ? pictures : others).Add(isPicture ? Picture(path, name, pictures.Count + 1) : Other(path, name));
             }
             catch (Exception error) when (error is IOException or UnauthorizedAccessException or InvalidDataException
@@ -53,6 +47,15 @@ internal sealed class ReportFiles
 
     /// <summary>Reads the files that the record of a run names.</summary>
     public static ReportFiles Read(string folder, RunDocument run) => new(folder, run.Files);
+
+    // The name, or a link, may lead out of the folder, whose maker need not be who makes the page of it; a pipe has no end.
+    private static string PathOf(string folder, string name)
+    {
+        string path = Path.Combine(folder, name);
+        return name == Path.GetFileName(name) && name is not ("" or "." or "..")
+            && new FileInfo(path).LinkTarget is null && !AtomicFile.IsWrittenToAsItIs(path)
+            ? path : throw new InvalidDataException("this is no name of a file in the folder, or one of a link or a device");
+    }
 
     private static XElement Picture(string path, string name, int number)
     {

@@ -20,8 +20,8 @@ internal enum RunEnd
 
 /// <summary>
 /// What there is to tell of a run beside its results. A command makes one before its work begins, and
-/// <see cref="OutputFiles.Publish"/> leaves it in the folder as <see cref="RunDocument.FileName"/>. It is the one file that tells
-/// times: all others are equal for equal runs.
+/// <see cref="OutputFiles.Publish"/> leaves it in the folder as <see cref="RunDocument.FileName"/>. Dates and durations are in this
+/// file, so that the tables and pictures of equal runs are equal.
 /// </summary>
 /// <param name="Parsed">The command line.</param>
 /// <param name="Plan">What the command made of it; a record, whose settable properties become the configuration.</param>

@@ -101,11 +101,20 @@ public sealed class ReportTests : IDisposable
         MakeRun();
         const string Attack = "</style></title><script>alert(1)</script><b title='\"\u202E\u0000\uFFFE'>";
         Rewrite(
-            files: ["eggholder.svg", "bad.svg", "../secret.txt", "gone.csv", "ragged.csv", $"{Attack}.txt"],
+            files: ["eggholder.svg", "bad.svg", "../secret.txt", "link.txt", "gone.csv", "ragged.csv", $"{Attack}.txt"],
             message: Attack,
             command: Attack,
             summary: new JsonObject { [Attack] = Attack }.ToJsonString());
-        _folder.Write("secret.txt", "a secret");
+        string secret = _folder.Write("secret.txt", "a secret");
+        if (OperatingSystem.IsWindows())
+        {
+            File.WriteAllText(Path.Combine(Out, "link.txt"), ""); // Links need a right there.
+        }
+        else
+        {
+            File.CreateSymbolicLink(Path.Combine(Out, "link.txt"), secret);
+        }
+
         File.WriteAllText(Path.Combine(Out, "bad.svg"), "<svg xmlns='http://www.w3.org/2000/svg'><script>alert(1)</script></svg>");
         File.WriteAllText(Path.Combine(Out, "ragged.csv"), "a,b\n1\n");
         string html = _folder.File("page.html");
