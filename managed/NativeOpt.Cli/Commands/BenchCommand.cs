@@ -188,7 +188,7 @@ internal sealed class BenchCommand : Command, IHaveExamples
                 Message = fault,
             },
             folder,
-            () => BenchFiles.Of(results, machine, record.Command),
+            () => BenchFiles.Of(results, machine, record.Line),
             () => results,
             () => view.ShowResults(results));
         if (fault is not null)

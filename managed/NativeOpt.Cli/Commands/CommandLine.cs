@@ -38,6 +38,7 @@ internal sealed class CommandLine
             new InfoCommand(output, error),
             new LandscapeCommand(output, error),
             new ReplayCommand(output, error),
+            new ReportCommand(output, error),
             new SaddleCommand(output, error),
             new SelftestCommand(output, error),
             new TrainCommand(output, error),
@@ -110,7 +111,8 @@ internal sealed class CommandLine
         return ExitCode.Usage;
     }
 
-    private static string PathOf(CommandResult result) =>
+    /// <summary>A command's name, after those that it belongs to.</summary>
+    public static string PathOf(CommandResult result) =>
         result.Parent is CommandResult parent ? $"{PathOf(parent)} {result.Command.Name}" : result.Command.Name;
 
     // Messages have names of files and words of the command line. Line ends are the program's own, and none of a word's.

@@ -18,7 +18,7 @@ internal static class Configuration
         var all = new JsonObject();
         foreach (PropertyInfo property in SettableOf(plan))
         {
-            all[JsonNamingPolicy.SnakeCaseLower.ConvertName(property.Name)] = ToNode(property.GetValue(plan));
+            all[Snake(property.Name)] = ToNode(property.GetValue(plan));
         }
 
         return all;
@@ -38,11 +38,16 @@ internal static class Configuration
     private static IEnumerable<PropertyInfo> SettableOf(object plan) => plan.GetType()
         .GetProperties(BindingFlags.Public | BindingFlags.Instance).Where(static property => property.CanWrite);
 
+    // DType is one word.
+    private static string Snake(string name) =>
+        JsonNamingPolicy.SnakeCaseLower.ConvertName(name.Replace(nameof(DType), "Dtype", StringComparison.Ordinal));
+
     // What has a name is known by it: a rule, a problem, a shape.
     private static JsonNode? ToNode(object? value) => value switch
     {
         null => null,
-        Enum or Device => value.ToString()!.ToLowerInvariant(),
+        DType or MasterWeights or Device => value.ToString()!.ToLowerInvariant(),
+        Enum => Snake(value.ToString()!),
         string or IConvertible => JsonSerializer.SerializeToNode(value, value.GetType(), Terminal.JsonOptions),
         ITuple tuple => new JsonArray([.. Enumerable.Range(0, tuple.Length).Select(i => ToNode(tuple[i]))]),
         IEnumerable all => new JsonArray([.. all.Cast<object?>().Select(ToNode)]),

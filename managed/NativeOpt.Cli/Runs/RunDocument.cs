@@ -6,8 +6,9 @@ namespace NativeOpt.Cli.Runs;
 
 /// <summary>What <c>run.json</c> says: what was run, with what, on what, and what came of it.</summary>
 /// <param name="FormatVersion">The version of this format.</param>
-/// <param name="Command">The command line, as a shell would take it.</param>
-/// <param name="Arguments">The arguments as they were given, the name of the command first.</param>
+/// <param name="Command">The name of the command, as in <c>nativeopt landscape escape</c>.</param>
+/// <param name="CommandLine">All of the command line, as a shell would take it.</param>
+/// <param name="Arguments">The arguments as they were given, the name of the command among them.</param>
 /// <param name="Configuration">What the command made of them, defaults included.</param>
 /// <param name="Seeds">The seeds of the configuration; none if nothing was random.</param>
 /// <param name="Started">When it began, in UTC.</param>
@@ -21,6 +22,7 @@ namespace NativeOpt.Cli.Runs;
 internal sealed record RunDocument(
     int FormatVersion,
     string Command,
+    string CommandLine,
     string[] Arguments,
     JsonObject Configuration,
     ulong[] Seeds,

@@ -20,8 +20,8 @@ internal enum RunEnd
 
 /// <summary>
 /// What there is to tell of a run beside its results. A command makes one before its work begins, and
-/// <see cref="OutputFiles.Publish"/> leaves it in the folder as <see cref="RunDocument.FileName"/>. It is the one file that tells
-/// times: all others are equal for equal runs.
+/// <see cref="OutputFiles.Publish"/> leaves it in the folder as <see cref="RunDocument.FileName"/>. Dates and durations are in this
+/// file, so that the tables and pictures of equal runs are equal.
 /// </summary>
 /// <param name="Parsed">The command line.</param>
 /// <param name="Plan">What the command made of it; a record, whose settable properties become the configuration.</param>
@@ -38,7 +38,7 @@ internal sealed record RunRecord(ParseResult Parsed, object Plan, Device Device 
     public string? Message { get; init; }
 
     /// <summary>The command line, as a shell would take it.</summary>
-    public string Command => $"nativeopt {string.Join(' ', Arguments.Select(Quote))}";
+    public string Line => $"nativeopt {string.Join(' ', Arguments.Select(Quote))}";
 
     private string[] Arguments => [.. Parsed.Tokens.Select(static token => token.Value)];
 
@@ -48,10 +48,11 @@ internal sealed record RunRecord(ParseResult Parsed, object Plan, Device Device 
     public (string Name, string Text) File<T>(IReadOnlyList<string> files, T summary)
     {
         JsonObject configuration = Configuration.Of(Plan);
-        string[] version = CommandLine.Version.Split('+', 2);
+        string[] version = Commands.CommandLine.Version.Split('+', 2);
         var document = new RunDocument(
             RunDocument.CurrentFormat,
-            Command,
+            Commands.CommandLine.PathOf(Parsed.CommandResult),
+            Line,
             Arguments,
             configuration,
             Configuration.Seeds(configuration),
@@ -79,6 +80,6 @@ internal sealed record RunRecord(ParseResult Parsed, object Plan, Device Device 
 
     // What holds only such characters means itself to every shell.
     private static string Quote(string word) =>
-        word.Length > 0 && word.All(static own => char.IsAsciiLetterOrDigit(own) || "-_./,:=+@%".Contains(own, StringComparison.Ordinal))
+        word.Length > 0 && word.All(static own => char.IsAsciiLetterOrDigit(own) || "-_./,:=+@%".Contains(own))
             ? word : $"'{word.Replace("'", "'\\''", StringComparison.Ordinal)}'";
 }

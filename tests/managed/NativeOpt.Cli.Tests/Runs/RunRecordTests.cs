@@ -42,18 +42,20 @@ public sealed class RunRecordTests : IDisposable
         Assert.Equal(0, cli.ExitCode);
         RunDocument run = RunDocument.Read(Out);
         Assert.Equal(args, run.Arguments);
-        Assert.Equal($"nativeopt {string.Join(' ', command)} --out '{Out}' --json", run.Command);
+        Assert.Equal($"nativeopt {string.Join(' ', command)} --out '{Out}' --json", run.CommandLine);
+        Assert.Equal(command.Contains("escape") ? "nativeopt landscape escape" : $"nativeopt {command[0]}", run.Command);
         Assert.Equal(seeds, run.Seeds);
         Assert.StartsWith(value, run.Configuration[part]!.ToJsonString(), StringComparison.Ordinal);
         Assert.Equal(("completed", null), (run.End, run.Message));
         Assert.InRange(run.Started, before, DateTime.UtcNow);
         Assert.InRange(run.Seconds, 0, (DateTime.UtcNow - before).TotalSeconds + 0.001);
-        Assert.Equal(CommandLine.Version, run.Versions.Commit is { } commit ? $"{run.Versions.Nativeopt}+{commit}" : run.Versions.Nativeopt);
-        Assert.Equal((NativeRuntime.Version, NativeRuntime.BuildInfo), (run.Versions.Library, run.Versions.LibraryBuild));
+        RunDocument.VersionsOfRun versions = run.Versions;
+        Assert.Equal(CommandLine.Version, versions.Nativeopt + (versions.Commit is { } commit ? $"+{commit}" : ""));
+        Assert.Equal((NativeRuntime.Version, NativeRuntime.BuildInfo), (versions.Library, versions.LibraryBuild));
         Assert.Equal((NativeRuntime.CpuInstructionSet, null), (run.Machine.InstructionSet, run.Machine.Gpu));
         Assert.Equal(
             run.Files.Append(RunDocument.FileName).Order(StringComparer.Ordinal),
-            Directory.GetFiles(Out).Select(Path.GetFileName).Order(StringComparer.Ordinal));
+            Directory.GetFiles(Out).Select(Path.GetFileName).Except([FinishedRuns<object>.FileName]).Order(StringComparer.Ordinal));
         Assert.True(JsonNode.DeepEquals(JsonNode.Parse(cli.Output), run.Summary));
     }
 
@@ -121,10 +123,14 @@ public sealed class RunRecordTests : IDisposable
     [Fact]
     public void A_plan_becomes_its_settable_properties()
     {
-        JsonObject made = Configuration.Of(new Plan([1, 2], (0.5, null), new Inner(Backend.Cuda, double.NaN), Device.Cuda(1), [Rule.Get("adam")]));
-        Assert.Equal(
-            """{"seeds":[1,2],"pair":[0.5,null],"inner":{"backend":"cuda","rate":null},"where":"cuda:1","rules":["adam"]}""",
-            made.ToJsonString());
+        JsonObject made = Configuration.Of(
+            new Plan(
+                [1, 2], (0.5, null), new Inner(DimerForce.PerDisplacement, DType.BFloat16, double.NaN), Device.Cuda(1),
+                [Rule.Get("adam")]));
+        const string Expected =
+            """{"seeds":[1,2],"pair":[0.5,null],"inner":{"force":"per_displacement","dtype":"bfloat16","rate":null}"""
+            + ""","where":"cuda:1","rules":["adam"]}""";
+        Assert.Equal(Expected, made.ToJsonString());
         Assert.Equal([1, 2], Configuration.Seeds(made));
         Assert.Empty(Configuration.Seeds(JsonSerializer.Deserialize<JsonObject>("""{"rounding":{"seed":1},"seed":-1}""")!));
     }
@@ -134,5 +140,5 @@ public sealed class RunRecordTests : IDisposable
         public int Derived => Seeds.Length;
     }
 
-    private sealed record Inner(Backend Backend, double Rate);
+    private sealed record Inner(DimerForce Force, DType DType, double Rate);
 }
