@@ -167,7 +167,7 @@ struct BlockwiseUpdate {
         if constexpr (kParams != kAnyType) {
             __syncwarp();  // nothing orders, but the assembler issues all of the loads before it waits for one
         }
-        const RandomBits random = own_source.theta.rounding.draw(i, Values::kCount, block.random);
+        const RandomBits random = own_source.theta.rounding.draw(i, Values::kCount, present.get().states, block.random);
         Values p;
         Values g;
         Values direction = {};
