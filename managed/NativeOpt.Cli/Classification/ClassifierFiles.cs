@@ -16,6 +16,9 @@ internal static class ClassifierFiles
     public const string AccuracyPicture = "accuracy.svg";
     public const string ErrorPicture = "errors.svg";
 
+    // Per cent below the best last accuracy: what the first epochs have below would leave nothing to see of the last ones.
+    private const double Range = 10;
+
     /// <summary>The names of all files.</summary>
     public static IReadOnlyList<string> All { get; } = [Table, Page, Rates, Epochs, AccuracyPicture, ErrorPicture];
 
@@ -109,12 +112,16 @@ internal static class ClassifierFiles
     // One chart while there are colours, and a panel for each optimizer beyond.
     private static string AccuracyChart(ClassifierPlan plan, IReadOnlyList<ClassifierResult> results)
     {
+        double floor = (100 * results.Max(static result => result.TestAccuracy.Mean)) - Range;
         if (results.Count <= Svg.ColorCount)
         {
-            var chart = new LineChart(Title(plan), "epoch", "test accuracy, %, mean of the seeds");
+            var chart = new LineChart(
+                Title(plan),
+                "epoch",
+                string.Create(CultureInfo.InvariantCulture, $"test accuracy, % (mean of the seeds; less than {floor:0.0} is left out)"));
             foreach (ClassifierResult result in results)
             {
-                chart.Add(result.Name, MeanAccuracies(result));
+                chart.Add(result.Name, MeanAccuracies(result, floor));
             }
 
             return chart.ToSvg();
@@ -123,25 +130,31 @@ internal static class ClassifierFiles
         var panels = new LinePanels(
             "accuracies",
             Title(plan),
-            ["Test accuracy in % over epochs, mean of the seeds, in the order of the last one, which stands above each. Grey: the others."]);
+            [
+                "Test accuracy in % over epochs, mean of the seeds, in the order of the last one, which stands above each.",
+                string.Create(CultureInfo.InvariantCulture, $"Grey: the others. Less than {floor:0.0} is left out."),
+            ]);
         foreach (ClassifierResult result in results.OrderByDescending(static result => result.TestAccuracy.Mean))
         {
             string last = result.Diverged > 0 ? "diverged"
                 : string.Create(CultureInfo.InvariantCulture, $"{100 * result.TestAccuracy.Mean:0.00}");
-            panels.Add(new LineSeries(result.Name, MeanAccuracies(result), Color: 0), last);
+            panels.Add(new LineSeries(result.Name, MeanAccuracies(result, floor), Color: 0), last);
         }
 
         return panels.Draw().Svg;
     }
 
-    private static List<(double Epoch, double Accuracy)> MeanAccuracies(ClassifierResult result)
+    private static List<(double Epoch, double Accuracy)> MeanAccuracies(ClassifierResult result, double floor)
     {
+        List<(double, double)> means = [];
         int epochs = result.Runs.Min(static own => own.Run.Epochs.Count);
-        return
-        [
-            .. Enumerable.Range(0, epochs).Select(epoch =>
-                (epoch + 1.0, 100 * result.Runs.Average(own => own.Run.Epochs[epoch].Accuracy))),
-        ];
+        for (int epoch = 0; epoch < epochs; epoch++)
+        {
+            double mean = 100 * result.Runs.Average(own => own.Run.Epochs[epoch].Accuracy);
+            means.Add((epoch + 1, mean < floor ? double.NaN : mean));
+        }
+
+        return means;
     }
 
     private static BarChart ErrorChart(ClassifierPlan plan, IReadOnlyList<ClassifierResult> results)

@@ -37,7 +37,7 @@ internal sealed record ClassifierOptimizer(
     [
         .. ((double[])[0, 1, 2, 4, 8, 16, 32]).Select(static perRun => WithSwitchingRate(
             perRun == 0 ? "ξ = 0" : FormattableString.Invariant($"ξ = {perRun} / steps"), steps => perRun / steps)),
-        WithSwitchingRate(FormattableString.Invariant($"ξ = {PapersSwitchingRate}"), static _ => PapersSwitchingRate),
+        WithSwitchingRate(FormattableString.Invariant($"ξ = {PapersSwitchingRate:0.#e0}"), static _ => PapersSwitchingRate),
     ];
 
     /// <summary>DualAdam with each of its schedules: the form of the paper's Table V.</summary>

@@ -92,7 +92,6 @@ internal sealed record ClassifierPlan
     public object Identity => new
     {
         Images = Images.Name,
-        Digest = Images.Digest(),
         TrainImages,
         LabelNoise,
         Seed,
@@ -101,5 +100,6 @@ internal sealed record ClassifierPlan
         Hidden,
         Schedule = Schedule.ToString(),
         WeightDecay,
+        Digest = Images.Digest(),
     };
 }
