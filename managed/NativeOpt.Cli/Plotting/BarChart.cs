@@ -28,6 +28,9 @@ internal sealed class BarChart(string title, IReadOnlyList<string> caption, stri
 
     private readonly List<(string Name, IReadOnlyList<Bar?> Bars)> _groups = [];
 
+    /// <summary>How the numbers beside the bars are written.</summary>
+    public string Format { get; init; } = "#,0.0";
+
     /// <summary>Adds a group: a bar of each series, in their order; null: it has none.</summary>
     public void Add(string group, IReadOnlyList<Bar?> bars) => _groups.Add((group, bars));
 
@@ -90,7 +93,7 @@ internal sealed class BarChart(string title, IReadOnlyList<string> caption, stri
 
             double middle = y + (BarHeight / 2) - 1;
             double end = axis.Place(bar.Value);
-            string number = bar.Value.ToString("#,0.0", CultureInfo.InvariantCulture);
+            string number = bar.Value.ToString(Format, CultureInfo.InvariantCulture);
             Svg.Line(svg, $"""
                 <rect x="{Left}" y="{y:0.##}" width="{end - Left:0.##}" height="{BarHeight - 2}" fill="{Svg.Color(i)}">
                 <title>{Svg.Escape($"{name}, {series[i]}: {number}")}</title></rect>

@@ -62,6 +62,9 @@ internal sealed class Trainer
         using Optimizer optimizer = recipe.Create(parameters.Set, switchingRate, _plan.Precision);
         using DimerOptimizer? dimer =
             recipe.HasDimer ? new DimerOptimizer(optimizer, _plan.Dimer with { Seed = _plan.Seed }) : null;
+        using HessianEstimates? hessian = _plan.HessianInterval is int interval && HessianEstimates.AreTakenBy(recipe.Preset)
+            ? new HessianEstimates(model, optimizer, interval, _plan.Seed)
+            : null;
         List<TrainingPoint> points = new(schedule.Steps + 1);
         var stepTime = new Stopwatch();
         var optimizerTime = new Stopwatch();
@@ -70,7 +73,8 @@ internal sealed class Trainer
         TrainingEnd? end = null;
         for (int step = 0; ; step++)
         {
-            bool isLast = step == schedule.Steps || stop.IsCancellationRequested;
+            bool isDone = step == schedule.Steps || Gradients(step) >= _plan.GradientBudget;
+            bool isLast = isDone || stop.IsCancellationRequested;
             double? measured = null;
             if (isLast || step % _plan.ValidationInterval == 0)
             {
@@ -79,7 +83,7 @@ internal sealed class Trainer
             }
 
             end = measured is double loss && !double.IsFinite(loss) ? TrainingEnd.Diverged
-                : step == schedule.Steps ? TrainingEnd.Completed
+                : isDone ? TrainingEnd.Completed
                 : isLast ? TrainingEnd.Cancelled
                 : null;
             if (end is not null)
@@ -90,6 +94,7 @@ internal sealed class Trainer
 
             stepTime.Start();
             _data.FillTrainingBatch(_plan.Seed, step, _inputs, _targets);
+            hessian?.GiveTo(step, _inputs, schedule.BatchSize);
             float trainLoss = model.ForwardBackward(_inputs, _targets, schedule.BatchSize);
             optimizer.LearningRate = schedule.LearningRate(step);
             var point = new TrainingPoint(step, optimizer.LearningRate, trainLoss, measured, Gradients(step));
@@ -107,6 +112,7 @@ internal sealed class Trainer
             }
             else
             {
+                dimer.ReportLoss(trainLoss);
                 bool measures = dimer.NeedsDisplacedGradient;
                 while (dimer.NeedsDisplacedGradient)
                 {
@@ -146,7 +152,7 @@ internal sealed class Trainer
             optimizerTime.Stop();
         }
 
-        long Gradients(int step) => dimer?.GradientEvaluations ?? step;
+        long Gradients(int step) => (dimer?.GradientEvaluations ?? step) + (hessian?.GradientEvaluations ?? 0);
 
         void Report(int step, bool isValidation) => report(new TrainingStatus(
             step,
