@@ -68,7 +68,7 @@ internal sealed class DeoCommand : Command, IHaveExamples
 
     private readonly Option<string> _model = new("--model")
     {
-        Description = "tiny (1 layer of 32 channels), small (2 of 128), or deo, the paper's shape (8 layers, 8 heads, 256 channels).",
+        Description = "tiny (4 layers of 32 channels), small (2 of 128), or deo, the paper's shape (8 layers, 8 heads, 256 channels).",
         HelpName = string.Join('|', DeoShape.All.Select(static shape => shape.Name)),
         DefaultValueFactory = static _ => DeoShape.All[0].Name,
     };

@@ -22,8 +22,9 @@ internal sealed record DeoPlan
     private const double Gamma = 0.05;
 
     private const int WarmUpFraction = 20; // of the steps, one in so many
-    private const int Validations = 25;
-    private const int ValidationWindows = 64;
+    private const int ValidationInterval = 25; // the fewest steps from one to the next
+    private const int Validations = 25; // the most
+    private const int ValidationTokens = 4096;
 
     public required DeoShape Shape { get; init; }
 
@@ -80,8 +81,8 @@ internal sealed record DeoPlan
         Dimer = job.Variant.Options ?? DimerOptions.Recommended,
         GradientBudget = Gradients,
         HessianInterval = HessianInterval,
-        ValidationInterval = Math.Max(1, Gradients / Validations),
-        ValidationBatches = ValidationWindows / Shape.BatchSize,
+        ValidationInterval = Math.Max(ValidationInterval, Gradients / Validations),
+        ValidationBatches = ValidationTokens / (Shape.BatchSize * Model.ContextLength),
         SampleLength = 0,
     };
 

@@ -3,7 +3,7 @@ using NativeOpt.Cli.Training;
 
 namespace NativeOpt.Cli.Deo;
 
-/// <summary>The JSON document of <c>nativeopt deo</c>. What diverged has no number: null.</summary>
+/// <summary>The JSON document of <c>nativeopt deo</c>. Spike rates are of 1,000 steps. What diverged has no number: null.</summary>
 internal sealed record DeoSummary(
     string Text,
     string Model,
@@ -61,7 +61,7 @@ internal sealed record DeoSummary(
         double LearningRate,
         int Seeds,
         int Diverged,
-        Spread SpikesPer1000Steps,
+        Spread SpikeRate,
         Spread TrainLoss,
         Spread ValidationLoss);
 
@@ -69,7 +69,7 @@ internal sealed record DeoSummary(
         string Optimizer,
         string Dimer,
         int Pairs,
-        Estimate SpikesPer1000Steps,
+        Estimate SpikeRate,
         int FewerSpikes,
         int MoreSpikes,
         Estimate TrainLoss,
