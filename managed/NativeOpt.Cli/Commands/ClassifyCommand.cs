@@ -163,6 +163,7 @@ internal sealed class ClassifyCommand : Command, IHaveExamples
             folder is null ? null : FinishedRuns<ClassifierRun>.Open(folder, resumes, plan.Identity);
         NativeRuntime.CpuThreads = 1; // of a step: runs are done side by side
 
+        var record = new RunRecord(parsed, plan);
         var view = new ClassifierView(terminal);
         view.ShowHeader(plan);
         int done = 0;
@@ -178,18 +179,20 @@ internal sealed class ClassifyCommand : Command, IHaveExamples
                 },
                 stop).Run());
 
+        bool isCancelled = done < plan.RunCount;
         OutputFiles files = new();
         if (results.Count > 0)
         {
             files.Publish(
                 terminal,
+                record with { End = isCancelled ? RunEnd.Cancelled : RunEnd.Completed },
                 folder,
                 () => ClassifierFiles.Of(plan, results),
                 () => ClassifierSummary.Of(plan, results, folder),
-                () => view.ShowResults(plan, results));
+                () => view.ShowResults(plan, results),
+                finished?.Written);
         }
 
-        bool isCancelled = done < plan.RunCount;
         if (isCancelled)
         {
             view.ShowCancelled(done, plan.RunCount);
