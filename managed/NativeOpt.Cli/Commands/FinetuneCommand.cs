@@ -166,7 +166,7 @@ internal sealed class FinetuneCommand : Command, IHaveExamples
         bool isCancelled = false;
         try
         {
-            view.Watch(plan, (report, afterEpoch) => runner.Run(report, afterEpoch, stop));
+            view.Watch(plan, (report, advance) => runner.Run(report, advance, stop));
         }
         catch (OperationCanceledException) when (stop.IsCancellationRequested)
         {

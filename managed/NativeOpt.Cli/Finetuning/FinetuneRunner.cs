@@ -18,10 +18,10 @@ internal sealed class FinetuneRunner(FinetunePlan plan, SavedGpt start, Finetune
 
     /// <summary>Does all runs that are not done, several at a time.</summary>
     /// <param name="report">Called for each run when it is done, from any thread, one at a time.</param>
-    /// <param name="afterEpoch">Called after each epoch, from any thread.</param>
+    /// <param name="advance">Called with the number of epochs that are done, from any thread: after each, and for finished runs.</param>
     /// <param name="stop">Ends it after the steps in progress.</param>
     /// <exception cref="OperationCanceledException">It was cancelled.</exception>
-    public void Run(Action<string, FinetuneRun> report, Action afterEpoch, CancellationToken stop)
+    public void Run(Action<string, FinetuneRun> report, Action<int> advance, CancellationToken stop)
     {
         int threads = NativeRuntime.CpuThreads;
         NativeRuntime.CpuThreads = 1; // of each run
@@ -48,15 +48,17 @@ internal sealed class FinetuneRunner(FinetunePlan plan, SavedGpt start, Finetune
             Parallel.ForEach([.. jobs], options, job =>
             {
                 string name = Name(job.Recipe, job.Rate, job.Seed);
-                FinetuneRun? run = Find(job.Recipe, job.Rate, job.Seed);
-                if (run is null)
+                if (Find(job.Recipe, job.Rate, job.Seed) is not null)
                 {
-                    run = Run(job.Recipe, job.Rate, job.Seed, afterEpoch, stop);
-                    lock (_gate)
-                    {
-                        finished.Add(name, run);
-                        report(name, run);
-                    }
+                    advance(plan.Epochs);
+                    return;
+                }
+
+                FinetuneRun run = Run(job.Recipe, job.Rate, job.Seed, advance, stop);
+                lock (_gate)
+                {
+                    finished.Add(name, run);
+                    report(name, run);
                 }
             });
         }
@@ -101,7 +103,7 @@ internal sealed class FinetuneRunner(FinetunePlan plan, SavedGpt start, Finetune
     private static string Name(OptimizerRecipe recipe, double rate, ulong seed) =>
         FormattableString.Invariant($"{recipe.Name} at {rate}, seed {seed}");
 
-    private FinetuneRun Run(OptimizerRecipe recipe, double rate, ulong seed, Action afterEpoch, CancellationToken stop)
+    private FinetuneRun Run(OptimizerRecipe recipe, double rate, ulong seed, Action<int> advance, CancellationToken stop)
     {
         var schedule = new TrainingSchedule(Steps, plan.BatchSize, rate, Steps / 10);
         Gpt model = start.ToModel(plan.BatchSize);
@@ -134,7 +136,7 @@ internal sealed class FinetuneRunner(FinetunePlan plan, SavedGpt start, Finetune
                 return new FinetuneRun(rate, seed, points, IsDiverged: true);
             }
 
-            afterEpoch();
+            advance(1);
         }
 
         return new FinetuneRun(rate, seed, points, IsDiverged: false);

@@ -44,12 +44,12 @@ internal sealed class FinetuneView(Terminal terminal)
 
     /// <summary>Does all runs and shows how far it is: a bar in a terminal, a line for each run in a file.</summary>
     /// <param name="plan">What is done.</param>
-    /// <param name="run">Does it; calls the first action for each run and the second one after each epoch.</param>
-    public void Watch(FinetunePlan plan, Action<Action<string, FinetuneRun>, Action> run)
+    /// <param name="run">Does it; calls the first action for each run and the second one with the epochs that are done.</param>
+    public void Watch(FinetunePlan plan, Action<Action<string, FinetuneRun>, Action<int>> run)
     {
         if (!terminal.IsInteractive)
         {
-            run((name, own) => _console.WriteLine(Line(name, own)), static () => { });
+            run((name, own) => _console.WriteLine(Line(name, own)), static _ => { });
             return;
         }
 
@@ -60,7 +60,7 @@ internal sealed class FinetuneView(Terminal terminal)
             .Start(context =>
             {
                 ProgressTask task = context.AddTask("fine-tuning", maxValue: plan.RunCount * plan.Epochs);
-                run((name, own) => task.Description = Markup.Escape(Line(name, own)), () => task.Increment(1));
+                run((name, own) => task.Description = Markup.Escape(Line(name, own)), epochs => task.Increment(epochs));
                 task.StopTask();
             });
     }

@@ -76,7 +76,7 @@ public sealed class FinetuneRunnerTests : IDisposable
     {
         FinetuneRunner whole = Runner("whole");
         List<string> names = [];
-        whole.Run((name, _) => names.Add(name), static () => { }, default);
+        whole.Run((name, _) => names.Add(name), static _ => { }, default);
         Assert.Equal(_plan.RunCount, names.Count);
         IReadOnlyList<FinetuneResult> expected = whole.Results();
         Assert.Equal(["adamw", "deo-adam"], expected.Select(static result => result.Name));
@@ -101,9 +101,9 @@ public sealed class FinetuneRunnerTests : IDisposable
                             stop.Cancel();
                         }
                     },
-                    () =>
+                    epochs =>
                     {
-                        if (rounds == 1)
+                        if (rounds == 1 && epochs == 1)
                         {
                             stop.Cancel();
                         }
@@ -128,7 +128,7 @@ public sealed class FinetuneRunnerTests : IDisposable
     public void The_learning_rate_of_the_lowest_held_out_loss_is_chosen_and_more_seeds_can_be_added()
     {
         FinetuneRunner runner = Runner("more", seeds: 1);
-        runner.Run(static (_, _) => { }, static () => { }, default);
+        runner.Run(static (_, _) => { }, static _ => { }, default);
         FinetuneResult first = runner.Results()[0];
         Assert.Equal(FinetunePlan.RateFactors.Count, first.Tried.Count);
         Assert.Equal(first.Tried.MinBy(static run => run.HeldOutLoss)!.LearningRate, first.LearningRate);
@@ -140,7 +140,7 @@ public sealed class FinetuneRunnerTests : IDisposable
 
         List<string> names = [];
         FinetuneRunner more = Runner("more", seeds: 2);
-        more.Run((name, _) => names.Add(name), static () => { }, default);
+        more.Run((name, _) => names.Add(name), static _ => { }, default);
         Assert.Equal(2, names.Count);
         Assert.All(names, static name => Assert.EndsWith(", seed 2", name, StringComparison.Ordinal));
         Assert.Equal(first.Runs[0].Points, more.Results()[0].Runs[0].Points);
