@@ -36,6 +36,7 @@ internal sealed class CommandLine
             new BenchCommand(output, error),
             new ClassifyCommand(output, error),
             new DeoCommand(output, error),
+            new FinetuneCommand(output, error),
             new HessianCommand(output, error),
             new InfoCommand(output, error),
             new LandscapeCommand(output, error),

@@ -2,6 +2,7 @@ using System.CommandLine;
 using System.CommandLine.Parsing;
 using System.Globalization;
 using NativeOpt.Cli.Optimizers;
+using NativeOpt.Cli.Training;
 
 namespace NativeOpt.Cli.Commands;
 
@@ -105,6 +106,19 @@ internal static class CommonOptions
         if (rate is { } given && !own.Allows(given))
         {
             throw new UsageException(FormattableString.Invariant($"{option} {given}: with {optimizer} it must be {own.Range}."));
+        }
+    }
+
+    /// <summary>Throws if a switching rate was given and no optimizer has one.</summary>
+    /// <exception cref="UsageException">None has.</exception>
+    public static void RequireSwitchingRate(string option, IEnumerable<OptimizerRecipe> recipes, double? rate)
+    {
+        if (rate is not null && !recipes.Any(static recipe => recipe.UsesSwitchingRate))
+        {
+            IEnumerable<string> others =
+                OptimizerRecipe.All.Where(static recipe => recipe.UsesSwitchingRate).Select(static recipe => recipe.Name);
+            throw new UsageException(
+                $"{option}: only {string.Join(" and ", others)} have one; use one of them, or leave the option out.");
         }
     }
 

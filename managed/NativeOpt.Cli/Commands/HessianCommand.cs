@@ -1,4 +1,5 @@
 using System.CommandLine;
+using System.Security.Cryptography;
 using NativeOpt.Cli.Hessians;
 using NativeOpt.Cli.Runs;
 using NativeOpt.Cli.Training;
@@ -69,6 +70,8 @@ internal sealed class HessianCommand : Command, IHaveExamples
         HelpName = "DIR",
     };
 
+    private readonly Option<bool> _resume = CommonOptions.Resume();
+
     private readonly Option<bool> _json = CommonOptions.Json("the results");
 
     public HessianCommand(TextWriter output, TextWriter error)
@@ -78,13 +81,13 @@ internal sealed class HessianCommand : Command, IHaveExamples
             + "(Lanczos), the trace (Hutchinson), the density of the eigenvalues (stochastic Lanczos quadrature), and the loss along "
             + "random directions. The Hessian's products are exact but for rounding; how far differences of gradients are from them "
             + "is told. A solution of 0.4 million parameters takes some two minutes on two cores. Ctrl-C ends it with the "
-            + "solutions that are done (exit code 130).")
+            + "solutions that are done (exit code 130), and --resume does the others.")
     {
         Add(_solutions);
         Option[] options =
         [
             _text, _windows, _eigenvalues, _lanczosSteps, _probes, _densitySteps, _directions, _range, _filterNormalisation, _seed,
-            _threads, _out, _json,
+            _threads, _out, _resume, _json,
         ];
         foreach (Option option in options)
         {
@@ -112,7 +115,15 @@ internal sealed class HessianCommand : Command, IHaveExamples
         TextDataset[] data = [.. solutions.Select(solution => Encode(parsed.GetValue(_text), text, solution))];
         HessianPlan plan = Plan(parsed);
         string? folder = parsed.GetValue(_out);
+        bool resume = parsed.GetValue(_resume);
+        if (resume && folder is null)
+        {
+            throw new UsageException($"{_resume.Name}: name the folder of the earlier command by {_out.Name}.");
+        }
+
         OutputFiles.PrepareFolder(_out.Name, folder);
+        FinishedRuns<HessianResult>? finished = folder is null ? null
+            : FinishedRuns<HessianResult>.Open(folder, resume, new Decisive(plan with { Threads = 1 }, data[0].Digest));
 
         var record = new RunRecord(parsed, plan);
         var view = new HessianView(terminal);
@@ -125,8 +136,7 @@ internal sealed class HessianCommand : Command, IHaveExamples
             }
         }
 
-        IReadOnlyList<HessianResult> results = view.Watch(
-            names, plan.Work, (i, afterEach) => new HessianRunner(plan, afterEach, stop).Run(names[i], solutions[i], data[i]));
+        IReadOnlyList<HessianResult> results = view.Watch(names, plan.Work, Compute);
 
         OutputFiles output = new();
         if (results.Count > 0)
@@ -137,7 +147,8 @@ internal sealed class HessianCommand : Command, IHaveExamples
                 folder,
                 () => HessianFiles.Of(plan, results),
                 () => HessianSummary.Of(plan, results, folder),
-                () => view.ShowResults(plan, results));
+                () => view.ShowResults(plan, results),
+                finished?.Written);
         }
 
         if (results.Count < files.Length)
@@ -146,7 +157,17 @@ internal sealed class HessianCommand : Command, IHaveExamples
         }
 
         output.ThrowIfLost();
+        finished?.ThrowIfLost();
         return results.Count < files.Length ? ExitCode.Cancelled : ExitCode.Success;
+
+        HessianResult Compute(int i, Action afterEach)
+        {
+            // A solution is known by its bytes, whatever it is called now.
+            string key = Convert.ToHexString(SHA256.HashData(File.ReadAllBytes(files[i])));
+            HessianResult result = finished?.Find(key) ?? new HessianRunner(plan, afterEach, stop).Run(names[i], solutions[i], data[i]);
+            finished?.Add(key, result);
+            return result with { Name = names[i] };
+        }
     }
 
     private HessianPlan Plan(ParseResult parsed) => new()
@@ -205,4 +226,6 @@ internal sealed class HessianCommand : Command, IHaveExamples
         string[] names = [.. files.Select(static file => Path.GetFileNameWithoutExtension(file))];
         return names.Distinct().Count() == names.Length ? names : files;
     }
+
+    private sealed record Decisive(HessianPlan Hessian, string TextSha256);
 }

@@ -171,14 +171,7 @@ internal sealed class TrainCommand : Command, IHaveExamples
     {
         OptimizerRecipe[] recipes = Recipes(parsed);
         double? switchingRate = parsed.GetValue(_switchingRate);
-        if (switchingRate is not null && !recipes.Any(static recipe => recipe.UsesSwitchingRate))
-        {
-            string[] others =
-                [.. OptimizerRecipe.All.Where(static recipe => recipe.UsesSwitchingRate).Select(static recipe => recipe.Name)];
-            throw new UsageException(
-                $"--switching-rate: only {string.Join(" and ", others)} have one; use one of them, or leave the option out.");
-        }
-
+        CommonOptions.RequireSwitchingRate(_switchingRate.Name, recipes, switchingRate);
         if (!recipes.Any(static recipe => recipe.HasDimer)
             && (parsed.GetValue(_dimer) is not null || parsed.GetValue(_dimerInterval) is not null))
         {
@@ -354,12 +347,6 @@ internal sealed class TrainCommand : Command, IHaveExamples
         }
     }
 
-    private TrainingSchedule Schedule(ParseResult parsed)
-    {
-        TrainingSchedule schedule =
-            Compared(parsed) is null ? TrainingSchedule.Default : TrainingSchedule.Compare;
-        return parsed.GetValue(_steps) is int steps
-            ? schedule with { Steps = steps, WarmupSteps = Math.Min(schedule.WarmupSteps, steps / 10) }
-            : schedule;
-    }
+    private TrainingSchedule Schedule(ParseResult parsed) =>
+        (Compared(parsed) is null ? TrainingSchedule.Default : TrainingSchedule.Compare).Of(parsed.GetValue(_steps));
 }

@@ -4,9 +4,9 @@ namespace NativeOpt.Cli.Hessians;
 /// The density of a matrix's eigenvalues by stochastic Lanczos quadrature (Lin, Saad and Yang 2016; Ghorbani et al. 2019), and its
 /// trace by Hutchinson's estimate, from the same random vectors of ±1.
 /// </summary>
-/// <param name="probes">The nodes and weights of each vector.</param>
-/// <param name="dimension">The dimension of the matrix.</param>
-internal sealed class SpectralDensity(IReadOnlyList<IReadOnlyList<RitzPair>> probes, int dimension)
+/// <param name="Probes">The nodes and weights of each vector.</param>
+/// <param name="Dimension">The dimension of the matrix.</param>
+internal sealed record SpectralDensity(IReadOnlyList<IReadOnlyList<RitzPair>> Probes, int Dimension)
 {
     // Of the range of the nodes, on each side of them, and the deviation of the bells that nodes are shown as.
     private const double Margin = 0.05;
@@ -23,11 +23,11 @@ internal sealed class SpectralDensity(IReadOnlyList<IReadOnlyList<RitzPair>> pro
     private double Width => Deviation * (Last - First);
 
     private double[] Traces =>
-        [.. probes.Select(nodes => dimension * nodes.Sum(static node => node.Weight * node.Value))];
+        [.. Probes.Select(nodes => Dimension * nodes.Sum(static node => node.Weight * node.Value))];
 
-    private double First => probes.Min(static nodes => nodes.Min(static node => node.Value));
+    private double First => Probes.Min(static nodes => nodes.Min(static node => node.Value));
 
-    private double Last => probes.Max(static nodes => nodes.Max(static node => node.Value));
+    private double Last => Probes.Max(static nodes => nodes.Max(static node => node.Value));
 
     /// <summary>The density of eigenvalues, whose integral is 1, at points over their range and a little more.</summary>
     public IReadOnlyList<(double Eigenvalue, double Density)> Curve(int points)
@@ -40,7 +40,7 @@ internal sealed class SpectralDensity(IReadOnlyList<IReadOnlyList<RitzPair>> pro
     private double At(double value)
     {
         double width = Width;
-        return probes.Average(nodes => nodes.Sum(node => node.Weight * Bell((value - node.Value) / width))) / width;
+        return Probes.Average(nodes => nodes.Sum(node => node.Weight * Bell((value - node.Value) / width))) / width;
 
         static double Bell(double x) => Math.Exp(-x * x / 2) / Math.Sqrt(2 * Math.PI);
     }

@@ -8,8 +8,9 @@ namespace NativeOpt.Cli.Plotting;
 /// <param name="Points">The points in order. Where one is not finite, the line is interrupted.</param>
 /// <param name="Color">An index into the palette; series of one optimizer share one.</param>
 /// <param name="Dashed">True for a lighter, dashed line, such as the training loss beside the validation loss.</param>
+/// <param name="Spreads">How far values spread to both sides of each point, which a band behind the line shows; null: no band.</param>
 internal sealed record LineSeries(
-    string Name, IReadOnlyList<(double X, double Y)> Points, int Color, bool Dashed = false)
+    string Name, IReadOnlyList<(double X, double Y)> Points, int Color, bool Dashed = false, IReadOnlyList<double>? Spreads = null)
 {
     /// <summary>How wide a line is that is not dashed. Points between gaps are dots of this width.</summary>
     public double Width { get; init; } = 2.2;
@@ -83,7 +84,9 @@ internal sealed class LineChart
         double[] references = [.. _references.Where(IsShown).Select(static reference => reference.Y)];
         var x = new Axis(points.Select(static point => point.X), Left, Width - Right, 9, IsXLogarithmic);
         var y = new Axis(
-            points.Select(static point => point.Y).Concat(references), Height - Bottom, Top + legendHeight, 7,
+            points.Select(static point => point.Y).Concat(_series.SelectMany(Band).Where(IsShown).Select(static point => point.Y))
+                .Concat(references),
+            Height - Bottom, Top + legendHeight, 7,
             IsYLogarithmic);
 
         var svg = new StringBuilder();
@@ -91,6 +94,11 @@ internal sealed class LineChart
         Svg.Heading(svg, Left, 30, Title);
         DrawAxes(svg, x, y);
         DrawReferences(svg, y);
+        foreach (LineSeries series in _series)
+        {
+            DrawBand(svg, series, x, y);
+        }
+
         foreach (LineSeries series in _series)
         {
             DrawSeries(svg, series, x, y);
@@ -165,6 +173,24 @@ internal sealed class LineChart
             Svg.Text(
                 svg, Width - Right - 4, at - 6, reference.Label, "end", Svg.FaintInk,
                 """stroke="#ffffff" stroke-width="3" paint-order="stroke" """);
+        }
+    }
+
+    // The upper edge from left to right, and the lower one back.
+    private static IEnumerable<(double X, double Y)> Band(LineSeries series)
+    {
+        IEnumerable<((double X, double Y) Point, double Spread)> all = series.Points.Zip(series.Spreads ?? []);
+        return all.Select(static own => (own.Point.X, own.Point.Y + own.Spread))
+            .Concat(all.Reverse().Select(static own => (own.Point.X, own.Point.Y - own.Spread)));
+    }
+
+    private void DrawBand(StringBuilder svg, LineSeries series, Axis x, Axis y)
+    {
+        (double X, double Y)[] band = [.. Band(series).Where(IsShown)];
+        if (band.Length > 2)
+        {
+            string path = string.Join('L', band.Select(point => Invariant($"{x.Place(point.X):0.##} {y.Place(point.Y):0.##}")));
+            Svg.Line(svg, $"""<path d="M{path}Z" fill="{Svg.Color(series.Color)}" fill-opacity="0.18"/>""");
         }
     }
 

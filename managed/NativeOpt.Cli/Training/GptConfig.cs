@@ -21,6 +21,29 @@ internal sealed record GptConfig(int VocabularySize, int ContextLength, int Laye
     /// <summary>Numbers that one attention head works on.</summary>
     public int HeadWidth => Width / Heads;
 
+    /// <summary>The name and the shape of each tensor, in the order of <see cref="Gpt.Parameters"/>, without a model.</summary>
+    public IEnumerable<(string Name, long[] Shape)> Tensors()
+    {
+        yield return ("wte", [VocabularySize, Width]);
+        yield return ("wpe", [ContextLength, Width]);
+        for (int block = 0; block < Layers; block++)
+        {
+            (string Name, long Outputs, long? Inputs)[] layers =
+            [
+                ("ln_1", Width, null), ("attn.c_attn", 3L * Width, Width), ("attn.c_proj", Width, Width),
+                ("ln_2", Width, null), ("mlp.c_fc", 4L * Width, Width), ("mlp.c_proj", Width, 4L * Width),
+            ];
+            foreach ((string name, long outputs, long? inputs) in layers)
+            {
+                yield return ($"h.{block}.{name}.weight", inputs is long columns ? [outputs, columns] : [outputs]);
+                yield return ($"h.{block}.{name}.bias", [outputs]);
+            }
+        }
+
+        yield return ("ln_f.weight", [Width]);
+        yield return ("ln_f.bias", [Width]);
+    }
+
     /// <summary>Throws an <see cref="ArgumentException"/> that says what is wrong, if something is.</summary>
     public void Validate()
     {

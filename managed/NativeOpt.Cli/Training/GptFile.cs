@@ -34,6 +34,7 @@ internal static class GptFile
 {
     private const string Heads = "heads", Characters = "characters", Text = "text_sha256", Optimizer = "optimizer", Steps = "steps";
     private const string Float32 = "F32"; // as safetensors calls it
+    private const int MaximumContext = 4096; // attention takes memory by its square
 
     /// <summary>What tells texts apart.</summary>
     public static string Digest(string text) => Convert.ToHexString(SHA256.HashData(Encoding.Unicode.GetBytes(text)));
@@ -86,26 +87,42 @@ internal static class GptFile
                 $"It has {tokenizer.VocabularySize} characters and embeddings for {config.VocabularySize}.");
         }
 
-        List<float[]> values = [];
-        foreach (GptParameter parameter in new Gpt(config, maximumBatch: 1, seed: 0).Parameters)
+        // What is allocated is bounded by what is there, and not by what the header claims.
+        List<(string Name, long[] Shape)> tensors = [];
+        long needed = begin;
+        foreach ((string name, long[] shape) in config.Tensors())
         {
-            SafetensorsEntry entry = entries.GetValueOrDefault(parameter.Name)
-                ?? throw new InvalidDataException($"The tensor {parameter.Name} is missing.");
-            long bytes = (long)parameter.Value.Length * sizeof(float);
-            if (entry.DType != Float32 || !entry.Shape.SequenceEqual(parameter.Shape.Select(static size => (long)size))
-                || entry.End - entry.Begin != bytes || begin + entry.End > file.Length)
+            needed += Bytes(shape);
+            if (needed > file.Length)
             {
                 throw new InvalidDataException(
-                    $"The tensor {parameter.Name} must be {Float32} of the shape {string.Join('x', parameter.Shape)}, and all there.");
+                    $"It has {file.Length:N0} bytes, fewer than a model of its shape takes: the file was cut off, or its header is wrong.");
             }
 
-            float[] own = new float[parameter.Value.Length];
+            tensors.Add((name, shape));
+        }
+
+        List<float[]> values = [];
+        foreach ((string name, long[] shape) in tensors)
+        {
+            SafetensorsEntry entry = entries.GetValueOrDefault(name)
+                ?? throw new InvalidDataException($"The tensor {name} is missing.");
+            if (entry.DType != Float32 || !entry.Shape.SequenceEqual(shape)
+                || entry.End - entry.Begin != Bytes(shape) || begin + entry.End > file.Length)
+            {
+                throw new InvalidDataException(
+                    $"The tensor {name} must be {Float32} of the shape {string.Join('x', shape)}, and all there.");
+            }
+
+            float[] own = new float[Bytes(shape) / sizeof(float)];
             file.Position = begin + entry.Begin;
             file.ReadExactly(MemoryMarshal.AsBytes(own.AsSpan()));
             values.Add(own);
         }
 
         return new SavedGpt(config, tokenizer, Metadata(Text), values);
+
+        static long Bytes(long[] shape) => shape.Aggregate((long)sizeof(float), static (bytes, size) => bytes * size);
 
         string Metadata(string key) => header.Metadata.GetValueOrDefault(key)
             ?? throw new InvalidDataException($"The metadata has no \"{key}\".");
@@ -132,8 +149,8 @@ internal static class GptFile
 
     private static GptConfig ReadConfig(Dictionary<string, SafetensorsEntry> entries, string heads)
     {
-        (int vocabulary, int width) = MatrixShape("wte");
-        (int context, _) = MatrixShape("wpe");
+        (int vocabulary, int width) = MatrixShape("wte", CharTokenizer.MaximumCharacters + 1);
+        (int context, _) = MatrixShape("wpe", MaximumContext);
         int layers = 0;
         while (entries.ContainsKey(FormattableString.Invariant($"h.{layers}.ln_1.weight")))
         {
@@ -152,8 +169,8 @@ internal static class GptFile
             throw new InvalidDataException($"Its shape is no model's: {error.Message}", error);
         }
 
-        (int Rows, int Columns) MatrixShape(string name) =>
-            entries.GetValueOrDefault(name)?.Shape is [> 0 and <= 1 << 20 and long rows, > 0 and <= 1 << 20 and long columns]
+        (int Rows, int Columns) MatrixShape(string name, int maximumRows) =>
+            entries.GetValueOrDefault(name)?.Shape is [> 0 and long rows, > 0 and <= 1 << 20 and long columns] && rows <= maximumRows
                 ? ((int)rows, (int)columns)
                 : throw new InvalidDataException($"The tensor {name} is missing, or no matrix of a reasonable size.");
     }

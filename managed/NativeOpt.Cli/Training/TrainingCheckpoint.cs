@@ -8,8 +8,8 @@ using NativeOpt.Cli.Runs;
 namespace NativeOpt.Cli.Training;
 
 /// <summary>
-/// What a run that has not ended needs to go on, in a file that is replaced now and then: the plan and the points so far as a
-/// line of JSON with its length, then the parameters and states as a <c>.safetensors</c> file has them.
+/// What a run that has not ended needs to go on, in a file that is replaced now and then: the plan and the points so far as
+/// JSON after its length, then the parameters and states as a <c>.safetensors</c> file has them.
 /// </summary>
 internal sealed class TrainingCheckpoint
 {

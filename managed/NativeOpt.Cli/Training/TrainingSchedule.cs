@@ -16,6 +16,11 @@ internal sealed record TrainingSchedule(int Steps, int BatchSize, double PeakLea
     /// <summary>A short run of the same model, for comparing optimizers.</summary>
     public static TrainingSchedule Compare { get; } = new(300, 16, 3e-3, 20);
 
+    /// <summary>The same with another number of steps, of which the warm-up takes a tenth at most.</summary>
+    /// <param name="steps">The steps; null: as many as here.</param>
+    public TrainingSchedule Of(int? steps) =>
+        steps is int other ? this with { Steps = other, WarmupSteps = Math.Min(WarmupSteps, other / 10) } : this;
+
     /// <summary>The learning rate of a step, counted from 0.</summary>
     public double LearningRate(int step) =>
         new LearningRateSchedule(

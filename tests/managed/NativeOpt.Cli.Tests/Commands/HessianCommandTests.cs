@@ -118,6 +118,30 @@ public sealed class HessianCommandTests : IDisposable
     }
 
     [Fact]
+    public void Solutions_that_are_done_are_not_done_again()
+    {
+        string[] files = Train();
+        JsonElement first = Results(files[..1]);
+        string runs = Path.Combine(Out, "runs.json");
+        string loss = first[0].GetProperty("loss").GetRawText();
+        File.WriteAllText(runs, File.ReadAllText(runs).Replace($"\"loss\": {loss}", "\"loss\": 123", StringComparison.Ordinal));
+        JsonElement both = Results([.. files, "--resume"]);
+        Assert.Equal(123, both[0].GetProperty("loss").GetDouble()); // what was kept is taken
+        foreach (string same in new[] { "largest", "trace", "losses", "checks" })
+        {
+            Assert.Equal(first[0].GetProperty(same).GetRawText(), both[0].GetProperty(same).GetRawText());
+        }
+
+        Assert.Equal("sgd", both[1].GetProperty("name").GetString());
+        Shell.Run(["hessian", files[0], "--text", Text, .. _quick, "--seed", "2", "--out", Out, "--resume"])
+            .AssertRefused(2, "hessian.seed, 1 there and 2 here");
+        Shell.Run("hessian", files[0], "--text", Text, "--resume").AssertRefused(2, "--resume", "--out");
+
+        JsonElement Results(string[] args) =>
+            Shell.Run(["hessian", .. args, "--text", Text, .. _quick, "--out", Out, "--json"]).Json().GetProperty("results");
+    }
+
+    [Fact]
     public void Bad_arguments_are_named_with_the_remedy()
     {
         string file = Train()[0];

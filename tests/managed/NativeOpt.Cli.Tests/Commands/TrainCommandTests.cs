@@ -307,6 +307,48 @@ public sealed class TrainCommandTests : IDisposable
         Assert.True(File.Exists(_folder.File("out/sample.txt")));
     }
 
+    [Fact]
+    public void A_command_that_was_stopped_goes_on_and_does_nothing_twice()
+    {
+        string[] args = ["--steps", "20", "--save", "--compare"];
+        JsonElement[] whole = [.. Train([.. args, "adam,sgd,lion"]).Json().GetProperty("results").EnumerateArray()];
+        byte[] losses = File.ReadAllBytes(_folder.File("out/losses.csv"));
+        Directory.Delete(_folder.File("out"), recursive: true);
+
+        Shell stopped = Shell.RunUntil(
+            new CancellationToken(canceled: true), ["train", "--model", "tiny", "--out", _folder.File("out"), .. args, "adam,sgd,lion"]);
+        Assert.Equal(130, stopped.ExitCode);
+        Assert.True(File.Exists(_folder.File("out/adam.checkpoint")));
+        Refuse("steps, 20 there and 21 here", "--steps", "21");
+        Refuse("text_sha256", "--text", _folder.Write("text.txt", new string('a', 1000)));
+        Refuse("training.precision.state_type", "--state-dtype", "bfloat16");
+        Refuse("learning_rate, null there and 0.1 here", "--learning-rate", "0.1");
+        Assert.Equal(0, Train([.. args, "adam,sgd", "--resume"]).ExitCode);
+        Assert.False(File.Exists(_folder.File("out/adam.checkpoint")));
+        Refuse("save, true there and false here", "--steps", "20");
+
+        Shell resumed = Train([.. args, "adam,sgd,lion", "--resume"]);
+        Assert.Contains("adam: finished before", resumed.Error, StringComparison.Ordinal);
+        Assert.Contains("sgd: finished before", resumed.Error, StringComparison.Ordinal);
+        Assert.DoesNotContain("lion: finished before", resumed.Error, StringComparison.Ordinal);
+        Assert.Equal(losses, File.ReadAllBytes(_folder.File("out/losses.csv")));
+        Assert.Equal(
+            whole.Select(static run => run.GetProperty("sample").GetString()),
+            resumed.Json().GetProperty("results").EnumerateArray().Select(static run => run.GetProperty("sample").GetString()));
+
+        // A model that is wanted and gone is trained again.
+        File.Delete(_folder.File("out/sgd.safetensors"));
+        Assert.DoesNotContain(
+            "sgd: finished before", Train([.. args, "adam,sgd,lion", "--resume"]).Error, StringComparison.Ordinal);
+        Assert.True(File.Exists(_folder.File("out/sgd.safetensors")));
+
+        void Refuse(string difference, params string[] other) => Shell.Run(
+            [
+                "train", "--model", "tiny", "--out", _folder.File("out"), "--compare", "adam,sgd,lion", "--resume",
+                .. other.Contains("--steps") ? [] : (string[])["--steps", "20"], .. difference.StartsWith("save", StringComparison.Ordinal) ? [] : (string[])["--save"], .. other,
+            ]).AssertRefused(2, "--resume", difference);
+    }
+
     [SkippableFact]
     public void The_process_ends_in_order_at_the_first_interrupt_signal()
     {

@@ -42,6 +42,20 @@ public sealed class LineChartTests
     }
 
     [Fact]
+    public void Spreads_are_a_band_behind_all_lines_that_the_axis_has_room_for()
+    {
+        var chart = new LineChart("t", "x", "y");
+        chart.Add(new LineSeries("a", [(0, 1), (1, 2)], Color: 0, Spreads: [0.5, 8]));
+        chart.Add(new LineSeries("b", [(0, 1), (1, 2)], Color: 1));
+        XElement root = Parse(chart);
+        XElement band = Assert.Single(root.Elements(_svg + "path"), static path => path.Attribute("fill-opacity") is not null);
+        Assert.Equal(3, band.Attribute("d")!.Value.Count(static letter => letter == 'L')); // two points above, two below
+        Assert.All(Lines(root), line => Assert.True(band.IsBefore(line)));
+        Assert.Contains("10", Texts(root));
+        Assert.Contains("-6", Texts(root));
+    }
+
+    [Fact]
     public void PointsThatAreNotFiniteInterruptTheLine()
     {
         var chart = new LineChart("Diverged", "step", "loss");

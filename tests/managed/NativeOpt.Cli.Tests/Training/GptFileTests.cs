@@ -36,7 +36,7 @@ public sealed class GptFileTests : IDisposable
         (string path, _) = Write();
         byte[] bytes = File.ReadAllBytes(path);
         File.WriteAllBytes(path, bytes[..^4]);
-        Assert.Contains("all there", Assert.Throws<InvalidDataException>(() => GptFile.Read(path)).Message, StringComparison.Ordinal);
+        Assert.Contains("cut off", Assert.Throws<InvalidDataException>(() => GptFile.Read(path)).Message, StringComparison.Ordinal);
         Refuse("other", new Dictionary<string, string>());
         Refuse("2x", new() { ["characters"] = "97 97", ["heads"] = "2", ["text_sha256"] = "" });
         Refuse("no end", new() { ["characters"] = "97 98", ["heads"] = "2", ["text_sha256"] = "" });
@@ -49,6 +49,34 @@ public sealed class GptFileTests : IDisposable
             File.WriteAllBytes(file, new SafetensorsHeader(metadata, []).ToBytes());
             Assert.Throws<InvalidDataException>(() => GptFile.Read(file));
         }
+    }
+
+    [Fact]
+    public void Tensors_are_those_of_a_model() => Assert.Equal(
+        new Gpt(Config, 1, seed: 0).Parameters.Select(static own => $"{own.Name} {string.Join('x', own.Shape)}"),
+        Config.Tensors().Select(static own => $"{own.Name} {string.Join('x', own.Shape)}"));
+
+    /// <summary>A few hundred bytes that claim a model of gigabytes, in width or in blocks, are refused before it is allocated.</summary>
+    [Theory]
+    [InlineData(1 << 20, 1)]
+    [InlineData(4096, 3000)]
+    public void A_shape_that_the_file_cannot_hold_is_refused_without_allocating_it(int width, int blocks)
+    {
+        List<SafetensorsEntry> entries =
+        [
+            new("wte", "F32", [2, width], 0, 8L * width),
+            new("wpe", "F32", [4096, width], 0, 4096L * 4 * width),
+            .. Enumerable.Range(0, blocks).Select(static i => new SafetensorsEntry($"h.{i}.ln_1.weight", "F32", [1], 0, 4)),
+        ];
+        string file = _folder.File("claims");
+        File.WriteAllBytes(
+            file,
+            new SafetensorsHeader(
+                new Dictionary<string, string> { ["characters"] = "97 65533", ["heads"] = "1", ["text_sha256"] = "" }, entries).ToBytes());
+        long before = GC.GetAllocatedBytesForCurrentThread();
+        string message = Assert.Throws<InvalidDataException>(() => GptFile.Read(file)).Message;
+        Assert.Contains("fewer than a model of its shape takes", message, StringComparison.Ordinal);
+        Assert.InRange(GC.GetAllocatedBytesForCurrentThread() - before, 0, 20_000_000); // what reading the header takes, and no model
     }
 
     private (string Path, Gpt Model) Write()
