@@ -34,18 +34,19 @@ internal static class ClassifierFiles
     ];
 
     /// <summary>The heading of the pictures.</summary>
-    public static string Title(ClassifierPlan plan) => string.Create(
-        CultureInfo.InvariantCulture,
-        $"{plan.Images.Name}: {plan.TrainImages:N0} training images{(plan.LabelNoise > 0 ? $", {plan.LabelNoise:0.#%} wrong labels" : "")}");
+    public static string Title(ClassifierPlan plan) =>
+        FormattableString.Invariant($"{plan.Images.Name}: {plan.TrainImages:N0} training images")
+        + (plan.LabelNoise > 0 ? FormattableString.Invariant($", {plan.LabelNoise:0.#%} wrong labels") : "");
 
     private static string TableOf(ClassifierPlan plan, IReadOnlyList<ClassifierResult> results)
     {
         var csv = new StringBuilder(
             "optimizer,learning_rate,seeds,diverged,train_accuracy,train_std,test_accuracy,test_std,gap,gap_std,difference,low,high,"
             + "switched_tensors\n");
+        ClassifierResult reference = ClassifierResult.Reference(results);
         foreach (ClassifierResult result in results)
         {
-            Estimate? difference = Spread.Difference(result, results[0], plan.Seed);
+            Estimate? difference = Spread.Difference(result, reference, plan.Seed);
             csv.Append(CultureInfo.InvariantCulture, $"{result.Name},{result.Choice.LearningRate},{result.Runs.Count},{result.Diverged},");
             foreach (Spread own in (Spread[])[result.TrainAccuracy, result.TestAccuracy, result.Gap])
             {
@@ -61,19 +62,21 @@ internal static class ClassifierFiles
 
     private static string PageOf(ClassifierPlan plan, IReadOnlyList<ClassifierResult> results)
     {
-        string reference = results[0].Name;
+        ClassifierResult reference = ClassifierResult.Reference(results);
         var page = new StringBuilder(
-            $"| optimizer | learning rate | train accuracy, % | test accuracy, % | gap, % | test less `{reference}`, % |\n"
+            $"| optimizer | learning rate | train accuracy, % | test accuracy, % | gap, % | test less {Name(reference)}, % |\n"
             + "| --- | ---: | ---: | ---: | ---: | ---: |\n");
         foreach (ClassifierResult result in results)
         {
             page.Append(
-                $"| {(plan.HasRuleNames ? $"`{result.Name}`" : result.Name)} | {ClassifierView.Rate(result.Choice)} "
+                $"| {Name(result)} | {ClassifierView.Rate(result.Choice)} "
                 + $"| {ClassifierView.Percent(result.TrainAccuracy)} | {ClassifierView.Percent(result.TestAccuracy)} "
-                + $"| {ClassifierView.Percent(result.Gap)} | {ClassifierView.Difference(plan, result, results[0])} |\n");
+                + $"| {ClassifierView.Percent(result.Gap)} | {ClassifierView.Difference(plan, result, reference)} |\n");
         }
 
         return page.ToString();
+
+        string Name(ClassifierResult result) => plan.HasRuleNames ? $"`{result.Name}`" : result.Name;
     }
 
     private static string RatesOf(IReadOnlyList<ClassifierResult> results)
@@ -161,7 +164,7 @@ internal static class ClassifierFiles
     {
         var chart = new BarChart(
             $"Test error and generalisation gap, {Title(plan)}",
-            [$"Means over {plan.Seeds} seeds; the lines are a standard deviation to each side."],
+            [$"Means over {ClassifierView.Seeds(results)}; the lines are a standard deviation to each side."],
             "%",
             ["test error", "gap"]);
         foreach (ClassifierResult result in results)

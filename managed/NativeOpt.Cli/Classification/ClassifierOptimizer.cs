@@ -29,6 +29,9 @@ internal sealed record ClassifierOptimizer(
     /// <summary>Every preset of the library with what suits classification.</summary>
     public static IReadOnlyList<ClassifierOptimizer> All => [.. OptimizerPresets.All.Select(Of)];
 
+    /// <summary>Whether others are compared with it, and not with the first one.</summary>
+    public bool IsReference { get; init; }
+
     /// <summary>Whether its steps need <see cref="Swats.SwitchAfterStep"/>.</summary>
     public bool Switches => !OptimizerPresets.IsOneCall(Preset);
 
@@ -36,7 +39,10 @@ internal sealed record ClassifierOptimizer(
     public static IReadOnlyList<ClassifierOptimizer> SwitchingRates =>
     [
         .. ((double[])[0, 1, 2, 4, 8, 16, 32]).Select(static perRun => WithSwitchingRate(
-            perRun == 0 ? "ξ = 0" : FormattableString.Invariant($"ξ = {perRun} / steps"), steps => perRun / steps)),
+            perRun == 0 ? "ξ = 0" : FormattableString.Invariant($"ξ = {perRun} / steps"), steps => perRun / steps) with
+        {
+            IsReference = perRun == OptimizerRecipe.SwitchingPerRun,
+        }),
         WithSwitchingRate(FormattableString.Invariant($"ξ = {PapersSwitchingRate:0.#e0}"), static _ => PapersSwitchingRate),
     ];
 

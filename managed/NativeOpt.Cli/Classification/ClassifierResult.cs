@@ -23,6 +23,10 @@ internal sealed record SeedRun(ulong Seed, ClassifierRun Run);
 /// <param name="Runs">The runs, in the order of their seeds.</param>
 internal sealed record ClassifierResult(ClassifierChoice Choice, IReadOnlyList<SeedRun> Runs)
 {
+    /// <summary>The one of some results that the others are compared with.</summary>
+    public static ClassifierResult Reference(IReadOnlyList<ClassifierResult> results) =>
+        results.FirstOrDefault(static result => result.Choice.Optimizer.IsReference) ?? results[0];
+
     /// <summary>What the tables call the optimizer.</summary>
     public string Name => Choice.Optimizer.Name;
 

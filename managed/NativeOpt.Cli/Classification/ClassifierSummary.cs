@@ -18,6 +18,7 @@ internal sealed record ClassifierSummary(
     ulong Seed,
     int Seeds,
     int HeldOutImages,
+    string Reference,
     IReadOnlyList<ClassifierSummary.OptimizerSummary> Results,
     string? Folder)
 {
@@ -37,6 +38,7 @@ internal sealed record ClassifierSummary(
         plan.Seed,
         plan.Seeds,
         plan.Searches ? plan.HeldOut : 0,
+        ClassifierResult.Reference(results).Name,
         [.. results.Select(result => new OptimizerSummary(
             result.Name,
             result.Choice.LearningRate,
@@ -46,7 +48,7 @@ internal sealed record ClassifierSummary(
             result.TrainAccuracy,
             result.TestAccuracy,
             result.Gap,
-            Spread.Difference(result, results[0], plan.Seed),
+            Spread.Difference(result, ClassifierResult.Reference(results), plan.Seed),
             [.. result.Runs.Select(static own => new RunSummary(
                 own.Seed, own.Run.TrainAccuracy, own.Run.Accuracy, own.Run.SwitchedTensors))]))],
         folder is null ? null : Path.GetFullPath(folder));
@@ -61,7 +63,7 @@ internal sealed record ClassifierSummary(
         Spread TrainAccuracy,
         Spread TestAccuracy,
         Spread Gap,
-        Estimate? DifferenceToFirst,
+        Estimate? DifferenceToReference,
         RunSummary[] Runs);
 
     /// <summary>A run.</summary>

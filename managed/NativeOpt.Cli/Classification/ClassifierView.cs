@@ -27,11 +27,14 @@ internal sealed class ClassifierView(Terminal terminal)
         Row(
             "learning rates",
             plan.Searches
-                ? $"each optimizer's best of {string.Join(", ", plan.LearningRates!.Select(static rate => rate.ToString(CultureInfo.InvariantCulture)))} "
-                    + $"on {plan.HeldOut:N0} training images that are held out, from a seed of its own"
+                ? $"each optimizer's best of {Join(plan.LearningRates!)} on {plan.HeldOut:N0} training images that are "
+                    + "held out, from a seed of its own"
                 : plan.LearningRates is [var one] ? string.Create(CultureInfo.InvariantCulture, $"{one}") : "each optimizer's own");
         Row("runs", $"{plan.RunCount:N0}, {plan.Threads} at a time; seeds {plan.Seed} to {plan.Seed + (ulong)plan.Seeds - 1}");
         _console.Write(grid);
+
+        static string Join(IReadOnlyList<double> rates) =>
+            string.Join(", ", rates.Select(static rate => rate.ToString(CultureInfo.InvariantCulture)));
 
         void Row(string name, string value) => grid.AddRow(new Markup($"[bold]{name}[/]"), new Text(value));
     }
@@ -71,9 +74,10 @@ internal sealed class ClassifierView(Terminal terminal)
     /// <summary>The table, and what it says.</summary>
     public void ShowResults(ClassifierPlan plan, IReadOnlyList<ClassifierResult> results)
     {
+        ClassifierResult reference = ClassifierResult.Reference(results);
         Table table = new Table().Border(TableBorder.Rounded)
             .AddColumns("optimizer", "learning\nrate", "train\naccuracy %", "test\naccuracy %", "gap %")
-            .AddColumns($"test less {results[0].Name} %\n[95% interval]".EscapeMarkup());
+            .AddColumns($"test less {reference.Name} %\n[95% interval]".EscapeMarkup());
         foreach (TableColumn column in table.Columns.Skip(1))
         {
             column.RightAligned().NoWrap();
@@ -84,15 +88,15 @@ internal sealed class ClassifierView(Terminal terminal)
             string[] cells =
             [
                 result.Name, Rate(result.Choice), Percent(result.TrainAccuracy), Percent(result.TestAccuracy), Percent(result.Gap),
-                Difference(plan, result, results[0]),
+                Difference(plan, result, reference),
             ];
             table.AddRow(cells.Select(static cell => (IRenderable)new Text(cell)));
         }
 
         _console.Write(table);
         _console.WriteLine(
-            $"means ± standard deviations over {results.Max(static result => result.Runs.Count)} seeds, after the last epoch; the interval is a "
-            + "bootstrap over seeds, whose runs begin with the same weights and see the same batches");
+            $"means ± standard deviations over {Seeds(results)}, after the last epoch; the "
+            + "interval is a bootstrap over seeds, whose runs begin with the same weights and see the same batches");
         if (results.Any(static result => result.Choice.IsAtEnd))
         {
             _console.WriteLine("*: at an end of the grid of learning rates; a better one may lie outside (--learning-rates)");
@@ -113,11 +117,15 @@ internal sealed class ClassifierView(Terminal terminal)
 
     public void ShowCancelled(int done, int all) => _console.WriteLine($"stopped, on request, after {done} of {all} runs");
 
+    /// <summary>How many seeds were done.</summary>
+    public static string Seeds(IReadOnlyList<ClassifierResult> results) =>
+        results.Max(static result => result.Runs.Count) is var count && count == 1 ? "1 seed" : $"{count} seeds";
+
     /// <summary>A mean with its standard deviation, in per cent.</summary>
     public static string Percent(Spread spread) =>
         double.IsNaN(spread.Mean) ? "diverged"
-            : double.IsNaN(spread.StandardDeviation) ? FormattableString.Invariant($"{100 * spread.Mean:0.00}")
-            : FormattableString.Invariant($"{100 * spread.Mean:0.00} ± {100 * spread.StandardDeviation:0.00}");
+            : double.IsNaN(spread.StandardDeviation) ? FormattableString.Invariant($"{100 * spread.Mean:0.00;−0.00}")
+            : FormattableString.Invariant($"{100 * spread.Mean:0.00;−0.00} ± {100 * spread.StandardDeviation:0.00}");
 
     /// <summary>A learning rate, with a star where it is at an end of the grid.</summary>
     public static string Rate(ClassifierChoice choice) =>

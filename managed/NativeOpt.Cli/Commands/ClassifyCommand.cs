@@ -102,8 +102,8 @@ internal sealed class ClassifyCommand : Command, IHaveExamples
 
     private readonly Option<string?> _out = new("--out")
     {
-        Description = $"Folder for {string.Join(", ", ClassifierFiles.All)} and {FinishedRuns<ClassifierRun>.FileName}, from which --resume "
-            + "goes on. Default: none of them is written.",
+        Description = $"Folder for {string.Join(", ", ClassifierFiles.All)} and {FinishedRuns<ClassifierRun>.FileName}, from which "
+            + "--resume goes on. Default: none of them is written.",
         HelpName = "DIR",
     };
 
@@ -117,9 +117,9 @@ internal sealed class ClassifyCommand : Command, IHaveExamples
             "Compare how well models generalise that optimizers have trained: a perceptron that learns to classify images, whose gradients "
             + "plain C# computes, with each optimizer from several seeds, in the form of Tables I, IV and V of DualAdam's paper (arXiv "
             + "2603.07122). Training accuracy, test accuracy and their difference, the generalisation gap, are those after the last epoch. "
-            + "Every optimizer's learning rate is chosen in the same way (--learning-rates). Without --data it takes less than a minute on two "
-            + "cores, with 10,000 images of Fashion-MNIST some five minutes, with all of them half an hour. Ctrl-C ends it with the runs "
-            + "that are done (exit code 130); with --out, --resume goes on after them.")
+            + "Every optimizer's learning rate is chosen in the same way (--learning-rates). Without --data it takes less than a minute on "
+            + "two cores, with 10,000 images of Fashion-MNIST some five minutes, with all of them half an hour. Ctrl-C ends it with the "
+            + "runs that are done (exit code 130); with --out, --resume goes on after them.")
     {
         Option[] options =
         [

@@ -16,10 +16,17 @@ internal static class CifarFile
     /// <exception cref="IOException">One cannot be read.</exception>
     public static ImageSet Read(IReadOnlyList<string> paths, int labelBytes, int classes)
     {
-        byte[][] files = [.. paths.Select(path => ReadRecords(path, labelBytes + ImageBytes))];
         int record = labelBytes + ImageBytes;
+        int left = DataFile.MaxBytes; // of all files together
+        byte[][] files = new byte[paths.Count][];
+        for (int i = 0; i < files.Length; i++)
+        {
+            files[i] = ReadRecords(paths[i], record, left);
+            left -= files[i].Length;
+        }
+
         int count = files.Sum(file => file.Length / record);
-        byte[] pixels = new byte[(long)count * ImageBytes], labels = new byte[count];
+        byte[] pixels = new byte[count * ImageBytes], labels = new byte[count];
         int image = 0;
         for (int i = 0; i < files.Length; i++)
         {
@@ -39,10 +46,10 @@ internal static class CifarFile
         return new ImageSet(Channels, Side, Side, pixels, labels);
     }
 
-    private static byte[] ReadRecords(string path, int record)
+    private static byte[] ReadRecords(string path, int record, int limit)
     {
         using Stream file = DataFile.Open(path);
-        byte[] bytes = DataFile.ReadRest(file, path, count: null);
+        byte[] bytes = DataFile.ReadRest(file, path, count: null, limit);
         return bytes.Length > 0 && bytes.Length % record == 0 ? bytes
             : throw new InvalidDataException(
                 $"{path} has {bytes.Length:N0} bytes, which are no whole number of records of {record:N0}: it is truncated, or "

@@ -45,15 +45,11 @@ internal static class DataFile
     /// <param name="file">The file.</param>
     /// <param name="path">Its path, for errors.</param>
     /// <param name="count">The bytes that have to be left; null: any number.</param>
-    /// <exception cref="InvalidDataException">There are fewer or more; or more than <see cref="MaxBytes"/>.</exception>
-    public static byte[] ReadRest(Stream file, string path, long? count)
+    /// <param name="limit">The largest number of bytes that is read where any number may be left.</param>
+    /// <exception cref="InvalidDataException">There are fewer or more.</exception>
+    public static byte[] ReadRest(Stream file, string path, int? count, int limit = MaxBytes)
     {
-        long limit = count ?? MaxBytes;
-        if (limit > MaxBytes)
-        {
-            throw new InvalidDataException($"{path} claims {limit:N0} bytes; at most {MaxBytes:N0} are read.");
-        }
-
+        limit = count ?? limit;
         byte[] bytes = new byte[Math.Min(limit, FirstBuffer)];
         int read = 0;
         while (true)
@@ -84,7 +80,7 @@ internal static class DataFile
 
         if (Read(file, path, stackalloc byte[1]) > 0)
         {
-            throw new InvalidDataException($"{path} has more than the {limit:N0} bytes that it should have.");
+            throw new InvalidDataException($"{path} has more than the {limit:N0} bytes that it may have.");
         }
 
         Array.Resize(ref bytes, read);

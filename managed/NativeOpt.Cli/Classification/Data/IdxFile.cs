@@ -42,6 +42,6 @@ internal static class IdxFile
             count *= claimed;
         }
 
-        return (shape, DataFile.ReadRest(file, path, count));
+        return (shape, DataFile.ReadRest(file, path, (int)count));
     }
 }

@@ -26,6 +26,10 @@ public sealed class ClassifierOptimizerTests
         Assert.Equal(
             [0, 1.0 / Steps, 2.0 / Steps, 4.0 / Steps, 8.0 / Steps, 16.0 / Steps, 32.0 / Steps, 8e-5],
             ClassifierOptimizer.SwitchingRates.Select(static own => Scaled(own)[OptimizerPresets.SwitchingRate]));
+
+        // What dualadam has by itself is what the others are compared with.
+        ClassifierOptimizer reference = Assert.Single(ClassifierOptimizer.SwitchingRates, static own => own.IsReference);
+        Assert.Equal(Scaled(Named("dualadam"))[OptimizerPresets.SwitchingRate], Scaled(reference)[OptimizerPresets.SwitchingRate]);
     }
 
     [Fact]

@@ -38,7 +38,8 @@ public sealed class ImageFolderTests : IDisposable
 
         Write("test_batch.bin", two);
         ImageData ten = ImageFolder.Read(_folder.Path);
-        Assert.Equal((10, 6, 1, 3, 32, 32), (ten.Classes, ten.Train.Count, ten.Test.Count, ten.Train.Channels, ten.Train.Height, ten.Train.Width));
+        Assert.Equal((10, 6, 1), (ten.Classes, ten.Train.Count, ten.Test.Count));
+        Assert.Equal((3, 32, 32), (ten.Train.Channels, ten.Train.Height, ten.Train.Width));
         Assert.Equal([3, 9, 3, 3, 3, 3], ten.Train.Labels);
         Assert.Equal(two[1..], ten.Train.Image(1).ToArray());
 
@@ -61,7 +62,8 @@ public sealed class ImageFolderTests : IDisposable
     [Fact]
     public void What_is_no_such_file_is_refused_and_named()
     {
-        Assert.Contains("t10k-labels", Assert.Throws<FileNotFoundException>(() => ImageFolder.Read(_folder.Path)).Message, StringComparison.Ordinal);
+        string missing = Assert.Throws<FileNotFoundException>(() => ImageFolder.Read(_folder.Path)).Message;
+        Assert.Contains("t10k-labels", missing, StringComparison.Ordinal);
         IdxImages.Write(_folder, isCompressed: false, 7, 3, 2, 5);
         byte[] whole = File.ReadAllBytes(Images);
 

@@ -45,7 +45,10 @@ public sealed class ClassifyCommandTests : IDisposable
             "10", "--hidden", "8", "--seeds", "3", "--out", Out, "--json");
         Assert.Equal(0, cli.ExitCode);
         JsonElement json = cli.Json();
-        Assert.Equal((120, 60, 3, 20), (Int(json, "train_images"), Int(json, "test_images"), Int(json, "classes"), Int(json, "held_out_images")));
+        Assert.Equal(
+            (120, 60, 3, 20),
+            (Int(json, "train_images"), Int(json, "test_images"), Int(json, "classes"), Int(json, "held_out_images")));
+        Assert.Equal("adam", json.GetProperty("reference").GetString());
         Assert.Equal((9 * 8) + 8 + (8 * 3) + 3, Int(json, "parameters"));
         string[][] table = ReadCsv(ClassifierFiles.Table), rates = ReadCsv(ClassifierFiles.Rates), epochs = ReadCsv(ClassifierFiles.Epochs);
         Assert.Equal(1 + (2 * 2), rates.Length);
@@ -139,6 +142,7 @@ public sealed class ClassifyCommandTests : IDisposable
         Shell cli = Shell.Run(["classify", "--sweep", sweep, .. _quick, "--seeds", "2", "--out", Out]);
         Assert.Equal(0, cli.ExitCode);
         Assert.Equal(variants + 1, ReadCsv(ClassifierFiles.Table).Length);
+        Assert.Contains(sweep == "switching" ? "less linear %" : "less ξ = 4 / steps %", cli.Output, StringComparison.Ordinal);
         Assert.Contains(sweep == "switching" ? "exponential" : "ξ = 8e-5", cli.Output, StringComparison.Ordinal);
         Assert.Contains("% wrong labels", cli.Output, StringComparison.Ordinal);
         XDocument.Load(Path.Combine(Out, ClassifierFiles.AccuracyPicture));
