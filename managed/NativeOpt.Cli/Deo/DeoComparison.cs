@@ -17,6 +17,10 @@ namespace NativeOpt.Cli.Deo;
 /// <param name="MoreSpikes">Pairs in which it has the higher.</param>
 /// <param name="TrainLoss">The difference of the final training losses, of pairs in which neither diverged.</param>
 /// <param name="ValidationLoss">That of the final validation losses.</param>
+/// <param name="TrainLossOfEqualSteps">
+/// That of the training losses after as many steps as the shorter run has, of the same batches: what is left of the difference if a
+/// dimer's gradients are not counted.
+/// </param>
 /// <param name="DivergedAlone">Runs without a dimer that diverged.</param>
 /// <param name="DivergedWith">Runs with one that did.</param>
 /// <param name="BestAlone">Of the learning rates at which no run diverged, that of the lowest mean validation loss; without a dimer.</param>
@@ -30,6 +34,7 @@ internal sealed record DeoComparison(
     int MoreSpikes,
     Estimate TrainLoss,
     Estimate ValidationLoss,
+    Estimate TrainLossOfEqualSteps,
     int DivergedAlone,
     int DivergedWith,
     DeoCell? BestAlone,
@@ -72,10 +77,17 @@ internal sealed record DeoComparison(
             pairs.Count(static pair => pair.With.SpikeRate > pair.Alone.SpikeRate),
             MeanOf([.. finite.Select(static pair => pair.With.TrainLoss - pair.Alone.TrainLoss)]),
             MeanOf([.. finite.Select(static pair => pair.With.ValidationLoss - pair.Alone.ValidationLoss)]),
+            MeanOf([.. finite.Select(static pair => DifferenceOfEqualSteps(pair.Alone, pair.With))]),
             pairs.Count(static pair => pair.Alone.HasDiverged),
             pairs.Count(static pair => pair.With.HasDiverged),
             Best(alone),
             Best(with));
+    }
+
+    private static double DifferenceOfEqualSteps(DeoRun alone, DeoRun with)
+    {
+        int steps = Math.Min(alone.Steps, with.Steps);
+        return with.TrainLossOf(steps) - alone.TrainLossOf(steps);
     }
 
     private static DeoCell? Best(DeoCell[] cells) =>

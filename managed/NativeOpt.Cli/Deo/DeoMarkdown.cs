@@ -24,7 +24,8 @@ internal static class DeoMarkdown
 
         text.Append(
             "\n| optimizer | dimer | pairs | Δ spikes in 1,000 steps | fewer, more | Δ training loss | Δ validation loss | "
-            + "best without | best with |\n| --- | --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: |\n");
+            + "Δ training loss, equal steps | best without | best with |\n"
+            + "| --- | --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: |\n");
         foreach (DeoComparison own in results.Comparisons)
         {
             text.Append(
@@ -33,7 +34,7 @@ internal static class DeoMarkdown
             text.Append(
                 CultureInfo.InvariantCulture,
                 $"{own.FewerSpikes}, {own.MoreSpikes} | {Format(own.TrainLoss)} | {Format(own.ValidationLoss)} | ");
-            text.Append($"{Format(own.BestAlone)} | {Format(own.BestWith)} |\n");
+            text.Append($"{Format(own.TrainLossOfEqualSteps)} | {Format(own.BestAlone)} | {Format(own.BestWith)} |\n");
         }
 
         return text.ToString();

@@ -39,13 +39,12 @@ internal sealed record DeoRun(
     /// <summary>The validation loss at the end; NaN of a run that diverged.</summary>
     public double ValidationLoss => ValidationLossAfter(GradientEvaluations);
 
-    /// <summary>The mean training loss of the last twentieth of the steps, at least 5, that a number of gradients allows.</summary>
-    public double TrainLossAfter(double gradients)
-    {
-        int steps = Evaluations.Count(own => own < gradients);
-        return HasDiverged || steps == 0 ? double.NaN
-            : Losses[Math.Max(0, steps - Math.Max(FewestLosses, steps / FinalFraction))..steps].Average(static loss => (double)loss);
-    }
+    /// <summary>The training loss at the end of the steps that a number of gradients allows.</summary>
+    public double TrainLossAfter(double gradients) => TrainLossOf(Evaluations.Count(own => own < gradients));
+
+    /// <summary>The mean training loss of the last twentieth of some first steps, of 5 at least; NaN of a run that diverged.</summary>
+    public double TrainLossOf(int steps) => HasDiverged || steps == 0 ? double.NaN
+        : Losses[Math.Max(0, steps - Math.Max(FewestLosses, steps / FinalFraction))..steps].Average(static loss => (double)loss);
 
     /// <summary>The last validation loss that a number of gradients allows.</summary>
     public double ValidationLossAfter(double gradients) =>

@@ -98,7 +98,8 @@ internal sealed class DeoView(Terminal terminal)
         }
 
         table = Columns(
-            "optimizer", "dimer", "pairs", "Δ spikes in\n1,000 steps", "fewer,\nmore", "Δ validation\nloss", "best without", "best with");
+            "optimizer", "dimer", "pairs", "Δ spikes in\n1,000 steps", "fewer,\nmore", "Δ validation\nloss", "Δ training loss,\nequal steps",
+            "best without", "best with");
         foreach (DeoComparison own in results.Comparisons)
         {
             Row(
@@ -109,6 +110,7 @@ internal sealed class DeoView(Terminal terminal)
                 DeoMarkdown.Format(own.SpikeRate, "+0.0;−0.0;0.0"),
                 $"{own.FewerSpikes}, {own.MoreSpikes}",
                 DeoMarkdown.Format(own.ValidationLoss),
+                DeoMarkdown.Format(own.TrainLossOfEqualSteps),
                 DeoMarkdown.Format(own.BestAlone),
                 DeoMarkdown.Format(own.BestWith));
         }

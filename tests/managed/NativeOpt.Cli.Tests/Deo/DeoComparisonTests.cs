@@ -41,6 +41,15 @@ public sealed class DeoComparisonTests
         Assert.Equal(0.35, own.ValidationLoss.Value, 1e-12); // of the two pairs that did not diverge
         Assert.Equal((0, 1), (own.DivergedAlone, own.DivergedWith));
 
+        // Of losses that fall by 0.01 a step, 10 steps of 100 are the whole difference.
+        float[] falling = [.. Enumerable.Range(0, 100).Select(static step => 5 - (0.01f * step))];
+        DeoComparison shorter = Assert.Single(Results(
+            (DeoVariant.None, 0.1, 1, Run(0, 4) with { Losses = falling }),
+            (DeoVariant.Dimers[0], 0.1, 1, Run(0, 4) with { Losses = falling[..90], Evaluations = [.. Enumerable.Range(0, 90).Select(static i => (long)i)] }))
+            .Comparisons);
+        Assert.Equal(0.1, shorter.TrainLoss.Value, 0.01);
+        Assert.Equal(0, shorter.TrainLossOfEqualSteps.Value, 1e-12);
+
         // The rate of 0.2 is better, but a run with the dimer diverged there.
         Assert.Equal((0.2, 0.1), (own.BestAlone!.LearningRate, own.BestWith!.LearningRate));
         Assert.Equal(new Spread(2.45, 0.1 / Math.Sqrt(2)).Mean, own.BestWith.ValidationLoss.Mean, 1e-12);

@@ -119,7 +119,7 @@ public class AlgorithmTests
         nopt_dimer_options native = new() { struct_size = (uint)sizeof(nopt_dimer_options) };
         Assert.Equal(nopt_status.NOPT_OK, NativeMethods.nopt_dimer_get_defaults(&native));
         DimerOptions options = new();
-        Assert.Equal(native, options.ToNative(10 * new AdamOptions().LearningRate));
+        Assert.Equal(native, options.ToNative(10 * new AdamOptions().LearningRate, options.Alpha));
         Assert.Equal((10, 1, null, 0ul), (options.Interval, options.RotationsPerUpdate, options.Displacement, options.Seed));
         Assert.Equal((DimerScope.Global, 1e-3, 5.0), (options.Scope, options.RotationRate, options.Alpha));
     }
