@@ -32,6 +32,9 @@ def summary(results, run):
 
 
 def number(value, decimals):
+    if value is None:
+        return "n/a"
+
     # What rounds to 0 has no sign.
     return f"{round(value, decimals) + 0.0:,.{decimals}f}".replace("-", "−")
 
