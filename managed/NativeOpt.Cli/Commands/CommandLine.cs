@@ -34,6 +34,8 @@ internal sealed class CommandLine
         _root = new Command("nativeopt", "Fused optimizer steps for .NET trainers.")
         {
             new BenchCommand(output, error),
+            new ClassifyCommand(output, error),
+            new DeoCommand(output, error),
             new HessianCommand(output, error),
             new InfoCommand(output, error),
             new LandscapeCommand(output, error),

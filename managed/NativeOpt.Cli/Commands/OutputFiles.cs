@@ -82,16 +82,18 @@ internal sealed class OutputFiles
     /// <param name="files">Their names and texts.</param>
     /// <param name="summary">Makes the JSON document.</param>
     /// <param name="show">Shows the results to people.</param>
+    /// <param name="others">The names of files that the command has written there before.</param>
     public void Publish<T>(
         Terminal terminal,
         RunRecord record,
         string? folder,
         Func<IEnumerable<(string Name, string Text)>> files,
         Func<T> summary,
-        Action show)
+        Action show,
+        IReadOnlyList<string>? others = null)
     {
         T document = summary();
-        IReadOnlyList<string> written = folder is null ? [] : Write(folder, files());
+        IReadOnlyList<string> written = folder is null ? [] : [.. Write(folder, files()), .. others ?? []];
         if (folder is not null)
         {
             written = [.. written, .. Write(folder, [record.File(written, document)])];

@@ -192,7 +192,8 @@ internal sealed class TrainCommand : Command, IHaveExamples
         Device device = parsed.GetValue(_device);
         CommonOptions.Require(device);
         bool isTiny = parsed.GetValue(_model) == "tiny";
-        TextDataset data = ReadText(parsed.GetValue(_text), isTiny, out string textName, out GptConfig model);
+        TextDataset data = ReadText(
+            parsed.GetValue(_text), isTiny ? GptConfig.Tiny : GptConfig.Default, out string textName, out GptConfig model);
         TrainingSchedule schedule = Schedule(parsed);
         var plan = new TrainingPlan(model, schedule)
         {
@@ -331,14 +332,18 @@ internal sealed class TrainCommand : Command, IHaveExamples
         return recipes!;
     }
 
-    private static TextDataset ReadText(string? file, bool isTiny, out string name, out GptConfig model)
+    /// <summary>Reads the text of <c>--text</c>, or the one without it.</summary>
+    /// <param name="file">Its path; null: this repository's text.</param>
+    /// <param name="shape">The model for a size of the vocabulary.</param>
+    /// <param name="name">What people call the text.</param>
+    /// <param name="model">The model for it.</param>
+    /// <exception cref="UsageException">It cannot be read, or is too short.</exception>
+    internal static TextDataset ReadText(string? file, Func<int, GptConfig> shape, out string name, out GptConfig model)
     {
         name = file is null ? "the sources of NativeOpt" : Path.GetFileName(file);
         try
         {
             string text = file is null ? RepositoryText.Read() : File.ReadAllText(file);
-            var shape = new Func<int, GptConfig>(
-                vocabulary => isTiny ? new GptConfig(vocabulary, 32, 1, 2, 32) : GptConfig.Default(vocabulary));
             var data = new TextDataset(text, shape(1).ContextLength);
             model = shape(data.Tokenizer.VocabularySize);
             return data;

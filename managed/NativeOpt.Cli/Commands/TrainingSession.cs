@@ -53,7 +53,7 @@ internal sealed class TrainingSession
     public List<TrainingRun> Runs { get; } = [];
 
     /// <summary>The names of the files that were written.</summary>
-    public IReadOnlyList<string> Written => [.. _written, .. _models];
+    public IReadOnlyList<string> Written => [.. _written, .. _models, .. _finished?.Written ?? []];
 
     /// <summary>Looks at what an earlier command has left, before anything is done.</summary>
     /// <param name="resume">Whether to take it up again.</param>
