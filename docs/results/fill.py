@@ -4,8 +4,9 @@
     docs/results/fill.py RESULTS            writes the tables
     docs/results/fill.py --check RESULTS    fails if a page has another one
 
-A table stands between `<!-- results: NAME -->` and `<!-- end of results -->`. RESULTS is what docs/results/regenerate.sh has made.
-A table whose runs are not there stays as it is.
+A table stands between `<!-- results: NAME -->` and `<!-- end of results -->`. NAME is a file of Markdown in RESULTS, such as
+deo/deo.md, or one of the tables that this script makes of the records of runs. RESULTS is what docs/results/regenerate.sh has made. A
+table whose runs are not there stays as it is.
 """
 
 import argparse
@@ -14,7 +15,7 @@ import pathlib
 import re
 import sys
 
-PLACE = re.compile(r"(<!-- results: (?P<name>[a-z-]+) -->\n).*?(<!-- end of results -->)", re.DOTALL)
+PLACE = re.compile(r"(<!-- results: (?P<name>[a-z0-9./-]+) -->\n).*?(<!-- end of results -->)", re.DOTALL)
 
 
 class Missing(Exception):
@@ -32,6 +33,9 @@ def summary(results, run):
 
 
 def number(value, decimals):
+    if value is None:
+        return "n/a"
+
     # What rounds to 0 has no sign.
     return f"{round(value, decimals) + 0.0:,.{decimals}f}".replace("-", "−")
 
@@ -120,15 +124,14 @@ def saddle(results, run="saddle", only=None):
     return table(["rule", "dimer", *(problem.replace("-", " ") for problem in problems)], rows, texts=2)
 
 
-def dimer_directions(results):
-    file = results / "dimer-directions.md"
+def markdown(results, name):
+    file = results / name
     if not file.exists():
         raise Missing(file)
     return file.read_text(encoding="utf-8")
 
 
 TABLES = {
-    "dimer-directions": dimer_directions,
     "escape": escape,
     "escape-fixed-noise": escape_fixed_noise,
     "hessian": hessian,
@@ -142,10 +145,11 @@ TABLES = {
 def fill(text, results, page):
     def place(match):
         name = match["name"]
-        if name not in TABLES:
-            sys.exit(f"{page}: there is no table {name}; known are {', '.join(sorted(TABLES))}")
+        if name not in TABLES and not name.endswith(".md"):
+            sys.exit(f"{page}: there is no table {name}; known are {', '.join(sorted(TABLES))}, and files of Markdown")
         try:
-            return f"{match[1]}\n{TABLES[name](results)}\n{match[3]}"
+            text = markdown(results, name) if name.endswith(".md") else TABLES[name](results)
+            return f"{match[1]}\n{text}\n{match[3]}"
         except Missing as missing:
             print(f"{page}: {name} stays as it is, without {missing}")
             return match[0]

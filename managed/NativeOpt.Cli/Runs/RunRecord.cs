@@ -78,8 +78,11 @@ internal sealed record RunRecord(ParseResult Parsed, object Plan, Device Device 
         return (RunDocument.FileName, Terminal.ToJson(document) + "\n");
     }
 
+    private static bool IsPlain(char own) =>
+        char.IsAsciiLetterOrDigit(own) || "-_./,:=+@%".Contains(own, StringComparison.Ordinal);
+
     // What holds only such characters means itself to every shell.
     private static string Quote(string word) =>
-        word.Length > 0 && word.All(static own => char.IsAsciiLetterOrDigit(own) || "-_./,:=+@%".Contains(own))
+        word.Length > 0 && word.All(IsPlain)
             ? word : $"'{word.Replace("'", "'\\''", StringComparison.Ordinal)}'";
 }

@@ -88,6 +88,6 @@ public sealed partial class ResultTablesTests : IDisposable
         }
     }
 
-    [GeneratedRegex("<!-- results: (?<name>[a-z-]+) -->\n(?<table>.*?)<!-- end of results -->", RegexOptions.Singleline)]
+    [GeneratedRegex("<!-- results: (?<name>[a-z0-9./-]+) -->\n(?<table>.*?)<!-- end of results -->", RegexOptions.Singleline)]
     private static partial Regex Table();
 }
