@@ -16,6 +16,9 @@ internal sealed class FinetuneCommand : Command, IHaveExamples
     // The pages of the documentation that are fine-tuned on where no text is named, and left out of what is trained on before.
     private static readonly string[] _pages = ["docs/dimer.md", "docs/precision.md"];
 
+    // The two of the paper's figure.
+    private static readonly string[] _usual = [OptimizerPresets.UsualOfTraining, "dualadam"];
+
     private static readonly FinetunePlan _default = new() { Recipes = [] };
 
     private readonly Option<string?> _from = new("--from")
@@ -39,7 +42,7 @@ internal sealed class FinetuneCommand : Command, IHaveExamples
 
     private readonly Option<OptimizerRecipe[]?> _compare = CommonOptions.Names(
         "--compare",
-        "Fine-tune with each of these optimizers, those of train. Default: adamw,dualadam.",
+        $"Fine-tune with each of these optimizers, those of train. Default: {string.Join(',', _usual)}.",
         static () => OptimizerRecipe.All,
         static recipe => recipe.Name);
 
@@ -159,7 +162,8 @@ internal sealed class FinetuneCommand : Command, IHaveExamples
             start = ReadModel(from);
         }
 
-        var task = new FinetuneTask(from!, start!, text is null ? string.Join(" and ", _pages) : Path.GetFileName(text), data, unknown);
+        string textName = text is null ? string.Join(" and ", _pages) : Path.GetFileName(text);
+        var task = new FinetuneTask(from!, start!, textName, data, unknown);
         FinishedRuns<FinetuneRun> finished = FinishedRuns<FinetuneRun>.Open(folder, resume, Decisive(plan, from!, data));
         view.ShowHeader(plan, task);
         var runner = new FinetuneRunner(plan, start!, data, finished);
@@ -201,7 +205,7 @@ internal sealed class FinetuneCommand : Command, IHaveExamples
         IReadOnlyList<OptimizerRecipe> recipes = CommonOptions.Chosen(
             parsed,
             _compare,
-            [.. new[] { OptimizerPresets.UsualOfTraining, "dualadam" }.Select(static name => OptimizerRecipe.All.Single(own => own.Name == name))]);
+            [.. _usual.Select(static name => OptimizerRecipe.All.Single(own => own.Name == name))]);
         double? learningRate = parsed.GetValue(_learningRate), switchingRate = parsed.GetValue(_switchingRate);
         CommonOptions.RequireSwitchingRate(_switchingRate.Name, recipes, switchingRate);
         foreach (OptimizerRecipe recipe in recipes)
@@ -239,7 +243,12 @@ internal sealed class FinetuneCommand : Command, IHaveExamples
             Seed = (ulong?)parsed.GetValue(_seed) ?? _default.Seed,
             Threads = parsed.GetValue(_threads),
         };
-        var session = new TrainingSession(plan, "the sources of NativeOpt", data) { Recipes = [recipe], Folder = folder, KeepsModels = true };
+        var session = new TrainingSession(plan, "the sources of NativeOpt", data)
+        {
+            Recipes = [recipe],
+            Folder = folder,
+            KeepsModels = true,
+        };
         session.Open(parsed.GetValue(_resume));
         view.ShowPretraining(folder);
         session.Run(new TrainingView(terminal), stop);
