@@ -85,3 +85,16 @@ def exchange(c):
         put_valid(valid, mask)
 
     return run
+
+
+def reduce(c):
+    """REDUX: all lanes of a warp get the largest of their values, of unsigned integers."""
+    if c.modifiers != {"MAX"}:
+        raise Unknown(c.instruction.text)
+    put, value = c.put(c.operands[0]), c.u32(c.operands[1])
+
+    def run(mask):
+        warps = np.where(mask, value(), U32(0)).reshape(-1, 32)
+        put(np.repeat(warps.max(axis=1), 32), mask)
+
+    return run

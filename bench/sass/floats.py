@@ -66,7 +66,8 @@ def float_least(c):
     ftz = "FTZ" in c.modifiers
     put, a, b = c.put_f32(c.operands[0], ftz), c.f32(c.operands[1], ftz), c.f32(c.operands[2], ftz)
     choice = c.predicate(c.operands[3])
-    return lambda mask: put(np.where(choice(), np.fmin(a(), b()), np.fmax(a(), b())), mask)
+    least, greatest = (np.minimum, np.maximum) if "NAN" in c.modifiers else (np.fmin, np.fmax)
+    return lambda mask: put(np.where(choice(), least(a(), b()), greatest(a(), b())), mask)
 
 
 def division_check(c):

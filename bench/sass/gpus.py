@@ -14,7 +14,7 @@ class Architecture:
 
 # One instruction of a warp in each cycle for each of four schedulers. "fma" has float32 and integer products, of which
 # "imad" are the integer ones; "alu" has integer and logical operations, comparisons and selections; "xu" has the
-# approximations and most conversions; "lsu" has shared memory, shuffles and global memory.
+# approximations, most conversions, and reductions of a warp; "lsu" has shared memory, shuffles and global memory.
 WARP = 32
 ISSUE = 4 * WARP
 
@@ -59,7 +59,7 @@ PIPES = {
         "FSETP", "FSEL", "FMNMX", "FCHK", "IADD3", "ISETP", "LEA", "LOP3", "PLOP3", "SHF", "PRMT", "SEL", "IMNMX", "VIMNMX",
         "IABS", "MOV", "P2R", "R2P", "CS2R"
     },
-    "xu": {"MUFU", "F2F", "F2I", "I2F", "FRND", "POPC", "FLO"},
+    "xu": {"MUFU", "F2F", "F2I", "I2F", "FRND", "POPC", "FLO", "REDUX"},
     "half": {"HADD2", "HFMA2", "HMUL2", "F2FP", "I2FP"},
     "fp64": {"DADD", "DMUL", "DFMA", "DSETP"},
     "lsu": {"LDG", "STG", "LD", "ST", "LDS", "STS", "SHFL"},

@@ -55,6 +55,7 @@ OPCODES = {
     floats.round: "FRND",
     accesses.access: "LDG STG LD ST LDS STS",
     accesses.exchange: "SHFL",
+    accesses.reduce: "REDUX",
     _nothing: "NOP MEMBAR ERRBAR CGAERRBAR CCTL DEPBAR YIELD",
 }
 OPERATIONS = {opcode: builder for builder, opcodes in OPCODES.items() for opcode in opcodes.split()}

@@ -6,23 +6,43 @@ using Xunit;
 
 namespace NativeOpt.Native.Tests;
 
-/// <summary>Runs the native tests, each as a case of one theory.</summary>
-public class CTestTests
+/// <summary>Runs one half of the native tests, each as a case of one theory.</summary>
+public sealed class CTestTests : NativeTests
+{
+    public static TheoryData<string> Names => [.. Half(0)];
+
+    [SkippableTheory]
+    [MemberData(nameof(Names))]
+    public Task Passes(string name) => RunAsync(name);
+}
+
+/// <summary>Runs the other half, beside the first: most tests begin and end a process, and use one processor.</summary>
+public sealed class MoreCTestTests : NativeTests
+{
+    public static TheoryData<string> Names => [.. Half(1)];
+
+    [SkippableTheory]
+    [MemberData(nameof(Names))]
+    public Task Passes(string name) => RunAsync(name);
+}
+
+/// <summary>The tests that CTest knows.</summary>
+public abstract class NativeTests
 {
     /// <summary>Generous: the longest takes seconds. A test that hangs must not hang the run.</summary>
     private static readonly TimeSpan TimeLimit = TimeSpan.FromMinutes(5);
 
-    private static readonly string BuildDirectory = typeof(CTestTests).Assembly
+    private static readonly string BuildDirectory = typeof(NativeTests).Assembly
         .GetCustomAttributes<AssemblyMetadataAttribute>()
         .Single(attribute => attribute.Key == "NativeBuildDirectory").Value!;
 
     private static readonly Lazy<Dictionary<string, NativeTest>> Tests = new(Discover);
 
-    public static TheoryData<string> Names => [.. Tests.Value.Keys];
+    /// <summary>The names of every other test, from the first (0) or the second (1).</summary>
+    protected static IEnumerable<string> Half(int first) => Tests.Value.Keys.Where((_, index) => index % 2 == first);
 
-    [SkippableTheory]
-    [MemberData(nameof(Names))]
-    public async Task Passes(string name)
+    /// <summary>Runs a test; what it reports becomes the outcome of the caller.</summary>
+    protected static async Task RunAsync(string name)
     {
         NativeTest test = Tests.Value[name];
         (int exitCode, string output) = await RunAsync(test.WorkingDirectory, test.Command);

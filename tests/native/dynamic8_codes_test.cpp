@@ -3,6 +3,7 @@
 #include <math.h>
 
 #include "numerics/dynamic8.h"
+#include "numerics/dynamic8_divisor.h"
 #include "support/model.h"
 
 namespace nopt_test {
@@ -83,6 +84,57 @@ std::vector<float> magnitudes_around_borders(bool is_signed) {
         }
     }
     return all;
+}
+
+// The least magnitudes of all codes but that of 0.
+template <bool kSigned>
+std::vector<float> least_magnitudes() {
+    std::vector<float> least;
+    for (int code = 1; code <= nopt::to_dynamic<kSigned>(1.0f); ++code) {
+        uint32_t below = 0;
+        uint32_t from = nopt::bits_of(1.0f);
+        while (from - below > 1) {
+            const uint32_t middle = below + (from - below) / 2;
+            (nopt::to_dynamic<kSigned>(nopt::float_of(middle)) >= code ? from : below) = middle;
+        }
+        least.push_back(nopt::float_of(from));
+    }
+    return least;
+}
+
+// Of dividends around the one whose quotient is halfway between a code's least magnitude and the float below it.
+template <bool kSigned>
+void compare_quotients(uint32_t stride) {
+    for (const float least : least_magnitudes<kSigned>()) {
+        const double halfway = 0.5 * (double{least} + double{nopt::float_of(nopt::bits_of(least) - 1)});
+        for (uint32_t mantissa = 0; mantissa < 1u << 23; mantissa += stride) {
+            const nopt::Divisor divisor(nopt::float_of(nopt::bits_of(1.0f) | mantissa));
+            const uint32_t near = nopt::bits_of(static_cast<float>(halfway * double{divisor.value}));
+            for (uint32_t away = 0; away < 5; ++away) {
+                const float dividend = nopt::float_of(near + away - 2);
+                ASSERT_EQ(dividend / divisor.value >= least, divisor.quotient(dividend) >= least)
+                    << dividend << " / " << divisor.value;
+            }
+        }
+    }
+}
+
+TEST(Dynamic8Divisor, HasTheCodesOfDivisions) {
+    compare_quotients<false>(4093);
+    compare_quotients<true>(4093);
+}
+
+TEST(Dynamic8Divisor, TakesScalesOfAnySize) {
+    for (int exponent = -149; exponent < 128; ++exponent) {
+        const float scale = ldexpf(exponent < -126 ? 1.0f : 1.7f, exponent);
+        const nopt::Divisor divisor(scale);
+        for (const float part : {1.0f, -0.9f, 0.01f, 3e-5f, 1e-10f, 0.0f}) {
+            const float state = part * scale;
+            const float quotient = divisor.quotient(state * divisor.unit);
+            ASSERT_EQ(nopt::to_dynamic<true>(state / scale), nopt::to_dynamic<true>(quotient))
+                << state << " / " << scale;
+        }
+    }
 }
 
 class Dynamic8Codes : public testing::TestWithParam<std::string> {

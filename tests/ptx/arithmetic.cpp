@@ -83,6 +83,13 @@ struct FloatMax {
         return a == b ? (std::signbit(a) ? b : a) : std::max(a, b);
     }
 };
+// Of a number and a NaN, the NaN.
+struct FloatMaxOrNan {
+    template <class T>
+    T operator()(T a, T b) const {
+        return a != a || b != b ? a + b : FloatMax()(a, b);
+    }
+};
 struct FloatMin {
     template <class T>
     T operator()(T a, T b) const {
@@ -107,6 +114,7 @@ void add_floats(Operations& all, const std::string& type) {
     all["neg." + type] = unary<T, FloatNegate>;
     all["abs." + type] = unary<T, FloatAbsolute>;
     all["max." + type] = binary<T, FloatMax>;
+    all["max.NaN." + type] = binary<T, FloatMaxOrNan>;
     all["min." + type] = binary<T, FloatMin>;
 }
 

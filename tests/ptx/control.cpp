@@ -43,6 +43,12 @@ Next shuffle(Thread& t, const Instruction& i) {
     return Next::kWait;
 }
 
+Next reduce(Thread& t, const Instruction& i) {
+    t.state = Thread::State::kInExchange;
+    t.exchange = {Together::kLargest, t.get<uint32_t>(i, 1), t.get<uint32_t>(i, 0), 0, 0, t.is_undefined(i.from[0])};
+    return Next::kWait;
+}
+
 unsigned special_tid(const Thread& t) { return t.index; }
 unsigned special_ntid(const Thread& t) { return t.block->thread_count; }
 unsigned special_ctaid(const Thread& t) { return t.block->index; }
@@ -65,6 +71,7 @@ unsigned lane_to_read(const Exchange& e, unsigned lane, bool& inside) {
     uint32_t from = lane;
     switch (e.kind) {
         case Together::kSync:
+        case Together::kLargest:
             break;
         case Together::kXor:
             from = lane ^ by;
@@ -98,6 +105,18 @@ bool is_complete(const std::vector<Thread*>& lanes, unsigned lane) {
     return true;
 }
 
+// The largest value of all lanes that are there; undefined if one is.
+Exchange largest_of(const std::vector<Thread*>& there) {
+    Exchange largest = {};
+    for (const Thread* const t : there) {
+        if (t != nullptr) {
+            largest.value = std::max(largest.value, t->exchange.value);
+            largest.undefined = largest.undefined || t->exchange.undefined;
+        }
+    }
+    return largest;
+}
+
 // Gives all lanes of the mask their values.
 void finish_exchange(const std::vector<Thread*>& lanes, uint32_t mask) {
     std::vector<Thread*> there(lanes.size());
@@ -106,6 +125,7 @@ void finish_exchange(const std::vector<Thread*>& lanes, uint32_t mask) {
         there[lane] = is_there ? lanes[lane] : nullptr;
     }
     const Thread& first = **std::find_if(there.begin(), there.end(), [](const Thread* t) { return t != nullptr; });
+    const Exchange largest = largest_of(there);
     for (unsigned lane = 0; lane < there.size(); ++lane) {
         if (there[lane] == nullptr) {
             continue;
@@ -126,9 +146,10 @@ void finish_exchange(const std::vector<Thread*>& lanes, uint32_t mask) {
             report(t, i, "reads from a lane that is not there", from);
             continue;
         }
-        t.put(i.to[0], there[from]->exchange.value);
-        t.undefined[i.to[0]] = there[from]->exchange.undefined ? 1 : 0;
-        t.any_undefined = t.any_undefined || there[from]->exchange.undefined;
+        const Exchange& read = t.exchange.kind == Together::kLargest ? largest : there[from]->exchange;
+        t.put(i.to[0], read.value);
+        t.undefined[i.to[0]] = read.undefined ? 1 : 0;
+        t.any_undefined = t.any_undefined || read.undefined;
         if (i.to[1] != kNothing) {
             t.put(i.to[1], inside);
         }
@@ -171,6 +192,7 @@ void add_control(Operations& all) {
     all["shfl.sync.idx.b32"] = shuffle<Together::kIndex>;
     all["shfl.sync.up.b32"] = shuffle<Together::kUp>;
     all["shfl.sync.down.b32"] = shuffle<Together::kDown>;
+    all["redux.sync.max.u32"] = reduce;
     // Grids and blocks have one dimension.
     all["mov.%tid.x"] = move_special<special_tid>;
     all["mov.%ntid.x"] = move_special<special_ntid>;

@@ -148,6 +148,15 @@ TEST_F(Interpreter, Shuffles) {
     EXPECT_EQ(31u, words_[31]);  // which has none below
 }
 
+TEST_F(Interpreter, FindsTheLargestOfAWarp) {
+    EXPECT_EQ("", reports_of("redux.sync.max.u32 %r2, %r1, -1; st.global.u32 [%rd2], %r2;"));
+    for (unsigned i = 0; i < kThreads; ++i) {
+        EXPECT_EQ(i | 31u, words_[i]);
+    }
+    expect("keeps what nothing had written",
+           "ld.global.u32 %r2, [%rd2+256]; redux.sync.max.u32 %r3, %r2, -1; st.global.u32 [%rd2], %r3;");
+}
+
 TEST_F(Interpreter, Computes) {
     const auto of_floats = [&](const std::string& computation) {
         return result_of(computation + " mov.b32 %r2, %f1; ");
@@ -155,6 +164,8 @@ TEST_F(Interpreter, Computes) {
     EXPECT_EQ(0x7fffffffu, of_floats("mov.f32 %f2, 0fFFC00001; add.rn.f32 %f1, %f2, %f2;"));  // the one NaN
     EXPECT_EQ(0x00000000u, of_floats("mov.f32 %f2, 0f80000000; max.f32 %f1, %f2, 0f00000000;"));
     EXPECT_EQ(0x3f800000u, of_floats("mov.f32 %f2, 0f7FC00000; min.f32 %f1, %f2, 0f3F800000;"));
+    EXPECT_EQ(0x7fffffffu, of_floats("mov.f32 %f2, 0f7FC00000; max.NaN.f32 %f1, %f2, 0f3F800000;"));
+    EXPECT_EQ(0x40000000u, of_floats("mov.f32 %f2, 0f40000000; max.NaN.f32 %f1, %f2, 0f3F800000;"));
     EXPECT_EQ(0x00000001u, of_floats("mov.f32 %f2, 0f00000002; mul.rn.f32 %f1, %f2, 0f3F000000;"));  // not flushed
     EXPECT_EQ(0u, result_of("mov.u32 %r3, 32; shl.b32 %r2, %r1, %r3; add.s32 %r2, %r2, 0; shl.b32 %r2, 7, %r3; "));
     EXPECT_EQ(0x11223344u, result_of("mov.u32 %r3, 1144201745; prmt.b32 %r2, %r3, 0, 291; "));

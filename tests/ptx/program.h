@@ -77,7 +77,8 @@ enum class Together {
     kXor,
     kIndex,
     kUp,
-    kDown
+    kDown,
+    kLargest
 };
 
 struct Exchange {

@@ -2,6 +2,7 @@ using System.Globalization;
 using System.Text;
 using NativeOpt.Cli.Commands;
 using NativeOpt.Cli.Plotting;
+using NativeOpt.Cli.Runs;
 
 namespace NativeOpt.Cli.Benchmarks;
 

@@ -2,6 +2,7 @@ using System.CommandLine;
 using System.Globalization;
 using NativeOpt.Cli.Benchmarks;
 using NativeOpt.Cli.Optimizers;
+using NativeOpt.Cli.Runs;
 using NativeOpt.Cli.Shapes;
 
 namespace NativeOpt.Cli.Commands;
@@ -155,6 +156,7 @@ internal sealed class BenchCommand : Command, IHaveExamples
         OutputFiles.PrepareFolder(_out.Name, folder);
         OutputFiles.PrepareFile(_json.Name, file);
 
+        var record = new RunRecord(parsed, new BenchPlan(rows, settings), rows[0].Device);
         IReadOnlyList<(string, string)> machine = Machine.Describe(rows[0].Device);
         var view = new BenchView(terminal);
         view.ShowHeader(machine, rows);
@@ -180,8 +182,13 @@ internal sealed class BenchCommand : Command, IHaveExamples
 
         files.Publish(
             terminal,
+            record with
+            {
+                End = fault is not null ? RunEnd.Failed : stop.IsCancellationRequested ? RunEnd.Cancelled : RunEnd.Completed,
+                Message = fault,
+            },
             folder,
-            () => BenchFiles.Of(results, machine, CommandOf(parsed)),
+            () => BenchFiles.Of(results, machine, record.Line),
             () => results,
             () => view.ShowResults(results));
         if (fault is not null)
@@ -327,8 +334,7 @@ internal sealed class BenchCommand : Command, IHaveExamples
         static string Gibibytes(long bytes) => (bytes / (double)(1L << 30)).ToString("0.0", CultureInfo.InvariantCulture);
     }
 
-    private static string CommandOf(ParseResult parsed) =>
-        "nativeopt " + string.Join(' ', parsed.Tokens.Select(static token => token.Value));
+    private sealed record BenchPlan(IReadOnlyList<BenchCase> Rows, BenchSettings Settings);
 
     // The members of the JSON document of a comparison.
     private sealed record ChangeSummary(

@@ -34,11 +34,14 @@ internal sealed class CommandLine
         _root = new Command("nativeopt", "Fused optimizer steps for .NET trainers.")
         {
             new BenchCommand(output, error),
+            new ClassifyCommand(output, error),
+            new DeoCommand(output, error),
             new FinetuneCommand(output, error),
             new HessianCommand(output, error),
             new InfoCommand(output, error),
             new LandscapeCommand(output, error),
             new ReplayCommand(output, error),
+            new ReportCommand(output, error),
             new SaddleCommand(output, error),
             new SelftestCommand(output, error),
             new TrainCommand(output, error),
@@ -111,7 +114,8 @@ internal sealed class CommandLine
         return ExitCode.Usage;
     }
 
-    private static string PathOf(CommandResult result) =>
+    /// <summary>A command's name, after those that it belongs to.</summary>
+    public static string PathOf(CommandResult result) =>
         result.Parent is CommandResult parent ? $"{PathOf(parent)} {result.Command.Name}" : result.Command.Name;
 
     // Messages have names of files and words of the command line. Line ends are the program's own, and none of a word's.

@@ -1,5 +1,6 @@
 using System.CommandLine;
 using NativeOpt.Cli.Landscapes.Escapes;
+using NativeOpt.Cli.Runs;
 
 namespace NativeOpt.Cli.Commands;
 
@@ -88,6 +89,7 @@ internal sealed class EscapeCommand : Command, IHaveExamples
         string? folder = parsed.GetValue(_out);
         OutputFiles.PrepareFolder(_out.Name, folder);
 
+        var record = new RunRecord(parsed, plan);
         var view = new EscapeView(terminal);
         IReadOnlyList<EscapeTime[]> times;
         try
@@ -104,6 +106,7 @@ internal sealed class EscapeCommand : Command, IHaveExamples
         OutputFiles files = new();
         files.Publish(
             terminal,
+            record,
             folder,
             () => EscapeFiles.Of(plan, wells, laws),
             () => EscapeSummary.Of(plan, wells, laws, folder),

@@ -94,9 +94,9 @@ internal sealed class FinetuneCommand : Command, IHaveExamples
             "Fine-tune a small character-level GPT on another, small text with several optimizers, and show training loss, validation "
             + "perplexity and generalisation gap over the epochs, in the form of Fig. 4 of DualAdam's paper (arXiv 2603.07122): mean ± "
             + "standard deviation over seeds. Each optimizer has the learning rate of its grid that is best on a part of the text which "
-            + "neither training nor validation sees. With the defaults it takes some four minutes on two cores. Ctrl-C ends it with the seeds that all optimizers have finished (exit code "
-            + "130), and --resume goes on from there. The exit code is 1 if a run with a chosen learning rate diverged, or a file could "
-            + "not be written.")
+            + "neither training nor validation sees. With the defaults it takes some four minutes on two cores. Ctrl-C ends it with the "
+            + "seeds that all optimizers have finished (exit code 130), and --resume goes on from there. The exit code is 1 if a run with "
+            + "a chosen learning rate diverged, or a file could not be written.")
     {
         Option[] options =
         [
@@ -149,6 +149,7 @@ internal sealed class FinetuneCommand : Command, IHaveExamples
             out int unknown);
         OutputFiles.PrepareFolder(_out.Name, folder);
 
+        var record = new RunRecord(parsed, plan);
         var view = new FinetuneView(terminal);
         if (before is not null)
         {
@@ -178,15 +179,22 @@ internal sealed class FinetuneCommand : Command, IHaveExamples
         }
 
         IReadOnlyList<FinetuneResult> results = runner.Results();
+        FinetuneResult? diverged = results.FirstOrDefault(static result => !result.IsComplete);
         OutputFiles files = new();
         if (results.Count > 0)
         {
             files.Publish(
                 terminal,
+                record with
+                {
+                    End = isCancelled ? RunEnd.Cancelled : diverged is null ? RunEnd.Completed : RunEnd.Failed,
+                    Message = diverged is null ? null : $"A run of {diverged.Name} diverged.",
+                },
                 folder,
                 () => FinetuneFiles.Of(plan, task.TextName, results),
                 () => FinetuneSummary.Of(plan, task, results, folder),
-                () => view.ShowResults(plan, results));
+                () => view.ShowResults(plan, results),
+                finished.Written);
         }
 
         if (isCancelled)
@@ -197,7 +205,7 @@ internal sealed class FinetuneCommand : Command, IHaveExamples
         files.ThrowIfLost();
         finished.ThrowIfLost();
         return isCancelled ? ExitCode.Cancelled
-            : results.Any(static result => !result.IsComplete) ? ExitCode.Failure : ExitCode.Success;
+            : diverged is null ? ExitCode.Success : ExitCode.Failure;
     }
 
     private FinetunePlan Plan(ParseResult parsed)

@@ -125,6 +125,7 @@ internal sealed class HessianCommand : Command, IHaveExamples
         FinishedRuns<HessianResult>? finished = folder is null ? null
             : FinishedRuns<HessianResult>.Open(folder, resume, new Decisive(plan with { Threads = 1 }, data[0].Digest));
 
+        var record = new RunRecord(parsed, plan);
         var view = new HessianView(terminal);
         string[] names = Names(files);
         for (int i = 0; i < files.Length; i++)
@@ -142,10 +143,12 @@ internal sealed class HessianCommand : Command, IHaveExamples
         {
             output.Publish(
                 terminal,
+                record with { End = results.Count < files.Length ? RunEnd.Cancelled : RunEnd.Completed },
                 folder,
                 () => HessianFiles.Of(plan, results),
                 () => HessianSummary.Of(plan, results, folder),
-                () => view.ShowResults(plan, results));
+                () => view.ShowResults(plan, results),
+                finished?.Written);
         }
 
         if (results.Count < files.Length)

@@ -3,6 +3,7 @@ using System.CommandLine.Parsing;
 using System.Globalization;
 using NativeOpt.Cli.Landscapes;
 using NativeOpt.Cli.Optimizers;
+using NativeOpt.Cli.Runs;
 using NativeOpt.Cli.Training;
 
 namespace NativeOpt.Cli.Commands;
@@ -103,6 +104,7 @@ internal sealed class LandscapeCommand : Command, IHaveExamples
         string? folder = parsed.GetValue(_out);
         OutputFiles.PrepareFolder(_out.Name, folder);
 
+        var record = new RunRecord(parsed, plan);
         var view = new LandscapeView(terminal);
         IReadOnlyList<LandscapeRun> runs;
         try
@@ -118,6 +120,7 @@ internal sealed class LandscapeCommand : Command, IHaveExamples
         OutputFiles files = new();
         files.Publish(
             terminal,
+            record,
             folder,
             () => LandscapeFiles.Of(plan, runs),
             () => Summary(plan, runs, folder),

@@ -1,4 +1,5 @@
 using System.Text;
+using NativeOpt.Cli.Runs;
 
 namespace NativeOpt.Cli.Commands;
 
@@ -73,20 +74,34 @@ internal sealed class OutputFiles
 
     /// <summary>
     /// Writes the files of a command's results, and then prints the results: a file that fails does not keep them from being
-    /// printed, but printing may fail.
+    /// printed, but printing may fail. The record of the run is the last file.
     /// </summary>
     /// <param name="terminal">Where it prints.</param>
+    /// <param name="record">What there is to tell of the run beside its results.</param>
     /// <param name="folder">The folder of the files; null: none is written.</param>
     /// <param name="files">Their names and texts.</param>
     /// <param name="summary">Makes the JSON document.</param>
     /// <param name="show">Shows the results to people.</param>
+    /// <param name="others">The names of files that the command has written there before.</param>
     public void Publish<T>(
-        Terminal terminal, string? folder, Func<IEnumerable<(string Name, string Text)>> files, Func<T> summary, Action show)
+        Terminal terminal,
+        RunRecord record,
+        string? folder,
+        Func<IEnumerable<(string Name, string Text)>> files,
+        Func<T> summary,
+        Action show,
+        IReadOnlyList<string>? others = null)
     {
-        IReadOnlyList<string> written = folder is null ? [] : Write(folder, files());
+        T document = summary();
+        IReadOnlyList<string> written = folder is null ? [] : [.. Write(folder, files()), .. others ?? []];
+        if (folder is not null)
+        {
+            written = [.. written, .. Write(folder, [record.File(written, document)])];
+        }
+
         if (terminal.IsJson)
         {
-            terminal.WriteJson(summary());
+            terminal.WriteJson(document);
         }
         else
         {

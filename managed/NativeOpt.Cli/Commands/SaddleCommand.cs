@@ -1,5 +1,6 @@
 using System.CommandLine;
 using NativeOpt.Cli.Optimizers;
+using NativeOpt.Cli.Runs;
 using NativeOpt.Cli.Saddles;
 
 namespace NativeOpt.Cli.Commands;
@@ -97,6 +98,7 @@ internal sealed class SaddleCommand : Command, IHaveExamples
         string? folder = parsed.GetValue(_out);
         OutputFiles.PrepareFolder(_out.Name, folder);
 
+        var record = new RunRecord(parsed, plan, device);
         var view = new SaddleView(terminal);
         view.ShowHeader(plan);
         IReadOnlyList<SaddleCell> cells;
@@ -114,6 +116,7 @@ internal sealed class SaddleCommand : Command, IHaveExamples
         OutputFiles files = new();
         files.Publish(
             terminal,
+            record,
             folder,
             () => SaddleFiles.Of(plan, cells),
             () => Summary(plan, cells, folder),

@@ -36,6 +36,7 @@ internal sealed class Terminal
         Converters = { new FiniteConverter() },
         RespectRequiredConstructorParameters = true,
         RespectNullableAnnotations = true,
+        AllowDuplicateProperties = false,
     };
 
     /// <summary>Whether the result is a JSON document rather than text for people.</summary>

@@ -1,6 +1,7 @@
 using System.CommandLine;
 using System.CommandLine.Parsing;
 using NativeOpt.Cli.Optimizers;
+using NativeOpt.Cli.Runs;
 using NativeOpt.Cli.Training;
 
 namespace NativeOpt.Cli.Commands;
@@ -184,7 +185,8 @@ internal sealed class TrainCommand : Command, IHaveExamples
         Device device = parsed.GetValue(_device);
         CommonOptions.Require(device);
         bool isTiny = parsed.GetValue(_model) == "tiny";
-        TextDataset data = ReadText(parsed.GetValue(_text), isTiny, out string textName, out GptConfig model);
+        TextDataset data = ReadText(
+            parsed.GetValue(_text), isTiny ? GptConfig.Tiny : GptConfig.Default, out string textName, out GptConfig model);
         TrainingSchedule schedule = Schedule(parsed);
         var plan = new TrainingPlan(model, schedule)
         {
@@ -204,6 +206,7 @@ internal sealed class TrainCommand : Command, IHaveExamples
         string folder = parsed.GetValue(_out)!;
         OutputFiles.PrepareFolder(_out.Name, folder);
 
+        var record = new RunRecord(parsed, plan, device);
         var view = new TrainingView(terminal);
         var session = new TrainingSession(plan, textName, data)
         {
@@ -216,9 +219,20 @@ internal sealed class TrainCommand : Command, IHaveExamples
         session.Open(parsed.GetValue(_resume));
         view.ShowHeader(textName, data, plan, session.ParameterCount);
         session.Run(view, stop);
+        bool hasDiverged = session.Runs.Exists(static run => run.End == TrainingEnd.Diverged);
+        TrainingSummary summary = TrainingSummary.Of(textName, data, plan, session.ParameterCount, folder, session.Runs);
+        session.WriteRecord(
+            record with
+            {
+                End = session.Fault is not null || hasDiverged ? RunEnd.Failed
+                    : stop.IsCancellationRequested ? RunEnd.Cancelled : RunEnd.Completed,
+                Message = session.Fault
+                    ?? session.Runs.Select(TrainingView.Explain).FirstOrDefault(static why => why is not null),
+            },
+            summary);
         if (terminal.IsJson)
         {
-            terminal.WriteJson(TrainingSummary.Of(textName, data, plan, session.ParameterCount, folder, session.Runs));
+            terminal.WriteJson(summary);
         }
         else
         {
@@ -229,7 +243,7 @@ internal sealed class TrainCommand : Command, IHaveExamples
 
         session.ThrowIfFailed();
         return stop.IsCancellationRequested ? ExitCode.Cancelled
-            : session.Runs.Exists(static run => run.End == TrainingEnd.Diverged) ? ExitCode.Failure
+            : hasDiverged ? ExitCode.Failure
             : ExitCode.Success;
     }
 
@@ -311,14 +325,18 @@ internal sealed class TrainCommand : Command, IHaveExamples
         return recipes!;
     }
 
-    private static TextDataset ReadText(string? file, bool isTiny, out string name, out GptConfig model)
+    /// <summary>Reads the text of <c>--text</c>, or the one without it.</summary>
+    /// <param name="file">Its path; null: this repository's text.</param>
+    /// <param name="shape">The model for a size of the vocabulary.</param>
+    /// <param name="name">What people call the text.</param>
+    /// <param name="model">The model for it.</param>
+    /// <exception cref="UsageException">It cannot be read, or is too short.</exception>
+    internal static TextDataset ReadText(string? file, Func<int, GptConfig> shape, out string name, out GptConfig model)
     {
         name = file is null ? "the sources of NativeOpt" : Path.GetFileName(file);
         try
         {
             string text = file is null ? RepositoryText.Read() : File.ReadAllText(file);
-            var shape = new Func<int, GptConfig>(
-                vocabulary => isTiny ? new GptConfig(vocabulary, 32, 1, 2, 32) : GptConfig.Default(vocabulary));
             var data = new TextDataset(text, shape(1).ContextLength);
             model = shape(data.Tokenizer.VocabularySize);
             return data;

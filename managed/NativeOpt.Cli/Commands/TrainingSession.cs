@@ -53,7 +53,7 @@ internal sealed class TrainingSession
     public List<TrainingRun> Runs { get; } = [];
 
     /// <summary>The names of the files that were written.</summary>
-    public IReadOnlyList<string> Written => [.. _written, .. _models];
+    public IReadOnlyList<string> Written => [.. _written, .. _models, .. _finished?.Written ?? []];
 
     /// <summary>Looks at what an earlier command has left, before anything is done.</summary>
     /// <param name="resume">Whether to take it up again.</param>
@@ -92,6 +92,13 @@ internal sealed class TrainingSession
             }
         }
     }
+
+    /// <summary>Why no further run was begun; null if nothing has failed.</summary>
+    public string? Fault => _fault?.SourceException.Message;
+
+    /// <summary>Leaves the record of the command beside the other files.</summary>
+    public void WriteRecord(RunRecord record, TrainingSummary summary) =>
+        _written = [.. _written, .. _files.Write(Folder, [record.File(Written, summary)])];
 
     /// <summary>Reports what failed, after the results have been printed.</summary>
     /// <exception cref="OutputFault">A file could not be written.</exception>

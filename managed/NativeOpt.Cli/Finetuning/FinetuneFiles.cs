@@ -127,8 +127,10 @@ internal static class FinetuneFiles
                 chart.Add(new LineSeries(
                     result.Name + count,
                     [.. spreads.Select(static (spread, epoch) => ((double)epoch, spread.Mean))],
-                    i,
-                    Spreads: [.. spreads.Select(static spread => spread.StandardDeviation)]));
+                    i)
+                {
+                    Spreads = [.. spreads.Select(static spread => spread.StandardDeviation)],
+                });
             }
         }
 

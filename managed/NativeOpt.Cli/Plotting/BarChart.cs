@@ -24,9 +24,13 @@ internal sealed class BarChart(string title, IReadOnlyList<string> caption, stri
     private const double LineHeight = 17;
     private const double LegendHeight = 26;
     private const double AxisHeight = 58;
-    private const double LegendStep = 120;
+    private const double LegendStep = 120; // the least
+    private const double CharacterWidth = 6.7; // of the 12 px font, about; SVG cannot be asked
 
     private readonly List<(string Name, IReadOnlyList<Bar?> Bars)> _groups = [];
+
+    /// <summary>How the numbers beside the bars are written.</summary>
+    public string Format { get; init; } = "#,0.0";
 
     /// <summary>Adds a group: a bar of each series, in their order; null: it has none.</summary>
     public void Add(string group, IReadOnlyList<Bar?> bars) => _groups.Add((group, bars));
@@ -34,7 +38,10 @@ internal sealed class BarChart(string title, IReadOnlyList<string> caption, stri
     /// <summary>The picture.</summary>
     public string ToSvg()
     {
-        double top = 50 + (caption.Count * LineHeight) + LegendHeight;
+        double step = Math.Max(LegendStep, 34 + (CharacterWidth * series.Max(static name => name.Length)));
+        int perRow = Math.Max(1, (int)((Width - Left) / step));
+        double legendTop = 50 + (caption.Count * LineHeight);
+        double top = legendTop + (LegendHeight * ((series.Count + perRow - 1) / perRow));
         double bottom = top + _groups.Sum(Height);
         IEnumerable<double> ends = _groups.SelectMany(static group => group.Bars).Select(static bar => bar?.High ?? 0);
         var axis = new Axis(ends.Append(0), Left, Width - Right, 8);
@@ -48,11 +55,10 @@ internal sealed class BarChart(string title, IReadOnlyList<string> caption, stri
 
         for (int i = 0; i < series.Count; i++)
         {
-            double x = Left + (i * LegendStep);
-            Svg.Line(svg, $"""
-                <rect x="{x:0.##}" y="{top - LegendHeight:0.##}" width="12" height="12" fill="{Svg.Color(i)}"/>
-                """);
-            Svg.Text(svg, x + 18, top - LegendHeight + 10, series[i], "start", Svg.Ink);
+            double x = Left + (i % perRow * step);
+            double y = legendTop + (i / perRow * LegendHeight);
+            Svg.Line(svg, $"""<rect x="{x:0.##}" y="{y:0.##}" width="12" height="12" fill="{Svg.Color(i)}"/>""");
+            Svg.Text(svg, x + 18, y + 10, series[i], "start", Svg.Ink);
         }
 
         foreach (double tick in axis.Ticks)
@@ -63,11 +69,11 @@ internal sealed class BarChart(string title, IReadOnlyList<string> caption, stri
         }
 
         Svg.Text(svg, (Left + Width - Right) / 2, bottom + 44, xLabel, "middle", Svg.Ink);
-        double y = top;
+        double groupTop = top;
         foreach ((string Name, IReadOnlyList<Bar?> Bars) group in _groups)
         {
-            Draw(svg, group.Name, group.Bars, y + (GroupGap / 2), axis);
-            y += Height(group);
+            Draw(svg, group.Name, group.Bars, groupTop + (GroupGap / 2), axis);
+            groupTop += Height(group);
         }
 
         Svg.End(svg);
@@ -90,7 +96,7 @@ internal sealed class BarChart(string title, IReadOnlyList<string> caption, stri
 
             double middle = y + (BarHeight / 2) - 1;
             double end = axis.Place(bar.Value);
-            string number = bar.Value.ToString("#,0.0", CultureInfo.InvariantCulture);
+            string number = bar.Value.ToString(Format, CultureInfo.InvariantCulture);
             Svg.Line(svg, $"""
                 <rect x="{Left}" y="{y:0.##}" width="{end - Left:0.##}" height="{BarHeight - 2}" fill="{Svg.Color(i)}">
                 <title>{Svg.Escape($"{name}, {series[i]}: {number}")}</title></rect>

@@ -4,13 +4,19 @@ using System.Text;
 namespace NativeOpt.Cli.Plotting;
 
 /// <summary>One line of a <see cref="LineChart"/>.</summary>
-/// <param name="Name">What the legend says.</param>
+/// <param name="Name">What the legend says; empty: it does not have it.</param>
 /// <param name="Points">The points in order. Where one is not finite, the line is interrupted.</param>
 /// <param name="Color">An index into the palette; series of one optimizer share one.</param>
 /// <param name="Dashed">True for a lighter, dashed line, such as the training loss beside the validation loss.</param>
-/// <param name="Spreads">How far values spread to both sides of each point, which a band behind the line shows; null: no band.</param>
 internal sealed record LineSeries(
-    string Name, IReadOnlyList<(double X, double Y)> Points, int Color, bool Dashed = false, IReadOnlyList<double>? Spreads = null);
+    string Name, IReadOnlyList<(double X, double Y)> Points, int Color, bool Dashed = false)
+{
+    /// <summary>How wide a line is that is not dashed. Points between gaps are dots of this width.</summary>
+    public double Width { get; init; } = 2.2;
+
+    /// <summary>How far values spread to both sides of each point, which a band behind the line shows; null: no band.</summary>
+    public IReadOnlyList<double>? Spreads { get; init; }
+}
 
 /// <summary>A labelled horizontal line across a <see cref="LineChart"/>.</summary>
 internal sealed record ReferenceLine(string Label, double Y);
@@ -55,6 +61,9 @@ internal sealed class LineChart
     /// <summary>Whether the vertical axis is logarithmic. Where a point is not above 0, the line is interrupted.</summary>
     public bool IsYLogarithmic { get; init; }
 
+    // What the legend has.
+    private IEnumerable<LineSeries> Named => _series.Where(static series => series.Name.Length > 0);
+
     /// <summary>Adds a line in the next colour.</summary>
     public void Add(string name, IReadOnlyList<(double X, double Y)> points, bool dashed = false) =>
         Add(new LineSeries(name, points, _series.Count, dashed));
@@ -97,11 +106,10 @@ internal sealed class LineChart
             DrawSeries(svg, series, x, y);
         }
 
-        for (int i = 0; i < _series.Count; i++)
+        foreach ((LineSeries series, (double left, double middle)) in Named.Zip(legend))
         {
-            (double left, double middle) = legend[i];
-            Svg.Line(svg, $"""<path d="M{left:0.##} {middle:0.##}h{SwatchWidth - 8}" {Stroke(_series[i])}/>""");
-            Svg.Text(svg, left + SwatchWidth, middle + 4, _series[i].Name, "start", Svg.Ink);
+            Svg.Line(svg, $"""<path d="M{left:0.##} {middle:0.##}h{SwatchWidth - 8}" {Stroke(series)}/>""");
+            Svg.Text(svg, left + SwatchWidth, middle + 4, series.Name, "start", Svg.Ink);
         }
 
         Svg.End(svg);
@@ -114,7 +122,7 @@ internal sealed class LineChart
         var places = new List<(double X, double Y)>();
         double x = Left;
         double y = Top - 4;
-        foreach (LineSeries series in _series)
+        foreach (LineSeries series in Named)
         {
             double width = SwatchWidth + (CharacterWidth * series.Name.Length);
             if (x > Left && x + width > Width - Right)
@@ -127,7 +135,7 @@ internal sealed class LineChart
             x += width + LegendGap;
         }
 
-        height = _series.Count == 0 ? 0 : y - Top + LegendRow;
+        height = places.Count == 0 ? 0 : y - Top + LegendRow;
         return places;
     }
 
@@ -218,7 +226,7 @@ internal sealed class LineChart
         string color = Svg.Color(series.Color);
         string style = series.Dashed
             ? """stroke-width="1.5" stroke-dasharray="5 4" stroke-opacity="0.6" """
-            : """stroke-width="2.2" """;
+            : FormattableString.Invariant($"""stroke-width="{series.Width}" """);
         return $"""fill="none" stroke="{color}" stroke-linejoin="round" stroke-linecap="round" {style}""";
     }
 

@@ -56,6 +56,9 @@ internal sealed class FinishedRuns<TRun>
         _files.Write(_path, file => JsonSerializer.Serialize(file, contents, RunPlan.Options));
     }
 
+    /// <summary>The name of the file, if there is one that has all runs.</summary>
+    public IReadOnlyList<string> Written => _runs.Count > 0 && _files.Lost is null ? [FileName] : [];
+
     /// <summary>Reports that the last run could not be kept.</summary>
     /// <exception cref="OutputFault">The file could not be written.</exception>
     public void ThrowIfLost() => _files.ThrowIfLost();

@@ -139,6 +139,21 @@ internal sealed class Gpt
         return loss;
     }
 
+    /// <summary>Draws for each input the token that follows it, as the model expects it to.</summary>
+    /// <param name="inputs">The tokens of <paramref name="batch"/> sequences of equal length, in turn.</param>
+    /// <param name="batch">Number of sequences.</param>
+    /// <param name="random">Where the draws come from.</param>
+    /// <param name="targets">Receives the tokens.</param>
+    public void DrawTargets(ReadOnlySpan<int> inputs, int batch, DeterministicRandom random, Span<int> targets)
+    {
+        Load(inputs, batch);
+        ForwardToNorm();
+        for (int row = 0; row < targets.Length; row++)
+        {
+            targets[row] = Draw(_normed.AsSpan(row * Config.Width, Config.Width), temperature: 1, random);
+        }
+    }
+
     /// <summary>Makes this model's parameters equal to those of another one of the same shape.</summary>
     public void CopyParametersFrom(Gpt other)
     {

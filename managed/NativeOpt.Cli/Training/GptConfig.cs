@@ -12,6 +12,12 @@ internal sealed record GptConfig(int VocabularySize, int ContextLength, int Laye
     /// in a minute or two on two cores.</summary>
     public static GptConfig Default(int vocabularySize) => new(vocabularySize, 64, 2, 4, 128);
 
+    /// <summary>For a quick look: it learns in seconds.</summary>
+    public static GptConfig Tiny(int vocabularySize) => new(vocabularySize, 32, 1, 2, 32);
+
+    /// <summary>The toy Transformer of the DEO paper (arXiv 2507.19968): 6.5 million parameters or so.</summary>
+    public static GptConfig Deo(int vocabularySize) => new(vocabularySize, 64, 8, 8, 256);
+
     /// <summary>Numbers that one attention head works on.</summary>
     public int HeadWidth => Width / Heads;
 

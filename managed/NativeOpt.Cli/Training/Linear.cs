@@ -23,12 +23,17 @@ internal sealed class Linear
         _matMul.Multiply(
             new Matrix(x, rows, Inputs), _weight.ValueMatrix.Transposed, new Matrix(y, rows, Outputs), _bias?.Value);
 
-    /// <summary>Computes the gradients of the weight, the bias and the input from that of the output.</summary>
-    public void Backward(float[] x, float[] dy, float[] dx, int rows)
+    /// <summary>Computes the gradients of the weight, the bias and the input from that of the output; null for dx: of the input
+    /// none is wanted, as it is that of the model.</summary>
+    public void Backward(float[] x, float[] dy, float[]? dx, int rows)
     {
         var output = new Matrix(dy, rows, Outputs);
         _matMul.Multiply(output.Transposed, new Matrix(x, rows, Inputs), _weight.GradientMatrix);
-        _matMul.Multiply(output, _weight.ValueMatrix, new Matrix(dx, rows, Inputs));
+        if (dx is not null)
+        {
+            _matMul.Multiply(output, _weight.ValueMatrix, new Matrix(dx, rows, Inputs));
+        }
+
         if (_bias is not null)
         {
             _elementwise.SumRows(dy, rows, _bias.Gradient);

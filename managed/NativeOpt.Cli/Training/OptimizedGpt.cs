@@ -8,6 +8,7 @@ internal sealed class OptimizedGpt : IDisposable
     private readonly OptimizedParameters _parameters;
     private readonly Optimizer _optimizer;
     private readonly DimerOptimizer? _dimer;
+    private readonly HessianEstimates? _hessian;
     private readonly Stopwatch _optimizerTime = new();
     private long _steps;
 
@@ -23,13 +24,15 @@ internal sealed class OptimizedGpt : IDisposable
         _parameters = new OptimizedParameters(model.Parameters, plan.Device, isInPlace, type);
         _optimizer = recipe.Create(_parameters.Set, switchingRate, plan.Precision);
         _dimer = recipe.HasDimer ? new DimerOptimizer(_optimizer, plan.Dimer with { Seed = plan.Seed }) : null;
+        _hessian = plan.HessianInterval is int interval && HessianEstimates.AreTakenBy(recipe.Preset)
+            ? new HessianEstimates(model, _optimizer, interval, plan.Seed) : null;
     }
 
     /// <summary>The model.</summary>
     public Gpt Model { get; }
 
-    /// <summary>Gradients computed; more than the steps where a dimer needs them.</summary>
-    public long GradientEvaluations => _dimer?.GradientEvaluations ?? _steps;
+    /// <summary>Gradients computed; more than the steps where a dimer needs them, or estimates of the Hessian do.</summary>
+    public long GradientEvaluations => (_dimer?.GradientEvaluations ?? _steps) + (_hessian?.GradientEvaluations(_steps) ?? 0);
 
     /// <summary>Of the loss along the dimer's direction; null if the last step did not measure it.</summary>
     public double? Curvature { get; private set; }
@@ -48,6 +51,7 @@ internal sealed class OptimizedGpt : IDisposable
     /// <returns>The loss before the step.</returns>
     public float Step(ReadOnlySpan<int> inputs, ReadOnlySpan<int> targets, int batch, double learningRate)
     {
+        _hessian?.GiveTo(_steps, inputs, batch);
         float loss = Model.ForwardBackward(inputs, targets, batch);
         Curvature = null;
         if (!float.IsFinite(loss))
@@ -62,6 +66,7 @@ internal sealed class OptimizedGpt : IDisposable
         }
         else
         {
+            _dimer.ReportLoss(loss);
             bool measures = _dimer.NeedsDisplacedGradient;
             while (_dimer.NeedsDisplacedGradient)
             {
@@ -110,6 +115,7 @@ internal sealed class OptimizedGpt : IDisposable
 
     public void Dispose()
     {
+        _hessian?.Dispose();
         _dimer?.Dispose();
         _optimizer.Dispose();
         _parameters.Dispose();

@@ -68,8 +68,9 @@ internal sealed class Trainer
         TrainingEnd? end = null;
         for (int step = points.Count; ; step++)
         {
-            bool isLast = step == schedule.Steps || stop.IsCancellationRequested;
-            if (step < schedule.Steps && (isLast || checkpoint is { IsDue: true }))
+            bool isDone = step == schedule.Steps || trained.GradientEvaluations >= _plan.GradientBudget;
+            bool isLast = isDone || stop.IsCancellationRequested;
+            if (!isDone && (isLast || checkpoint is { IsDue: true }))
             {
                 checkpoint?.Save(trained, points, StepTime(), OptimizerTime());
             }
@@ -82,7 +83,7 @@ internal sealed class Trainer
             }
 
             end = measured is double loss && !double.IsFinite(loss) ? TrainingEnd.Diverged
-                : step == schedule.Steps ? TrainingEnd.Completed
+                : isDone ? TrainingEnd.Completed
                 : isLast ? TrainingEnd.Cancelled
                 : null;
             long gradients = trained.GradientEvaluations;

@@ -25,6 +25,12 @@ internal sealed record TrainingPlan(GptConfig Model, TrainingSchedule Schedule)
     /// <summary>Batches of one validation, always the same ones.</summary>
     public int ValidationBatches { get; init; } = 16;
 
+    /// <summary>Gradients after which a run ends, those of a dimer and of estimates included; null: after all steps.</summary>
+    public long? GradientBudget { get; init; }
+
+    /// <summary>Steps between two estimates of the Hessian's diagonal, for the rules that take one; null: they get none.</summary>
+    public int? HessianInterval { get; init; }
+
     /// <summary>Characters to generate at the end.</summary>
     public int SampleLength { get; init; } = 500;
 }

@@ -1,13 +1,14 @@
 namespace NativeOpt.Cli.Training;
 
-/// <summary>How long and how fast to train: a linear warm-up, then a half cosine down to a tenth of the peak.</summary>
+/// <summary>How long and how fast to train: a linear warm-up, then a half cosine down to a part of the peak.</summary>
 /// <param name="Steps">Number of optimizer steps.</param>
 /// <param name="BatchSize">Sequences in a step.</param>
 /// <param name="PeakLearningRate">The learning rate after the warm-up.</param>
 /// <param name="WarmupSteps">Steps over which the learning rate rises.</param>
 internal sealed record TrainingSchedule(int Steps, int BatchSize, double PeakLearningRate, int WarmupSteps)
 {
-    private const double FinalFraction = 0.1;
+    /// <summary>The last learning rate, as a part of the peak; 1: it stays where it is after the warm-up.</summary>
+    public double FinalFraction { get; init; } = 0.1;
 
     /// <summary>What suits <see cref="GptConfig.Default"/> and an Adam-like optimizer.</summary>
     public static TrainingSchedule Default { get; } = new(3000, 8, 3e-3, 100);

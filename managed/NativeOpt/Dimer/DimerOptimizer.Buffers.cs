@@ -219,6 +219,7 @@ public sealed unsafe partial class DimerOptimizer
     {
         double[] none = new double[ScopeCount];
         Array.Fill(none, double.NaN);
+        _measuredCurvature = null;
         using HandleLease lease = new(_handle, this);
         fixed (double* values = none)
         {

@@ -16,8 +16,10 @@ public sealed unsafe partial class DimerOptimizer
     /// <remarks>
     /// Beside what the optimizer saves: "NAME.direction" for each tensor; in the metadata dimer_scope, dimer_seed,
     /// dimer_step, dimer_gradient_evaluations and dimer_curvature, one number for each scope. With
-    /// <see cref="RotationAngle.Conjugate"/> "NAME.rotation_direction", too, and dimer_conjugation. Options are not in it; a
-    /// dimer with another angle passes over what is of this one, and one without begins its search anew.
+    /// <see cref="RotationAngle.Conjugate"/> "NAME.rotation_direction", too, and dimer_conjugation. With
+    /// <see cref="DimerOptions.ActivateOnSpike"/> dimer_losses, the losses of the window, dimer_spike_length, dimer_active_since and
+    /// dimer_active_until. Options are not in it; a dimer with other ones passes over what is of these, and begins its search, or its
+    /// window, anew where the file has none.
     /// </remarks>
     /// <inheritdoc cref="Optimizer.Save(string, bool, DeviceStream, CancellationToken)" path="/exception"/>
     public void Save(
@@ -118,6 +120,8 @@ public sealed unsafe partial class DimerOptimizer
         GradientEvaluations = saved.GradientEvaluations;
         _progress = default;
         _updateWasLost = false;
+        _measuredCurvature = null;
+        Resume(saved.Activity);
     }
 
     private string OfEachScope(Func<nopt_dimer_status, double> value) =>

@@ -23,6 +23,9 @@ namespace NativeOpt;
 /// dimer.Step();
 /// </code>
 /// <para>
+/// and, with <see cref="DimerOptions.ActivateOnSpike"/>, <c>dimer.ReportLoss(loss)</c> after the first gradients of each step.
+/// </para>
+/// <para>
 /// The learning rate and the like are the optimizer's, which the dimer neither owns nor disposes of. For a set there is one
 /// dimer at a time. It keeps a direction in float32, a backup of the parameters, one of the gradients unless
 /// <see cref="SetDisplacedGradients(ReadOnlySpan{nint})"/> is used (both of their element types), and another direction for
@@ -159,11 +162,13 @@ public sealed unsafe partial class DimerOptimizer : IDisposable
     /// If a loss at displaced parameters is not finite, the step is the optimizer's own at the parameters before it, unless
     /// <see cref="DimerOptions.Fallback"/> says otherwise. The set's gradients are then those at these parameters again.
     /// </para>
+    /// <para>The loss at the parameters is told to <see cref="ReportLoss"/>, also where no step follows.</para>
     /// </remarks>
     /// <exception cref="ArgumentNullException"><paramref name="closure"/> is null.</exception>
     /// <exception cref="OperationCanceledException">The token was cancelled.</exception>
     /// <exception cref="InvalidOperationException">
-    /// The parameters are displaced already, or the set has no gradients even after the first evaluation.
+    /// The parameters are displaced already, or the set has no gradients even after the first evaluation; or
+    /// <see cref="DimerOptions.AlphaSchedule"/> made a number that α cannot be.
     /// </exception>
     /// <exception cref="ConcurrentUseException">The set is in use by another thread.</exception>
     /// <exception cref="ArgumentException">The set is on CPU, and the stream is not the default one.</exception>
@@ -183,6 +188,7 @@ public sealed unsafe partial class DimerOptimizer : IDisposable
 
         cancellationToken.ThrowIfCancellationRequested();
         float loss = closure();
+        ReportLoss(loss);
         if (!float.IsFinite(loss))
         {
             return loss;
@@ -237,7 +243,8 @@ public sealed unsafe partial class DimerOptimizer : IDisposable
     /// </summary>
     /// <param name="stream">The stream; on CPU the default one.</param>
     /// <exception cref="InvalidOperationException">
-    /// The step needs no more gradients, or none at all, or the set has none yet.
+    /// The step needs no more gradients, or none at all, or the set has none yet; or <see cref="DimerOptions.AlphaSchedule"/> made a
+    /// number that α cannot be.
     /// </exception>
     /// <exception cref="ConcurrentUseException">The set is in use by another thread.</exception>
     /// <exception cref="ArgumentException">The set is on CPU, and the stream is not the default one.</exception>
@@ -253,7 +260,7 @@ public sealed unsafe partial class DimerOptimizer : IDisposable
         nopt_dimer* dimer = (nopt_dimer*)lease.Pointer;
         if (!_progress.IsDisplaced)
         {
-            nopt_dimer_options update = _options.ToNative(Displacement());
+            nopt_dimer_options update = _options.ToNative(Displacement(), AlphaOfStep(stream));
             // Master weights begin as copies of the parameters where these are now.
             Optimizer.EnsureState(stream, isForStep: true);
             EnsureBuffers(stream);
@@ -283,7 +290,8 @@ public sealed unsafe partial class DimerOptimizer : IDisposable
     /// </summary>
     /// <param name="stream">The stream; on CPU the default one.</param>
     /// <exception cref="InvalidOperationException">
-    /// <see cref="NeedsDisplacedGradient"/> is true, or the set has no gradients yet.
+    /// <see cref="NeedsDisplacedGradient"/> is true, or the set has no gradients yet; or <see cref="DimerOptions.AlphaSchedule"/> made a
+    /// number that α cannot be.
     /// </exception>
     /// <exception cref="ConcurrentUseException">The set is in use by another thread.</exception>
     /// <exception cref="ArgumentException">The set is on CPU, and the stream is not the default one.</exception>
@@ -295,11 +303,18 @@ public sealed unsafe partial class DimerOptimizer : IDisposable
         ThrowIfDisposed();
         Optimizer.RequireGradients();
         DimerProgress next = _progress.After(DimerAction.Step, IsUpdateDue, _options.DisplacedGradients);
+        if (!IsActive)
+        {
+            StepInactive(next, stream);
+            return;
+        }
+
         Optimizer.EnsureState(stream, isForStep: true);
         EnsureBuffers(stream);
 
         // Without a displacement its length says nothing, but it must be one.
-        TakeStep(IsDisplaced ? _update : _options.ToNative(_options.Displacement ?? 1), next, stream);
+        TakeStep(
+            IsDisplaced ? _update : _options.ToNative(_options.Displacement ?? 1, AlphaOfStep(stream)), next, stream);
     }
 
     /// <summary>Puts the parameters back, on the default stream; see the overload.</summary>
@@ -333,8 +348,6 @@ public sealed unsafe partial class DimerOptimizer : IDisposable
         _handle.Dispose();
         GC.SuppressFinalize(this);
     }
-
-    private bool IsUpdateDue => StepCount % _options.Interval == 0;
 
     private double Displacement() =>
         _options.Displacement ?? Math.Max(10 * Optimizer.LearningRate, SmallestDefaultDisplacement);
@@ -394,6 +407,7 @@ public sealed unsafe partial class DimerOptimizer : IDisposable
 
     private void EndUpdate(DimerProgress next)
     {
+        _measuredCurvature = IsDisplaced ? null : _measuredCurvature;
         _progress = next;
         _handle.DisplacedOn = null;
         Optimizer.ParameterSet.Handle.IsDisplaced = false;

@@ -110,6 +110,25 @@ public sealed record DimerOptions
     /// <summary>The weight α of the correction, finite and >= 0; 5 by default.</summary>
     public double Alpha { get; init; } = 5;
 
+    /// <summary>
+    /// α from the curvature C that the last update before the step has measured, in place of <see cref="Alpha"/>, which holds as long
+    /// as none was measured; null, the default: always <see cref="Alpha"/>. See <see cref="NegativeCurvatureAlpha"/>.
+    /// </summary>
+    /// <remarks>
+    /// What it gives must be finite and >= 0, or the step throws. It must depend on C alone for a resumed run to have the same bits, and
+    /// is for <see cref="DimerScope.Global"/>, since there is one α for all tensors. On CUDA the step after an update waits for
+    /// the update's end, which cannot be captured into a graph.
+    /// </remarks>
+    public Func<double, double>? AlphaSchedule { get; init; }
+
+    /// <summary>
+    /// Lets the dimer wait for spikes of the loss: steps are the optimizer's own, with its bits and its cost, and the dimer is active for
+    /// some steps after a spike begins. Null, the default: it is active in every step. Losses come from the closure, or from
+    /// <see cref="DimerOptimizer.ReportLoss"/>.
+    /// </summary>
+    /// <remarks>The host decides this for each step, so that a captured CUDA graph has the step of its capture.</remarks>
+    public SpikeActivation? ActivateOnSpike { get; init; }
+
     /// <summary>What <see cref="RotationRate"/> multiplies.</summary>
     public DimerForce Force { get; init; } = DimerForce.Difference;
 
@@ -150,6 +169,20 @@ public sealed record DimerOptions
         Displacement = 1e-3,
     };
 
+    /// <summary>
+    /// An <see cref="AlphaSchedule"/>: α = maximum·max(0, −C)/(|C| + scale), which is 0 where the curvature C is not negative, half
+    /// of the maximum at C = −scale, and nears the maximum beyond.
+    /// </summary>
+    /// <param name="maximum">The largest α, finite and >= 0.</param>
+    /// <param name="scale">The curvature, without its sign, at which α is half of the maximum; finite and above 0.</param>
+    /// <exception cref="ArgumentOutOfRangeException">A value is out of range.</exception>
+    public static Func<double, double> NegativeCurvatureAlpha(double maximum, double scale)
+    {
+        Check.AtLeastZero(maximum, nameof(maximum), nameof(maximum));
+        Check.Positive(scale, nameof(scale), nameof(scale));
+        return curvature => maximum * Math.Max(0, -curvature) / (Math.Abs(curvature) + scale);
+    }
+
     /// <summary>Gradients at displaced parameters that an update needs.</summary>
     internal long DisplacedGradients => RotationsPerUpdate + (Angle == RotationAngle.FixedRate ? 0 : 1L);
 
@@ -186,9 +219,15 @@ public sealed record DimerOptions
         Check.Positive(Displacement ?? 1, nameof(Displacement), paramName);
         Check.AtLeastZero(RotationRate, nameof(RotationRate), paramName);
         Check.AtLeastZero(Alpha, nameof(Alpha), paramName);
+        ActivateOnSpike?.Validate(paramName);
+        if (AlphaSchedule is not null && Scope != DimerScope.Global)
+        {
+            throw new ArgumentException(
+                $"AlphaSchedule is for one curvature, but Scope is {Scope}; leave it out, or use {DimerScope.Global}.", paramName);
+        }
     }
 
-    internal unsafe nopt_dimer_options ToNative(double displacement) => new()
+    internal unsafe nopt_dimer_options ToNative(double displacement, double alpha) => new()
     {
         struct_size = (uint)sizeof(nopt_dimer_options),
         rotation = (int)Rotation,
@@ -197,6 +236,6 @@ public sealed record DimerOptions
         correction = (int)Correction,
         displacement = displacement,
         rotation_rate = RotationRate,
-        alpha = Alpha,
+        alpha = alpha,
     };
 }

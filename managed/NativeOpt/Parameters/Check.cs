@@ -47,6 +47,15 @@ internal static class Check
         }
     }
 
+    /// <summary>At least 2.</summary>
+    public static void AtLeastTwo(long value, string name, string paramName)
+    {
+        if (value < 2)
+        {
+            Throw(value, name, "at least 2", paramName);
+        }
+    }
+
     /// <summary>A value of its enumeration.</summary>
     public static void Defined<T>(T value, string name, string paramName)
         where T : struct, Enum

@@ -27,10 +27,15 @@ internal sealed class StateMetadata
     private const string DimerGradientEvaluationsKey = "dimer_gradient_evaluations";
     private const string DimerCurvatureKey = "dimer_curvature";
     private const string DimerConjugationKey = "dimer_conjugation";
+    private const string DimerLossesKey = "dimer_losses";
+    private const string DimerSpikeLengthKey = "dimer_spike_length";
+    private const string DimerActiveSinceKey = "dimer_active_since";
+    private const string DimerActiveUntilKey = "dimer_active_until";
 
     private static readonly string[] DimerKeys =
     [
         DimerScopeKey, DimerSeedKey, DimerStepKey, DimerGradientEvaluationsKey, DimerCurvatureKey, DimerConjugationKey,
+        DimerLossesKey, DimerSpikeLengthKey, DimerActiveSinceKey, DimerActiveUntilKey,
     ];
 
     private readonly IReadOnlyDictionary<string, string> _texts;
@@ -111,6 +116,15 @@ internal sealed class StateMetadata
             if (dimer.KeepsSearch)
             {
                 texts[DimerConjugationKey] = dimer.ConjugationText;
+            }
+
+            if (dimer.Activity is { } activity)
+            {
+                texts[DimerLossesKey] = string.Join(
+                    ' ', activity.Losses.Select(static loss => loss.ToString("R", CultureInfo.InvariantCulture)));
+                texts[DimerSpikeLengthKey] = activity.SpikeLength.ToString(CultureInfo.InvariantCulture);
+                texts[DimerActiveSinceKey] = activity.Since.ToString(CultureInfo.InvariantCulture);
+                texts[DimerActiveUntilKey] = activity.Until.ToString(CultureInfo.InvariantCulture);
             }
         }
 
@@ -282,8 +296,18 @@ internal sealed class StateMetadata
             hasSearch,
             seed,
             ReadCount(DimerStepKey),
-            ReadCount(DimerGradientEvaluationsKey));
+            ReadCount(DimerGradientEvaluationsKey),
+            _texts.ContainsKey(DimerLossesKey) ? ReadActivity() : null);
     }
+
+    private DimerActivity ReadActivity() => new(
+        [
+            .. Value(DimerLossesKey).Split(' ', StringSplitOptions.RemoveEmptyEntries)
+                .Select(static text => ParseNumber(DimerLossesKey, text)),
+        ],
+        (int)Math.Min(ReadCount(DimerSpikeLengthKey), int.MaxValue),
+        ReadCount(DimerActiveSinceKey),
+        ReadCount(DimerActiveUntilKey));
 
     private double[] OfEachScope(DimerOptimizer dimer, string key, Func<double, bool> fits, string what)
     {
@@ -348,5 +372,12 @@ internal sealed class StateMetadata
 /// <param name="Seed">The seed of the first direction.</param>
 /// <param name="Step">The steps taken.</param>
 /// <param name="GradientEvaluations">The gradients that these steps used.</param>
+/// <param name="Activity">What it has seen of the loss; null if it did not wait for spikes.</param>
 internal sealed record DimerScalars(
-    double[] Curvature, double[] Conjugation, bool HasSearch, ulong Seed, long Step, long GradientEvaluations);
+    double[] Curvature,
+    double[] Conjugation,
+    bool HasSearch,
+    ulong Seed,
+    long Step,
+    long GradientEvaluations,
+    DimerActivity? Activity);

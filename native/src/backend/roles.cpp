@@ -25,7 +25,7 @@ namespace {
 // exist has no name.
 struct RolesByValue {
     RoleInfo infos[kRoleSlots] = {};
-    char names[kRoleSlots][16] = {};
+    char names[kRoleSlots][sizeof "STATE_-2147483648"] = {};
 
     RolesByValue() {
         for (const RoleInfo& info : kNamedRoles) {

@@ -100,8 +100,8 @@ struct BlockwiseUpdate {
         return aligned;
     }
 
-    // The states of a block until its scales are known, in shared memory. A thread reads what it has written; in the
-    // next block, which may have single elements, others may write there.
+    // The states of a block of any types until its scales are known, in shared memory. A thread reads what it has
+    // written; in the next block, which may have single elements, others may write there.
     struct alignas(16) BlockStates {
         float value[kRoom][kBlock];
     };
@@ -111,8 +111,8 @@ struct BlockwiseUpdate {
         const DynamicTables& tables;
         RandomRoom<kRandomUses>& random;
         BlockStates& states;
-        float scale[kRoom];       // as the block was found
-        uint32_t largest[kRoom];  // magnitude of those that the thread has updated
+        float scale[kRoom];    // as the block was found
+        float largest[kRoom];  // magnitude of those that the thread has updated
     };
 
     // The bits of some elements. Those of DYNAMIC8 share a word.
@@ -156,29 +156,20 @@ struct BlockwiseUpdate {
         return values;
     }
 
-    // Updates the elements from `i` on, `place` of the block. States of DYNAMIC8 go to `block` until the scales are
-    // known.
+    // Updates the elements from `i` on, and stores what is not of DYNAMIC8. `own` gets their states, which `block`
+    // knows the largest of from then on.
     template <class Values, int kParams, int kStateType>
-    __device__ void update(int first, int place, Block& block) const {
-        const int i = first + place;
+    __device__ void update(int i, const Fetched<Values>& fetched, Block& block, Values (&own)[kRoom]) const {
         const auto& own_source = source.template typed<kParams>();
-        Fetched<Values> fetched = {};
-        fetch<Values, kParams, kStateType>(i, fetched);
-        if constexpr (kParams != kAnyType) {
-            __syncwarp();  // nothing orders, but the assembler issues all of the loads before it waits for one
-        }
-        const RandomBits random = own_source.theta.rounding.draw(i, Values::kCount, block.random);
+        const RandomBits random = own_source.theta.rounding.draw(i, Values::kCount, present.get().states, block.random);
         Values p;
         Values g;
         Values direction = {};
         own_source.values(fetched.source, p, g, direction);
-        Values own[kRoom] = {};
         Values given[kMaxInputs] = {};
 #pragma unroll
         for (int s = 0; s < Shape::kStates; ++s) {
-            if (present.state(s)) {
-                own[s] = state_values<Values, kStateType>(s, fetched.states[s], block);
-            }
+            own[s] = present.state(s) ? state_values<Values, kStateType>(s, fetched.states[s], block) : Values{};
         }
 #pragma unroll
         for (int n = 0; n < Shape::kInputs; ++n) {
@@ -187,7 +178,7 @@ struct BlockwiseUpdate {
         update_values<Rule>(p, g, own, given, present.get(), scalars);
         own_source.theta.store(i, p, random);
         own_source.store(i, direction);
-        uint32_t largest[kRoom];
+        float largest[kRoom];
         if (!find_largest(own, largest) && (kStateType == NOPT_DTYPE_DYNAMIC8 || has_blocks)) {
             restart(own);
             find_largest(own, largest);
@@ -199,8 +190,7 @@ struct BlockwiseUpdate {
                 continue;
             }
             if (state.has_blocks()) {
-                block.largest[s] = block.largest[s] > largest[s] ? block.largest[s] : largest[s];
-                *reinterpret_cast<Access<Values::kCount>*>(block.states.value[s] + place) = words_of_floats(own[s]);
+                block.largest[s] = larger_magnitude(block.largest[s], largest[s]);
             } else {
                 own_source.theta.rounding.store_state(state.cells, s, i, own[s], random);
             }
@@ -209,18 +199,18 @@ struct BlockwiseUpdate {
 
     // The largest magnitude of each state. Returns whether all are finite.
     template <class Values>
-    __device__ bool find_largest(const Values (&own)[kRoom], uint32_t (&largest)[kRoom]) const {
-        bool finite = true;
+    __device__ bool find_largest(const Values (&own)[kRoom], float (&largest)[kRoom]) const {
+        float of_all = 0.0f;
 #pragma unroll
         for (int s = 0; s < Shape::kStates; ++s) {
-            largest[s] = 0;
+            largest[s] = fabsf(own[s].v[0]);
 #pragma unroll
-            for (int k = 0; k < Values::kCount; ++k) {
+            for (int k = 1; k < Values::kCount; ++k) {
                 largest[s] = larger_magnitude(largest[s], own[s].v[k]);
             }
-            finite = finite && (!present.state(s) || is_finite(float_of(largest[s])));
+            of_all = present.state(s) ? larger_magnitude(of_all, largest[s]) : of_all;
         }
-        return finite;
+        return is_finite(of_all);
     }
 
     // As dynamic8.h says at is_finite.
@@ -240,36 +230,93 @@ struct BlockwiseUpdate {
         }
     }
 
-    // The packs of a whole block, by a loop that is compiled for the type of the parameters.
-    template <int kParams>
-    __device__ void update_whole(int first, Block& block) const {
-#pragma unroll 1
-        for (int i = kPack * lane_of_warp(); i < kBlock; i += kPack * kWarpThreads) {
-            update<Pack, kParams, NOPT_DTYPE_DYNAMIC8>(first, i, block);
-        }
-    }
-
-    // By loops of their own for the most common types.
-    __device__ void update_packs(int first, const Packs& packs, Block& block) const {
-        const bool whole = Source::kIsTyped && packs.packed == kBlock;
-        if (whole && params == NOPT_DTYPE_FLOAT32) {
-            update_whole<NOPT_DTYPE_FLOAT32>(first, block);
-        } else if (whole && params == kHalfType) {
-            update_whole<kHalfType>(first, block);
-        } else {
-            packs.for_each_pack([&](int i) { update<Pack, kAnyType, kAnyType>(first, i, block); });
-        }
-    }
-
-    // Stores the codes of state `s` of some elements, from `place` of the block on.
+    // Updates single elements or packs of a block of any types, `place` of it. States of DYNAMIC8 go to `block` until
+    // the scales are known.
     template <class Values>
-    __device__ void encode(int s, int place, const Block& block, unsigned char* codes, const Divisor& divisor) const {
+    __device__ void update_some(int first, int place, Block& block) const {
+        Fetched<Values> fetched = {};
+        fetch<Values, kAnyType, kAnyType>(first + place, fetched);
+        Values own[kRoom];
+        update<Values, kAnyType, kAnyType>(first + place, fetched, block, own);
+#pragma unroll
+        for (int s = 0; s < Shape::kStates; ++s) {
+            if (present.state(s) && states[s].has_blocks()) {
+                *reinterpret_cast<Access<Values::kCount>*>(block.states.value[s] + place) = words_of_floats(own[s]);
+            }
+        }
+    }
+
+    static constexpr int kThreadPacks = kBlock / (kPack * kWarpThreads);
+    static_assert(kThreadPacks * kPack * kWarpThreads == kBlock, "all threads of a warp have as many packs of a block");
+
+    // Where a thread's packs of a whole block are in it.
+    __device__ static int place_of(int pack) { return kPack * (pack * kWarpThreads + lane_of_warp()); }
+
+    // Updates a whole block whose states are all of DYNAMIC8, by code that is compiled for the type of the parameters.
+    template <int kParams>
+    __device__ void update_whole(int first, Block& block, Pack (&own)[kThreadPacks][kRoom]) const {
+        Fetched<Pack> fetched[kThreadPacks] = {};
+#pragma unroll
+        for (int n = 0; n < kThreadPacks; ++n) {
+            fetch<Pack, kParams, NOPT_DTYPE_DYNAMIC8>(first + place_of(n), fetched[n]);
+        }
+        __syncwarp();  // nothing orders, but the assembler issues all of the loads before it waits for one
+#pragma unroll
+        for (int n = 0; n < kThreadPacks; ++n) {
+            update<Pack, kParams, NOPT_DTYPE_DYNAMIC8>(first + place_of(n), fetched[n], block, own[n]);
+        }
+    }
+
+    // Makes the states of a thread's packs of a whole block the dividends of their codes.
+    __device__ static void scale_whole(int s, const Divisor& divisor, Pack (&own)[kThreadPacks][kRoom]) {
+        if (divisor.unit != 1.0f) {
+            __syncwarp();  // nothing orders, but the assembler makes a branch of it, which most blocks take
+#pragma unroll
+            for (int n = 0; n < kThreadPacks; ++n) {
+#pragma unroll
+                for (int k = 0; k < kPack; ++k) {
+                    own[n][s].v[k] *= divisor.unit;
+                }
+            }
+        }
+    }
+
+    // Stores the codes of some elements of state `s`, which are dividends already.
+    template <class Values>
+    __device__ static void encode(int s, const Values& values, const Block& block, unsigned char* codes,
+                                  const Divisor& divisor) {
+        store_codes<Values::kCount>(codes, is_signed(s) ? codes_of(block.tables.with_sign, values.v, divisor)
+                                                        : codes_of(block.tables.without_sign, values.v, divisor));
+    }
+    // The same of those that lie in shared memory, from `place` of the block on.
+    template <class Values>
+    __device__ static void encode_some(int s, int place, const Block& block, unsigned char* codes,
+                                       const Divisor& divisor) {
         using Own = Access<Values::kCount>;
         const Own own = *reinterpret_cast<const Own*>(block.states.value[s] + place);
-        const Values values = floats_of_words<Values>(own.word);
-        store_codes<Values::kCount>(codes + place, is_signed(s)
-                                                       ? codes_of(block.tables.with_sign, values.v, divisor)
-                                                       : codes_of(block.tables.without_sign, values.v, divisor));
+        Values values = floats_of_words<Values>(own.word);
+#pragma unroll
+        for (int k = 0; k < Values::kCount; ++k) {
+            values.v[k] *= divisor.unit;
+        }
+        encode(s, values, block, codes + place, divisor);
+    }
+
+    // Calls encode_state(s, codes of the block, divisor) for all states of DYNAMIC8, and stores their new scales.
+    template <int kStateType, class EncodeState>
+    __device__ void encode_states(int first, const Block& block, const EncodeState& encode_state) const {
+        __syncwarp();  // all have read the scales
+#pragma unroll
+        for (int s = 0; s < Shape::kStates; ++s) {
+            if (!present.state(s) || !states[s].template typed<kStateType>().has_blocks()) {
+                continue;
+            }
+            const float scale = largest_of_warp(block.largest[s]);
+            encode_state(s, states[s].codes(first), Divisor(divisor_of(scale)));
+            if (lane_of_warp() == 0) {
+                store_words<1>(states[s].block(first), {{bits_of(scale)}});
+            }
+        }
     }
 
     // Updates the block that begins with element `first` of the piece. `wide`: all buffers allow wide accesses.
@@ -282,42 +329,33 @@ struct BlockwiseUpdate {
                 block.scale[s] = float_of(load_words<1>(states[s].block(first)).word[0]);
             }
         }
-        const Packs packs(count, 0, wide);
-        packs.for_each_single([&](int i) { update<Single, kAnyType, kAnyType>(first, i, block); });
-        update_packs(first, packs, block);
-        __syncwarp();  // all have read the scales
-#pragma unroll
-        for (int s = 0; s < Shape::kStates; ++s) {
-            if (!present.state(s) || !states[s].has_blocks()) {
-                continue;
-            }
-            const float scale = float_of(largest_of_warp(block.largest[s]));
-            const Divisor divisor(divisor_of(scale));
-            unsigned char* const codes = states[s].codes(first);
-            if (packs.packed == kBlock) {
-                // Without a branch between them, so that the packs of a thread wait together.
-#pragma unroll
-                for (int i = 0; i < kBlock; i += kPack * kWarpThreads) {
-                    encode<Pack>(s, i + kPack * lane_of_warp(), block, codes, divisor);
+        if constexpr (Source::kIsTyped) {
+            if (wide && count == kBlock && params != kAnyType) {
+                Pack own[kThreadPacks][kRoom];
+                if (params == NOPT_DTYPE_FLOAT32) {
+                    update_whole<NOPT_DTYPE_FLOAT32>(first, block, own);
+                } else {
+                    update_whole<kHalfType>(first, block, own);
                 }
-            } else {
-                packs.for_each_single([&](int i) { encode<Single>(s, i, block, codes, divisor); });
-                packs.for_each_pack([&](int i) { encode<Pack>(s, i, block, codes, divisor); });
-            }
-            if (lane_of_warp() == 0) {
-                store_words<1>(states[s].block(first), {{bits_of(scale)}});
-            }
-        }
-        __syncwarp();  // all have read the states
-    }
-
-    __device__ static uint32_t largest_of_warp(uint32_t largest) {
+                encode_states<NOPT_DTYPE_DYNAMIC8>(first, block,
+                                                   [&](int s, unsigned char* codes, const Divisor& divisor) {
+                                                       scale_whole(s, divisor, own);
 #pragma unroll
-        for (int distance = kWarpThreads / 2; distance > 0; distance /= 2) {
-            const uint32_t other = __shfl_xor_sync(0xffffffffu, largest, distance);
-            largest = other > largest ? other : largest;
+                                                       for (int n = 0; n < kThreadPacks; ++n) {
+                                                           encode(s, own[n][s], block, codes + place_of(n), divisor);
+                                                       }
+                                                   });
+                return;
+            }
         }
-        return largest;
+        const Packs packs(count, 0, wide);
+        packs.for_each_single([&](int i) { update_some<Single>(first, i, block); });
+        packs.for_each_pack([&](int i) { update_some<Pack>(first, i, block); });
+        encode_states<kAnyType>(first, block, [&](int s, unsigned char* codes, const Divisor& divisor) {
+            packs.for_each_single([&](int i) { encode_some<Single>(s, i, block, codes, divisor); });
+            packs.for_each_pack([&](int i) { encode_some<Pack>(s, i, block, codes, divisor); });
+        });
+        __syncwarp();  // all have read the states
     }
 };
 

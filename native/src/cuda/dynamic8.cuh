@@ -6,47 +6,51 @@
 #include "cuda/access.cuh"
 #include "cuda/tuning.h"
 #include "numerics/dynamic8.h"
+#include "numerics/dynamic8_divisor.h"
 
 namespace nopt {
 
-// Number K of a magnitude lies on the line of its decade: K = parts * magnitude + start.
-struct alignas(8) DynamicLine {
-    float parts;
+// Number K of a magnitude lies on the line of its decade: K = parts * magnitude + start. A decade begins at `begin`
+// among the magnitudes of each logarithm: those below it lie on the first line, the others on the second one, which
+// starts twice as high.
+struct alignas(16) DynamicLines {
+    float begin;
+    float parts_below;
+    float parts_above;
     float start;
 };
 
-// A decade begins at `begin` among the magnitudes of each logarithm. Line L is that of the magnitudes below it, L + 1
-// that of the others. The first line and the last are those of a single number.
 template <bool kSigned>
 struct DynamicTable {
     float value[256];  // of a code
-    float begin[kDynamicLogarithms];
-    DynamicLine line[kDynamicLogarithms + 1];
+    DynamicLines lines[kDynamicLogarithms];
 
-    NOPT_HD constexpr DynamicTable() : value(), begin(), line() {
+    NOPT_HD constexpr DynamicTable() : value(), lines() {
         constexpr DynamicCode<kSigned> kCode = {};
         for (int code = 0; code < 256; ++code) {
             value[code] = kCode.value[code];
         }
-        line[0] = {0.0f, static_cast<float>(kCode.kLowest) + 0.5f};
-        for (int d = 0; d < kDynamicDecades; ++d) {
-            begin[d] = kCode.begin[d];
-            line[d + 1] = {kCode.parts[d], static_cast<float>(1 << (kCode.kLowest + d)) * kDynamicShift};
+        // Below the first decade and at 1 itself there is one number each. From kSmallestDynamic on, the first line is
+        // one above its start (and not two, by kDynamicLast); the last one is above all numbers before it.
+        constexpr double kTop = 1 << kCode.kTop;
+        for (int d = 0; d <= kDynamicDecades; ++d) {
+            lines[d].begin = kCode.begin[d];
+            lines[d].parts_below = d > 0 ? kCode.parts[d - 1] : kSigned ? 0.0f : 0x1p20f;
+            lines[d].parts_above =
+                d < kDynamicDecades ? kCode.parts[d] : static_cast<float>(kTop * (1.002 - 0.8 / 0.9));
+            lines[d].start = 0.5f * static_cast<float>(1 << (kCode.kLowest + d)) * kDynamicShift;
         }
-        begin[kDynamicDecades] = kCode.begin[kDynamicDecades];
-        line[kDynamicDecades + 1] = {0.0f, static_cast<float>(1 << kCode.kTop) + 0.5f};
     }
 };
 
 // The last number of a decade is 2 n - 1, where n is start / kDynamicShift: what is below 2 n and not below 2 n - 1
-// does as well, since K is cut off to an integer. (The numbers of the first and the last line are below it.)
+// does as well, since K is cut off to an integer.
 constexpr float kDynamicLast = static_cast<float>(1.9999 / 0.8 * 0.9);
 
 __device__ const DynamicTable<false> kWithoutSign = DynamicTable<false>();
 __device__ const DynamicTable<true> kWithSign = DynamicTable<true>();
 
-// In shared memory, as the threads of a warp ask for different entries: those of `begin` and `line` are in different
-// banks.
+// In shared memory, as the threads of a warp ask for different entries: those of `lines` are in different banks.
 struct DynamicTables {
     DynamicTable<false> without_sign;
     DynamicTable<true> with_sign;
@@ -65,67 +69,79 @@ struct DynamicTables {
     }
 };
 
-// Divides by one number again and again, with the bits of a division: the reciprocal to twice the digits makes a
-// quotient that is one of the two floats around the true one, and what is left of the dividend, which is exact, rounds
-// it (Markstein 1990, "Computation of elementary functions on the IBM RISC System/6000 processor", theorem 8). Takes 5
-// instructions instead of 10 and a branch. Both are brought to where nothing underflows, by a power of 2; quotients
-// below 2^-23 may have other bits, and all have the code of 0.
-struct Divisor {
-    float unit;
-    float value;
-    float high;  // of the reciprocal
-    float low;
-
-    __device__ explicit Divisor(float divisor)
-        : unit(divisor < 0x1p-60f   ? 0x1p96f
-               : divisor > 0x1p100f ? 0x1p-64f
-                                    : 1.0f),
-          value(divisor * unit),
-          high(1.0f / value),
-          low(fmaf(-value, high, 1.0f) * high) {}
-
-    // Of a dividend that is no larger.
-    __device__ float quotient(float dividend) const {
-        const float own = dividend * unit;
-        const float near = fmaf(own, high, own * low);
-        return fmaf(fmaf(-value, near, own), high, near);
-    }
-};
-
-// From 0 on, of a magnitude of at most 1.
-__device__ inline uint32_t dynamic_logarithm(uint32_t magnitude_bits) {
-    constexpr uint32_t kSmallest = uint32_t{kSmallestDynamicHalf} << 16;
-    const uint32_t from_smallest = magnitude_bits > kSmallest ? magnitude_bits : kSmallest;
-    return static_cast<uint32_t>(uint64_t{from_smallest} * kDynamicLogarithm >> 32) - kFirstDynamicLogarithm;
+// The larger of two magnitudes, the second one with any sign; a NaN if one is.
+__device__ inline float larger_magnitude(float largest, float value) {
+#if defined(__CUDA_ARCH__) && __CUDA_ARCH__ >= 800
+    float larger;
+    asm("max.NaN.f32 %0, %1, %2;" : "=f"(larger) : "f"(largest), "f"(fabsf(value)));
+    return larger;
+#else
+    return float_of(larger_magnitude(bits_of(largest), value));
+#endif
 }
 
-// Number K of a part of the scale, with the part's sign; cut off.
+// The largest of the threads of a warp, of finite magnitudes: their bits have the same order.
+__device__ inline float largest_of_warp(float magnitude) {
+    uint32_t largest = bits_of(magnitude);
+#if defined(__CUDA_ARCH__) && __CUDA_ARCH__ >= 800
+    asm volatile("redux.sync.max.u32 %0, %1, 0xffffffff;" : "=r"(largest) : "r"(bits_of(magnitude)));
+#else
+#pragma unroll
+    for (int distance = kWarpThreads / 2; distance > 0; distance /= 2) {
+        const uint32_t other = __shfl_xor_sync(0xffffffffu, largest, distance);
+        largest = other > largest ? other : largest;
+    }
+#endif
+    return float_of(largest);
+}
+
+constexpr float kSmallestDynamic = 0x1p-23f;  // below every decade
+
+// From 0 on, of a magnitude from kSmallestDynamic to 1.
+__device__ inline uint32_t dynamic_logarithm(float magnitude) {
+    return static_cast<uint32_t>(uint64_t{bits_of(magnitude)} * kDynamicLogarithm >> 32) - kFirstDynamicLogarithm;
+}
+
+// Number K of a part of the scale, cut off; of a part's magnitude, or with its sign.
 template <bool kSigned>
 __device__ inline int32_t dynamic_number(const DynamicTable<kSigned>& table, float part) {
-    const uint32_t magnitude = bits_of(part) & 0x7fffffffu;
-    const uint32_t t = dynamic_logarithm(magnitude);
-    const float size = float_of(magnitude);
-    const DynamicLine line = table.line[t + (size >= table.begin[t] ? 1u : 0u)];
-    const float k = fminf(size * line.parts + line.start, line.start * kDynamicLast);
+    const float size = fmaxf(fabsf(part), kSmallestDynamic);
+    const DynamicLines lines = table.lines[dynamic_logarithm(size)];
+    const bool above = size >= lines.begin;
+    const float parts = above ? lines.parts_above : lines.parts_below;
+    const float start = above ? lines.start + lines.start : lines.start;
+    const float k = fminf(size * parts + start, start * kDynamicLast);
     return static_cast<int32_t>(kSigned ? float_of(bits_of(k) | (bits_of(part) & 0x80000000u)) : k);
+}
+
+// The lowest byte of each, the first in the lowest byte.
+template <int Count>
+__device__ inline uint32_t bytes_of_words(const uint32_t (&words)[Count]) {
+    if constexpr (Count == 1) {
+        return words[0];
+    } else {
+#ifdef __CUDA_ARCH__
+        return __byte_perm(__byte_perm(words[0], words[1], 0x0040), __byte_perm(words[2], words[3], 0x0040), 0x5410);
+#else
+        return (words[0] & 0xffu) | (words[1] & 0xffu) << 8 | (words[2] & 0xffu) << 16 | words[3] << 24;
+#endif
+    }
 }
 
 // The codes of some states, the first in the lowest byte.
 template <bool kSigned, int Count>
 __device__ inline uint32_t codes_of(const DynamicTable<kSigned>& table, const float (&states)[Count],
                                     const Divisor& divisor) {
-    uint32_t codes = 0;
+    uint32_t words[Count];
 #pragma unroll
-    for (int k = Count - 1; k >= 0; --k) {
+    for (int k = 0; k < Count; ++k) {
         const int32_t number = dynamic_number(table, divisor.quotient(states[k]));
-        if (kSigned) {
-            // 1 has no negative.
-            codes = codes << 8 | (static_cast<uint32_t>(number > -127 ? number : -127) & 0xffu);
-        } else {
-            codes = (codes << 8) + static_cast<uint32_t>(number - DynamicCode<kSigned>::kLowest);
-        }
+        // 1 has no negative.
+        words[k] = static_cast<uint32_t>(!kSigned        ? number - DynamicCode<kSigned>::kLowest
+                                         : number > -127 ? number
+                                                         : -127);
     }
-    return codes;
+    return bytes_of_words(words);
 }
 
 template <int Count>

@@ -88,12 +88,27 @@ struct Inputs {
     }
 };
 
-// Updates some elements, one after another.
+// Updates some elements, one after another. What changes the gradients is asked once for all of them, and the scalars
+// are read once.
 template <class Rule, class Values, int Room>
-__device__ inline void update_values(Values& p, const Values& g, Values (&states)[Room],
-                                     const Values (&inputs)[kMaxInputs], const Present& present,
-                                     const typename Rule::Scalars& scalars) {
+__device__ inline void update_values(Values& p, Values& g, Values (&states)[Room], const Values (&inputs)[kMaxInputs],
+                                     const Present& present, const typename Rule::Scalars& shared_scalars) {
     using Shape = RuleShape<Rule>;
+    typename Rule::Scalars scalars = shared_scalars;
+    if (scalars.adjusts_grad) {
+#pragma unroll
+        for (int k = 0; k < Values::kCount; ++k) {
+            g.v[k] = adjusted_grad(g.v[k], scalars);
+        }
+    }
+    if (scalars.l2) {
+#pragma unroll
+        for (int k = 0; k < Values::kCount; ++k) {
+            g.v[k] = l2_grad(g.v[k], p.v[k], scalars);
+        }
+    }
+    scalars.adjusts_grad = 0;
+    scalars.l2 = 0;
 #pragma unroll
     for (int k = 0; k < Values::kCount; ++k) {
         Element e = {};
@@ -169,7 +184,7 @@ struct Update {
             }
         }
         inputs.template fetch<Values>(i, fetched_inputs);
-        const RandomBits random = own_source.theta.rounding.draw(i, Values::kCount, room);
+        const RandomBits random = own_source.theta.rounding.draw(i, Values::kCount, present.get().states, room);
         Values p;
         Values g;
         Values direction = {};

@@ -116,6 +116,28 @@ __device__ inline Halves<Count> to_float16s(const float (&values)[Count]) {
     return halves_of_pairs(values, [](float first, float second) { return float16_pair(first, second); });
 }
 
+// The bits of a float before the lower half is cut off, up or down as to_bfloat16_stochastic says.
+__device__ inline uint32_t rounded_at_random(float value, uint32_t random) {
+    return value != value ? 0x7fffffffu : bits_of(value) + random;
+}
+
+// `random` has 16 bits for each element, two elements in a word.
+template <int Count>
+__device__ inline Halves<Count> to_bfloat16s_at_random(const float (&values)[Count], const uint32_t* random) {
+    Halves<Count> halves;
+#pragma unroll
+    for (int w = 0; w < Halves<Count>::kWords; ++w) {
+        const uint32_t first = rounded_at_random(values[2 * w], random[w] & 0xffffu);
+        const uint32_t second = Count == 1 ? 0u : rounded_at_random(values[(2 * w + 1) % Count], random[w] >> 16);
+#ifdef __CUDA_ARCH__
+        halves.word[w] = __byte_perm(first, second, 0x7632);
+#else
+        halves.word[w] = first >> 16 | (second & 0xffff0000u);
+#endif
+    }
+    return halves;
+}
+
 // Makes halves of `convert(k)`, which gives the 16 bits of element k.
 template <int Count, class Convert>
 __device__ inline Halves<Count> halves_of(const Convert& convert) {

@@ -27,7 +27,8 @@ struct RandomRoom<0> {};
 struct RandomBits {
     const Access<2>* own;
 
-    __device__ uint32_t of(int use, int k) const { return own[use * kPassThreads].word[k / 2] >> (k % 2 * 16); }
+    // Two elements in a word.
+    __device__ Access<2> of(int use) const { return own[use * kPassThreads]; }
 };
 
 // Stores elements of a piece. `kMixed`: of any type that stands for itself; else all are float32.
@@ -38,7 +39,7 @@ template <>
 struct Rounding<false> {
     __device__ void set_step(uint32_t) {}
 
-    __device__ RandomBits draw(int, int, RandomRoom<0>&) const { return {nullptr}; }
+    __device__ RandomBits draw(int, int, uint32_t, RandomRoom<0>&) const { return {nullptr}; }
     template <class Values>
     __device__ void store_state(const Cells<false>& state, int, int i, const Values& values, const RandomBits&) const {
         state.store(i, values);
@@ -58,25 +59,32 @@ struct Rounding<true> {
     __device__ void set_step(uint32_t tensor_step) { step = tensor_step; }
     __device__ bool is_random() const { return table.params != 0 || table.states != 0; }
 
-    // Draws for `count` elements from `i` on.
+    // Draws for `count` elements from `i` on, and for the states that there are, by bit.
     template <int Uses>
-    __device__ RandomBits draw(int i, int count, RandomRoom<Uses>& room) const {
+    __device__ RandomBits draw(int i, int count, uint32_t states, RandomRoom<Uses>& room) const {
         Access<2>* const own = &room.bits[0][threadIdx.x];
-        if (!is_random()) {
-            return {own};
-        }
+        const uint32_t uses = (table.params != 0 ? 1u : 0u) | (table.states != 0 ? states << 1 : 0u);
         const uint64_t element = static_cast<uint64_t>(begin + i);
-        const int end = table.states != 0 ? Uses : 1;
+        const int place = static_cast<int>(element % kRandomsPerBlock);
+        const bool is_half = place % kPack == 0;  // of a block, of which one element alone takes the first bits
 #pragma unroll 1
-        for (int use = table.params != 0 ? 0 : 1; use < end; ++use) {
+        for (int use = 0; uses >> use != 0; ++use) {
+            if ((uses >> use & 1u) == 0) {
+                continue;
+            }
             const uint32_t name = use == 0 ? kRandomRounding : kRandomStates + static_cast<uint32_t>(use - 1);
+            uint64_t block = element / kRandomsPerBlock;
             uint32_t words[2] = {};
             // The elements lie in one block of random numbers or in two. `first` is the place of a block's first
             // number.
 #pragma unroll 1
-            for (int first = -static_cast<int>(element % kRandomsPerBlock); first < count; first += kRandomsPerBlock) {
-                const uint64_t block = static_cast<uint64_t>(begin + i + first) / kRandomsPerBlock;
-                const Philox bits = rounding_bits(table.seed, name, step, static_cast<uint32_t>(tensor), block);
+            for (int first = -place; first < count; first += kRandomsPerBlock) {
+                const Philox bits = rounding_bits(table.seed, name, step, static_cast<uint32_t>(tensor), block++);
+                if (is_half) {
+                    words[0] = first == 0 ? bits.word[0] : bits.word[2];
+                    words[1] = first == 0 ? bits.word[1] : bits.word[3];
+                    break;
+                }
 #pragma unroll
                 for (int k = 0; k < kPack; ++k) {
                     if (k >= first && k < first + kRandomsPerBlock) {
@@ -109,9 +117,7 @@ private:
             cells.store(i, values);
             return;
         }
-        store_halves(cells.halves(i), halves_of<Values::kCount>([&](int k) {
-                         return to_bfloat16_stochastic(values.v[k], random.of(use, k) & 0xffffu);
-                     }));
+        store_halves(cells.halves(i), to_bfloat16s_at_random(values.v, random.of(use).word));
     }
 };
 

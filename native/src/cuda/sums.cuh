@@ -81,26 +81,61 @@ struct SumSource {
         return cells.fetch_some(i, count - i);
     }
 
-    // Adds a pack to its lanes.
+    // The bits of a pack.
+    struct Fetched {
+        typename Cells<kMixed>::template Fetched<Pack> grad;
+        typename Cells<kMixed>::template Fetched<Pack> displaced;
+        Pack direction;
+        Pack rotation;
+        Pack change;
+    };
+
     template <bool kWhole>
-    __device__ void add_pack(int i, int count, double (&lanes)[kPack][kSums]) const {
-        typename Cells<kMixed>::template Fetched<Pack> fetched_grad = {};
-        typename Cells<kMixed>::template Fetched<Pack> fetched_displaced = {};
-        const Pack n = kDirection ? fetch<kWhole>(direction, i, count) : Pack{};
+    __device__ Fetched fetch_pack(int i, int count) const {
+        Fetched fetched = {};
+        if (kDirection) {
+            fetched.direction = fetch<kWhole>(direction, i, count);
+        }
         if (kGrad) {
-            fetched_grad = fetch<kWhole>(grad, i, count);
+            fetched.grad = fetch<kWhole>(grad, i, count);
         }
         if (kDisplaced) {
-            fetched_displaced = fetch<kWhole>(displaced, i, count);
+            fetched.displaced = fetch<kWhole>(displaced, i, count);
         }
-        const Pack t = kRotation ? fetch<kWhole>(rotation_direction, i, count) : Pack{};
-        const Pack a = kChange ? fetch<kWhole>(grad_change, i, count) : Pack{};
-        const Pack g = kGrad ? grad.template values<Pack>(fetched_grad) : Pack{};
-        const Pack d = kDisplaced ? displaced.template values<Pack>(fetched_displaced) : Pack{};
+        if (kRotation) {
+            fetched.rotation = fetch<kWhole>(rotation_direction, i, count);
+        }
+        if (kChange) {
+            fetched.change = fetch<kWhole>(grad_change, i, count);
+        }
+        return fetched;
+    }
+
+    // Adds a pack to its lanes.
+    __device__ void add_pack(const Fetched& fetched, double (&lanes)[kPack][kSums]) const {
+        const Pack g = kGrad ? grad.template values<Pack>(fetched.grad) : Pack{};
+        const Pack d = kDisplaced ? displaced.template values<Pack>(fetched.displaced) : Pack{};
 #pragma unroll
         for (int k = 0; k < kPack; ++k) {
-            add({g.v[k], d.v[k], n.v[k], t.v[k], a.v[k]}, lanes[k]);
+            add({g.v[k], d.v[k], fetched.direction.v[k], fetched.rotation.v[k], fetched.change.v[k]}, lanes[k]);
         }
+    }
+
+    // Whether all gradients that are read have 16 bits, for a loop that is compiled for them.
+    __device__ bool is_half() const {
+        bool half = false;
+        if constexpr (kMixed) {
+            half = (!kGrad || is_of_type(grad.dtype, kHalfType)) &&
+                   (!kDisplaced || is_of_type(displaced.dtype, kHalfType));
+        }
+        return half;
+    }
+    template <int kType>
+    __device__ SumSource typed() const {
+        SumSource source = *this;
+        source.grad = grad.template typed<kType>();
+        source.displaced = displaced.template typed<kType>();
+        return source;
     }
 
     // Adds one element to one lane.
@@ -164,26 +199,46 @@ struct SumSource {
     }
 };
 
+// Adds the rows of a whole piece, some at a time, whose loads are on their way together.
+template <int kType, class Source>
+__device__ inline void add_rows(const Source& source, int begin, int rows, double (&lanes)[kPack][Source::kSums]) {
+    constexpr int kTogether = Source::kSums >= 6 ? 2 : 4;  // so that two blocks find room on a processor
+    const Source typed = source.template typed<kType>();
+#pragma unroll 1
+    for (int row = 0; row < rows; row += kTogether) {
+        typename Source::Fetched fetched[kTogether];
+#pragma unroll
+        for (int r = 0; r < kTogether; ++r) {
+            fetched[r] = typed.template fetch_pack<true>(begin + (row + r) * kLanes, kWarpSumElements);
+        }
+#pragma unroll
+        for (int r = 0; r < kTogether; ++r) {
+            typed.add_pack(fetched[r], lanes);
+        }
+    }
+}
+
 // Sums up the elements of a piece; the first thread of the warp gets the sums.
 template <class Source>
 __device__ inline void sum_piece(const Source& source, int count, double (&sums)[Source::kSums]) {
     constexpr int kSums = Source::kSums;
     constexpr int kLeafThreads = kLanes / 4;  // that share a leaf where accesses are wide: four lanes each
     constexpr int kRows = static_cast<int>(kLeafElements) / kLanes;
-    [[maybe_unused]] constexpr int kUnrolled = kSums >= 6 ? 2 : 4;  // so that two blocks find room on a processor
     static_assert(kWarpThreads / kLeafThreads == kWarpLeaves && kWarpThreads == kLanes, "a warp sums up a piece");
     const int lane = lane_of_warp();
     if (source.aligned()) {
         const int begin = lane / kLeafThreads * static_cast<int>(kLeafElements) + lane % kLeafThreads * 4;
         double lanes[kPack][kSums] = {};
         if (count == kWarpSumElements) {
-#pragma unroll kUnrolled
-            for (int row = 0; row < kRows; ++row) {
-                source.template add_pack<true>(begin + row * kLanes, count, lanes);
+            if (source.is_half()) {
+                add_rows<kHalfType>(source, begin, kRows, lanes);
+            } else {
+                add_rows<kAnyType>(source, begin, kRows, lanes);
             }
         } else {
+#pragma unroll 1
             for (int row = 0; row < kRows; ++row) {
-                source.template add_pack<false>(begin + row * kLanes, count, lanes);
+                source.add_pack(source.template fetch_pack<false>(begin + row * kLanes, count), lanes);
             }
         }
 #pragma unroll

@@ -109,7 +109,7 @@ public sealed class ContenderTests
                 optimizer.Run(2);
                 byte[][] before = Snapshot(row, buffers);
                 Assert.True(new MemoryFloor(row, buffers, form).Run(3) > 0);
-                Assert.Equal(before, Snapshot(row, buffers));
+                Assert.All(before.Zip(Snapshot(row, buffers)), static pair => Assert.Equal(pair.First, pair.Second));
             }
         }
     }

@@ -107,7 +107,7 @@ public sealed class BenchCommandTests : IDisposable
         Assert.All(labels, label => Assert.Contains(label, texts));
 
         // Two sizes, of which one is that of several tensors, are no line.
-        Assert.Contains("bench.json, bench.md, bench.svg\n", cli.Output, StringComparison.Ordinal);
+        Assert.Contains("bench.json, bench.md, bench.svg, run.json\n", cli.Output, StringComparison.Ordinal);
         Assert.False(File.Exists(Path.Combine(folder, "sizes.svg")));
 
         // A file compared with itself has not changed.

@@ -44,6 +44,7 @@ public sealed class RulesTests : IDisposable
 
     [Theory]
     [InlineData("bench")]
+    [InlineData("deo")]
     [InlineData("info")]
     [InlineData("landscape")]
     [InlineData("saddle")]

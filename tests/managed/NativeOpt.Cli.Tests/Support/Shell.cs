@@ -18,6 +18,7 @@ internal sealed record Shell(int ExitCode, string Output, string Error)
     /// <summary>Standard output as the one JSON document that it must be.</summary>
     public JsonElement Json()
     {
+        Assert.True(Output.Length > 0, $"no document; exit code {ExitCode}: {Error}");
         using var document = JsonDocument.Parse(Output); // refuses anything before or after
         return document.RootElement.Clone();
     }

@@ -33,6 +33,30 @@ public sealed class GptTests
         Assert.Equal(model.Parameters.Sum(static p => p.Value.Length), model.ParameterCount);
     }
 
+    /// <summary>The probabilities are those that the losses say: p of a token is exp(−loss) where it is the target.</summary>
+    [Fact]
+    public void DrawnTargetsAreAsFrequentAsTheModelExpects()
+    {
+        const int vocabulary = 4, draws = 4000;
+        (Gpt model, _, _) = GptModels.FarFromInitialisation(vocabulary, context: 1, layers: 1, heads: 1, width: 8, batch: draws, time: 1);
+        int[] inputs = [.. Enumerable.Repeat(2, draws)];
+        int[] targets = new int[draws];
+        model.DrawTargets(inputs, draws, new DeterministicRandom(1), targets);
+        for (int token = 0; token < vocabulary; token++)
+        {
+            double expected = Math.Exp(-model.Forward(inputs.AsSpan(0, 1), [token], batch: 1));
+            double deviation = Math.Sqrt(expected * (1 - expected) / draws);
+            Assert.InRange(
+                targets.Count(own => own == token) / (double)draws, expected - (5 * deviation) - 1e-6, expected + (5 * deviation) + 1e-6);
+        }
+
+        int[] again = new int[draws];
+        model.DrawTargets(inputs, draws, new DeterministicRandom(1), again);
+        Assert.Equal(targets, again);
+        model.DrawTargets(inputs, draws, new DeterministicRandom(2), again);
+        Assert.NotEqual(targets, again);
+    }
+
     [Fact]
     public void InitialWeightsAreThoseOfGpt2()
     {

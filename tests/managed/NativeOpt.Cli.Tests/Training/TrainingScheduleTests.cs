@@ -23,6 +23,14 @@ public sealed class TrainingScheduleTests
     }
 
     [Fact]
+    public void A_final_fraction_of_1_stays_at_the_peak()
+    {
+        TrainingSchedule schedule = new(Steps: 110, BatchSize: 1, PeakLearningRate: 2, WarmupSteps: 10) { FinalFraction = 1 };
+        Assert.Equal(1, schedule.LearningRate(4), 1e-12);
+        Assert.All([10, 60, 109], step => Assert.Equal(2, schedule.LearningRate(step), 1e-12));
+    }
+
+    [Fact]
     public void DegenerateSchedulesStayFinite()
     {
         Assert.Equal(1, new TrainingSchedule(5, 1, 1, 0).LearningRate(0), 1e-12);

@@ -2,7 +2,7 @@ using System.Globalization;
 using System.Runtime.InteropServices;
 using NativeOpt.Cli.Commands;
 
-namespace NativeOpt.Cli.Benchmarks;
+namespace NativeOpt.Cli.Runs;
 
 /// <summary>What results were measured on, and with.</summary>
 internal static class Machine
@@ -15,23 +15,27 @@ internal static class Machine
     {
         List<(string, string)> lines =
         [
-            ("Processor", ProcessorModel() ?? "unknown"),
+            ("Processor", Processor ?? "unknown"),
             ("Cores", Environment.ProcessorCount.ToString(CultureInfo.InvariantCulture)),
             ("Caches of a core", Caches() ?? "unknown"),
             ("System", $"{RuntimeInformation.OSDescription} ({RuntimeInformation.RuntimeIdentifier})"),
             (".NET", RuntimeInformation.FrameworkDescription),
             ("NativeOpt", $"{CommandLine.Version}; library {NativeRuntime.Version}: {NativeRuntime.BuildInfo}"),
         ];
-        if (device.Backend == Backend.Cuda)
+        if (Gpu(device) is { } gpu)
         {
-            DeviceInfo gpu = device.GetInfo();
-            lines.Add(("GPU", $"{gpu.Name}, compute capability {gpu.ComputeCapability}"));
+            lines.Add(("GPU", gpu));
         }
 
         return lines;
     }
 
-    private static string? ProcessorModel() => ReadLines(ProcessorsFile)
+    /// <summary>The name of a GPU; null if the device is none.</summary>
+    public static string? Gpu(Device device) =>
+        device.Backend == Backend.Cuda && device.GetInfo() is { } gpu ? $"{gpu.Name}, compute capability {gpu.ComputeCapability}" : null;
+
+    /// <summary>The name of the CPU; null if the system does not tell.</summary>
+    public static string? Processor => ReadLines(ProcessorsFile)
         .Where(static line => line.StartsWith("model name", StringComparison.Ordinal))
         .Select(static line => line[(line.IndexOf(':', StringComparison.Ordinal) + 1)..].Trim())
         .FirstOrDefault() ?? Environment.GetEnvironmentVariable("PROCESSOR_IDENTIFIER");

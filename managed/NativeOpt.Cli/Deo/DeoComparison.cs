@@ -1,0 +1,108 @@
+using MathNet.Numerics.Statistics;
+using NativeOpt.Cli.Landscapes.Escapes;
+using NativeOpt.Cli.Optimizers;
+using NativeOpt.Cli.Training;
+
+namespace NativeOpt.Cli.Deo;
+
+/// <summary>
+/// A dimer against nothing around a rule, over all learning rates and seeds, each run with the one without a dimer: differences with,
+/// minus without, after the same number of gradients.
+/// </summary>
+/// <param name="Rule">The rule.</param>
+/// <param name="Variant">The dimer.</param>
+/// <param name="Pairs">Pairs of runs.</param>
+/// <param name="SpikeRate">The difference of the spikes for each thousand steps.</param>
+/// <param name="FewerSpikes">Pairs in which the dimer's run has the lower rate of spikes.</param>
+/// <param name="MoreSpikes">Pairs in which it has the higher.</param>
+/// <param name="TrainLoss">The difference of the final training losses, of pairs in which neither diverged.</param>
+/// <param name="ValidationLoss">That of the final validation losses.</param>
+/// <param name="DivergedAlone">Runs without a dimer that diverged.</param>
+/// <param name="DivergedWith">Runs with one that did.</param>
+/// <param name="BestAlone">Of the learning rates at which no run diverged, that of the lowest mean validation loss; without a dimer.</param>
+/// <param name="BestWith">The same with it.</param>
+internal sealed record DeoComparison(
+    OptimizerPreset Rule,
+    DeoVariant Variant,
+    int Pairs,
+    Estimate SpikeRate,
+    int FewerSpikes,
+    int MoreSpikes,
+    Estimate TrainLoss,
+    Estimate ValidationLoss,
+    int DivergedAlone,
+    int DivergedWith,
+    DeoCell? BestAlone,
+    DeoCell? BestWith)
+{
+    private const int Draws = 2000;
+
+    /// <summary>Compares all dimers of all rules.</summary>
+    public static IReadOnlyList<DeoComparison> Of(DeoPlan plan, IReadOnlyList<DeoCell> cells) =>
+    [
+        .. from rule in plan.Rules
+           from variant in plan.Variants
+           where variant.Options is not null
+           let own = Compare(
+               rule,
+               variant,
+               [.. cells.Where(cell => cell.Rule == rule && cell.Variant.Options is null)],
+               [.. cells.Where(cell => cell.Rule == rule && cell.Variant == variant)])
+           where own.Pairs > 0
+           select own,
+    ];
+
+    private static DeoComparison Compare(OptimizerPreset rule, DeoVariant variant, DeoCell[] alone, DeoCell[] with)
+    {
+        (DeoRun Alone, DeoRun With)[] pairs =
+        [
+            .. from one in alone
+               from other in with
+               where one.LearningRate == other.LearningRate
+               from seed in one.Runs.Keys.Intersect(other.Runs.Keys)
+               select (one.Runs[seed], other.Runs[seed]),
+        ];
+        (DeoRun Alone, DeoRun With)[] finite = [.. pairs.Where(static pair => !pair.Alone.HasDiverged && !pair.With.HasDiverged)];
+        return new DeoComparison(
+            rule,
+            variant,
+            pairs.Length,
+            MeanOf([.. pairs.Select(static pair => pair.With.SpikeRate - pair.Alone.SpikeRate)]),
+            pairs.Count(static pair => pair.With.SpikeRate < pair.Alone.SpikeRate),
+            pairs.Count(static pair => pair.With.SpikeRate > pair.Alone.SpikeRate),
+            MeanOf([.. finite.Select(static pair => pair.With.TrainLoss - pair.Alone.TrainLoss)]),
+            MeanOf([.. finite.Select(static pair => pair.With.ValidationLoss - pair.Alone.ValidationLoss)]),
+            pairs.Count(static pair => pair.Alone.HasDiverged),
+            pairs.Count(static pair => pair.With.HasDiverged),
+            Best(alone),
+            Best(with));
+    }
+
+    private static DeoCell? Best(DeoCell[] cells) =>
+        cells.Where(static cell => cell.Runs.Count > 0 && cell.Diverged == 0).MinBy(static cell => cell.ValidationLoss.Mean);
+
+    /// <summary>The mean, with its 95 % interval by bootstrap: the pairs are drawn anew, with replacement.</summary>
+    public static Estimate MeanOf(double[] differences)
+    {
+        if (differences.Length == 0)
+        {
+            return new Estimate(double.NaN, double.NaN, double.NaN);
+        }
+
+        var random = new DeterministicRandom(1);
+        double[] means = new double[Draws];
+        for (int draw = 0; draw < Draws; draw++)
+        {
+            double sum = 0;
+            for (int i = 0; i < differences.Length; i++)
+            {
+                sum += differences[random.NextInt32(differences.Length)];
+            }
+
+            means[draw] = sum / differences.Length;
+        }
+
+        return new Estimate(
+            differences.Average(), ArrayStatistics.QuantileInplace(means, 0.025), ArrayStatistics.QuantileInplace(means, 0.975));
+    }
+}
