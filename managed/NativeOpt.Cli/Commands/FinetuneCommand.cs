@@ -16,6 +16,9 @@ internal sealed class FinetuneCommand : Command, IHaveExamples
     // The pages of the documentation that are fine-tuned on where no text is named, and left out of what is trained on before.
     private static readonly string[] _pages = ["docs/dimer.md", "docs/precision.md"];
 
+    // The two of the paper's figure.
+    private static readonly string[] _usual = [OptimizerPresets.UsualOfTraining, "dualadam"];
+
     private static readonly FinetunePlan _default = new() { Recipes = [] };
 
     private readonly Option<string?> _from = new("--from")
@@ -39,7 +42,7 @@ internal sealed class FinetuneCommand : Command, IHaveExamples
 
     private readonly Option<OptimizerRecipe[]?> _compare = CommonOptions.Names(
         "--compare",
-        "Fine-tune with each of these optimizers, those of train. Default: adamw,dualadam.",
+        $"Fine-tune with each of these optimizers, those of train. Default: {string.Join(',', _usual)}.",
         static () => OptimizerRecipe.All,
         static recipe => recipe.Name);
 
@@ -91,9 +94,9 @@ internal sealed class FinetuneCommand : Command, IHaveExamples
             "Fine-tune a small character-level GPT on another, small text with several optimizers, and show training loss, validation "
             + "perplexity and generalisation gap over the epochs, in the form of Fig. 4 of DualAdam's paper (arXiv 2603.07122): mean ± "
             + "standard deviation over seeds. Each optimizer has the learning rate of its grid that is best on a part of the text which "
-            + "neither training nor validation sees. With the defaults it takes some four minutes on two cores. Ctrl-C ends it with the seeds that all optimizers have finished (exit code "
-            + "130), and --resume goes on from there. The exit code is 1 if a run with a chosen learning rate diverged, or a file could "
-            + "not be written.")
+            + "neither training nor validation sees. With the defaults it takes some four minutes on two cores. Ctrl-C ends it with the "
+            + "seeds that all optimizers have finished (exit code 130), and --resume goes on from there. The exit code is 1 if a run with "
+            + "a chosen learning rate diverged, or a file could not be written.")
     {
         Option[] options =
         [
@@ -160,7 +163,8 @@ internal sealed class FinetuneCommand : Command, IHaveExamples
             start = ReadModel(from);
         }
 
-        var task = new FinetuneTask(from!, start!, text is null ? string.Join(" and ", _pages) : Path.GetFileName(text), data, unknown);
+        string textName = text is null ? string.Join(" and ", _pages) : Path.GetFileName(text);
+        var task = new FinetuneTask(from!, start!, textName, data, unknown);
         FinishedRuns<FinetuneRun> finished = FinishedRuns<FinetuneRun>.Open(folder, resume, Decisive(plan, from!, data));
         view.ShowHeader(plan, task);
         var runner = new FinetuneRunner(plan, start!, data, finished);
@@ -175,6 +179,7 @@ internal sealed class FinetuneCommand : Command, IHaveExamples
         }
 
         IReadOnlyList<FinetuneResult> results = runner.Results();
+        FinetuneResult? diverged = results.FirstOrDefault(static result => !result.IsComplete);
         OutputFiles files = new();
         if (results.Count > 0)
         {
@@ -182,8 +187,8 @@ internal sealed class FinetuneCommand : Command, IHaveExamples
                 terminal,
                 record with
                 {
-                    End = isCancelled ? RunEnd.Cancelled
-                        : results.All(static result => result.IsComplete) ? RunEnd.Completed : RunEnd.Failed,
+                    End = isCancelled ? RunEnd.Cancelled : diverged is null ? RunEnd.Completed : RunEnd.Failed,
+                    Message = diverged is null ? null : $"A run of {diverged.Name} diverged.",
                 },
                 folder,
                 () => FinetuneFiles.Of(plan, task.TextName, results),
@@ -200,7 +205,7 @@ internal sealed class FinetuneCommand : Command, IHaveExamples
         files.ThrowIfLost();
         finished.ThrowIfLost();
         return isCancelled ? ExitCode.Cancelled
-            : results.Any(static result => !result.IsComplete) ? ExitCode.Failure : ExitCode.Success;
+            : diverged is null ? ExitCode.Success : ExitCode.Failure;
     }
 
     private FinetunePlan Plan(ParseResult parsed)
@@ -208,7 +213,7 @@ internal sealed class FinetuneCommand : Command, IHaveExamples
         IReadOnlyList<OptimizerRecipe> recipes = CommonOptions.Chosen(
             parsed,
             _compare,
-            [.. new[] { OptimizerPresets.UsualOfTraining, "dualadam" }.Select(static name => OptimizerRecipe.All.Single(own => own.Name == name))]);
+            [.. _usual.Select(static name => OptimizerRecipe.All.Single(own => own.Name == name))]);
         double? learningRate = parsed.GetValue(_learningRate), switchingRate = parsed.GetValue(_switchingRate);
         CommonOptions.RequireSwitchingRate(_switchingRate.Name, recipes, switchingRate);
         foreach (OptimizerRecipe recipe in recipes)
@@ -246,7 +251,12 @@ internal sealed class FinetuneCommand : Command, IHaveExamples
             Seed = (ulong?)parsed.GetValue(_seed) ?? _default.Seed,
             Threads = parsed.GetValue(_threads),
         };
-        var session = new TrainingSession(plan, "the sources of NativeOpt", data) { Recipes = [recipe], Folder = folder, KeepsModels = true };
+        var session = new TrainingSession(plan, "the sources of NativeOpt", data)
+        {
+            Recipes = [recipe],
+            Folder = folder,
+            KeepsModels = true,
+        };
         session.Open(parsed.GetValue(_resume));
         view.ShowPretraining(folder);
         session.Run(new TrainingView(terminal), stop);

@@ -10,10 +10,10 @@ namespace NativeOpt.Cli.Finetuning;
 /// <param name="Name">The optimizer.</param>
 /// <param name="Other">The one that is subtracted.</param>
 /// <param name="What">The number.</param>
-/// <param name="Mean">The mean difference.</param>
+/// <param name="Value">The mean difference.</param>
 /// <param name="Low">The lower end of the interval.</param>
 /// <param name="High">The upper end.</param>
-internal sealed record FinetuneComparison(string Name, string Other, string What, double Mean, double Low, double High)
+internal sealed record FinetuneComparison(string Name, string Other, string What, double Value, double Low, double High)
 {
     private const int Draws = 10_000;
 

@@ -24,19 +24,22 @@ internal static class FinetuneFiles
         (Table, TableOf(plan, textName, results)),
         (Picture, LineChart.Stack(
         [
-            Chart(plan, results, $"Fine-tuning on {textName}: training loss", "loss (nats per character)", static point => point.TrainingLoss),
+            Chart(
+                plan, results, $"Fine-tuning on {textName}: training loss", "loss (nats per character)",
+                static point => point.TrainingLoss),
             Chart(plan, results, "Validation perplexity", "perplexity per character", static point => point.Perplexity, true),
             Chart(
-                plan, results, "Generalisation gap: validation loss − training loss", "gap (nats per character)", static point => point.Gap),
+                plan, results, "Generalisation gap: validation loss − training loss", "gap (nats per character)",
+                static point => point.Gap),
         ])),
     ];
 
     /// <summary>A mean with its standard deviation, as tables have it.</summary>
-    public static string Text(Spread spread) => FormattableString.Invariant($"{spread.Mean:0.0000} ± {spread.Deviation:0.0000}");
+    public static string Text(Spread spread) => FormattableString.Invariant($"{spread.Mean:0.0000} ± {spread.StandardDeviation:0.0000}");
 
     /// <summary>A difference with its interval, in a sentence.</summary>
     public static string Text(FinetuneComparison own) => FormattableString.Invariant(
-        $"{own.Name} − {own.Other}, {own.What}: {own.Mean:0.0000} [{own.Low:0.0000}, {own.High:0.0000}]");
+        $"{own.Name} − {own.Other}, {own.What}: {own.Value:0.0000} [{own.Low:0.0000}, {own.High:0.0000}]");
 
     private static string LossesOf(IReadOnlyList<FinetuneResult> results)
     {
@@ -124,8 +127,10 @@ internal static class FinetuneFiles
                 chart.Add(new LineSeries(
                     result.Name + count,
                     [.. spreads.Select(static (spread, epoch) => ((double)epoch, spread.Mean))],
-                    i,
-                    Spreads: [.. spreads.Select(static spread => spread.Deviation)]));
+                    i)
+                {
+                    Spreads = [.. spreads.Select(static spread => spread.StandardDeviation)],
+                });
             }
         }
 

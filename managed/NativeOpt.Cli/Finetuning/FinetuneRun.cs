@@ -26,7 +26,7 @@ internal sealed record FinetuneRun(double LearningRate, ulong Seed, IReadOnlyLis
 }
 
 /// <summary>The mean of some numbers and their standard deviation, with n − 1; 0 for one number.</summary>
-internal readonly record struct Spread(double Mean, double Deviation)
+internal readonly record struct Spread(double Mean, double StandardDeviation)
 {
     public static Spread Of(IEnumerable<double> values)
     {

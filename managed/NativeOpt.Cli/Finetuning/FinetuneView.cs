@@ -85,7 +85,8 @@ internal sealed class FinetuneView(Terminal terminal)
 
         _console.Write(table);
         _console.WriteLine(
-            $"after {plan.Epochs} epochs, mean ± standard deviation over {results[0].Runs.Count} seeds; losses in nats, perplexities per character");
+            $"after {plan.Epochs} epochs, mean ± standard deviation over {results[0].Runs.Count} seeds; losses in nats, perplexities per "
+            + "character");
         foreach (FinetuneComparison comparison in FinetuneComparison.All(results))
         {
             _console.WriteLine($"{FinetuneFiles.Text(comparison)} (mean difference by seed, 95 % bootstrap interval)");

@@ -8,12 +8,14 @@ namespace NativeOpt.Cli.Plotting;
 /// <param name="Points">The points in order. Where one is not finite, the line is interrupted.</param>
 /// <param name="Color">An index into the palette; series of one optimizer share one.</param>
 /// <param name="Dashed">True for a lighter, dashed line, such as the training loss beside the validation loss.</param>
-/// <param name="Spreads">How far values spread to both sides of each point, which a band behind the line shows; null: no band.</param>
 internal sealed record LineSeries(
-    string Name, IReadOnlyList<(double X, double Y)> Points, int Color, bool Dashed = false, IReadOnlyList<double>? Spreads = null)
+    string Name, IReadOnlyList<(double X, double Y)> Points, int Color, bool Dashed = false)
 {
     /// <summary>How wide a line is that is not dashed. Points between gaps are dots of this width.</summary>
     public double Width { get; init; } = 2.2;
+
+    /// <summary>How far values spread to both sides of each point, which a band behind the line shows; null: no band.</summary>
+    public IReadOnlyList<double>? Spreads { get; init; }
 }
 
 /// <summary>A labelled horizontal line across a <see cref="LineChart"/>.</summary>

@@ -48,7 +48,7 @@ public sealed class FinetuneCommandTests : IDisposable
             JsonElement last = result.GetProperty("epochs")[2];
             Spread perplexity = Of(name, 7), gap = Of(name, 8);
             Assert.Equal(perplexity.Mean, last.GetProperty("validation_perplexity").GetProperty("mean").GetDouble());
-            Assert.Equal(gap.Deviation, last.GetProperty("generalization_gap").GetProperty("deviation").GetDouble());
+            Assert.Equal(gap.StandardDeviation, last.GetProperty("generalization_gap").GetProperty("standard_deviation").GetDouble());
             Assert.Contains(FinetuneFiles.Text(perplexity), table, StringComparison.Ordinal);
             Assert.All(
                 rows.Where(row => row[0] == name),
@@ -92,7 +92,8 @@ public sealed class FinetuneCommandTests : IDisposable
     {
         string[] args =
         [
-            "finetune", "--pretrain-steps", "2", "--epochs", "1", "--seeds", "1", "--learning-rate", "0.001", "--compare", "adamw", "--out", Out,
+            "finetune", "--pretrain-steps", "2", "--epochs", "1", "--seeds", "1", "--learning-rate", "0.001", "--compare", "adamw",
+            "--out", Out,
         ];
         Shell stopped = Shell.RunUntil(new CancellationToken(canceled: true), args);
         Assert.Equal(130, stopped.ExitCode);
@@ -189,7 +190,11 @@ public sealed class FinetuneCommandTests : IDisposable
         ["finetune", "--from", Model(), .. args.Contains("--text") ? [] : (string[])["--text", Text()], "--out", Out, .. Shortened(args)];
 
     private static string[] Shortened(string[] args) =>
-        [.. args.Contains("--epochs") ? [] : (string[])["--epochs", "2"], .. args.Contains("--seeds") ? [] : (string[])["--seeds", "1"], .. args];
+    [
+        .. args.Contains("--epochs") ? [] : (string[])["--epochs", "2"],
+        .. args.Contains("--seeds") ? [] : (string[])["--seeds", "1"],
+        .. args,
+    ];
 
     private Shell Finetune(params string[] args) => Shell.Run(Arguments(args));
 

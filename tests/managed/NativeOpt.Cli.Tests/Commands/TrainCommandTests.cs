@@ -345,7 +345,9 @@ public sealed class TrainCommandTests : IDisposable
         void Refuse(string difference, params string[] other) => Shell.Run(
             [
                 "train", "--model", "tiny", "--out", _folder.File("out"), "--compare", "adam,sgd,lion", "--resume",
-                .. other.Contains("--steps") ? [] : (string[])["--steps", "20"], .. difference.StartsWith("save", StringComparison.Ordinal) ? [] : (string[])["--save"], .. other,
+                .. other.Contains("--steps") ? [] : (string[])["--steps", "20"],
+                .. difference.StartsWith("save", StringComparison.Ordinal) ? [] : (string[])["--save"],
+                .. other,
             ]).AssertRefused(2, "--resume", difference);
     }
 

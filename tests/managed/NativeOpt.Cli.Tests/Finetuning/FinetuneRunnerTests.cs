@@ -165,7 +165,7 @@ public sealed class FinetuneRunnerTests : IDisposable
         // The gap of these is their validation loss; the differences by seed are 0.5 and 1.5.
         FinetuneComparison gap = FinetuneComparison.All([Result("a", 1, 2), Result("b", 1.5, 3.5)])
             .Single(static own => own.What == "generalisation gap");
-        Assert.Equal(("b", "a", 1.0), (gap.Name, gap.Other, gap.Mean));
+        Assert.Equal(("b", "a", 1.0), (gap.Name, gap.Other, gap.Value));
         Assert.Equal((0.5, 1.5), (gap.Low, gap.High));
         Assert.Empty(FinetuneComparison.All([Result("a", 1), Result("b", 2)]));
     }

@@ -45,7 +45,7 @@ public sealed class LineChartTests
     public void Spreads_are_a_band_behind_all_lines_that_the_axis_has_room_for()
     {
         var chart = new LineChart("t", "x", "y");
-        chart.Add(new LineSeries("a", [(0, 1), (1, 2)], Color: 0, Spreads: [0.5, 8]));
+        chart.Add(new LineSeries("a", [(0, 1), (1, 2)], Color: 0) { Spreads = [0.5, 8] });
         chart.Add(new LineSeries("b", [(0, 1), (1, 2)], Color: 1));
         XElement root = Parse(chart);
         XElement band = Assert.Single(root.Elements(_svg + "path"), static path => path.Attribute("fill-opacity") is not null);
