@@ -134,7 +134,8 @@ internal static class DeoFiles
         DeoResults results, string title, string caption, string xLabel, string format, Func<DeoCell, Spread> of)
     {
         var chart = new BarChart(
-            title, [caption], xLabel, [.. results.Plan.Variants.Select(static variant => variant.Name)]) { Format = format };
+            title, [caption], xLabel, [.. results.Plan.Variants.Select(static variant => variant.Name)])
+        { Format = format };
         foreach (OptimizerPreset rule in results.Plan.Rules)
         {
             foreach (double rate in results.Plan.Rates(rule))
@@ -188,7 +189,8 @@ internal static class DeoFiles
             string end = run.HasDiverged ? ", diverged" : "";
             chart.Add(new LineSeries($"{variant.Name}, {run.Spikes.Length} spikes{end}", points, color) { Width = 1 });
             chart.Add(new LineSeries(
-                "", [.. run.Spikes.SelectMany(step => ((double, double)[])[points[step], (0, double.NaN)])], color) { Width = 7 });
+                "", [.. run.Spikes.SelectMany(step => ((double, double)[])[points[step], (0, double.NaN)])], color)
+            { Width = 7 });
         }
 
         return chart;

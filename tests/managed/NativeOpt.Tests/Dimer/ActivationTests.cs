@@ -19,7 +19,7 @@ public class ActivationTests
     };
 
     /// <summary>What is told, with a spike at the fifth step: the dimer is active from there on for five steps.</summary>
-    private static readonly double[] Losses = [2, 3, 2, 3, 50, 2, 3, 2, 3, 2, 3, 2];
+    private static readonly double[] Losses = [1, 2, 3, 1, 50, 2, 3, 1, 2, 3, 1, 2];
 
     [Fact]
     public void Without_a_spike_steps_are_the_optimizers_own()
@@ -93,7 +93,7 @@ public class ActivationTests
     {
         using DimerSetup setup = new(Options);
         List<bool> active = [], updates = [];
-        foreach (double loss in (double[])[2, 3, 2, 50, 3, 2, 60, 3, 2, 3, 2, 3, 2])
+        foreach (double loss in (double[])[1, 2, 3, 50, 1, 2, 60, 3, 1, 2, 3, 1, 2])
         {
             setup.Loss.Closure();
             setup.Dimer.ReportLoss(loss);
