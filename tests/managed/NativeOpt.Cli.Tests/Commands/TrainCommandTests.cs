@@ -310,7 +310,8 @@ public sealed class TrainCommandTests : IDisposable
     [Fact]
     public void A_command_that_was_stopped_goes_on_and_does_nothing_twice()
     {
-        string[] args = ["--steps", "20", "--save", "--compare"];
+        string text = _folder.Write("text.txt", string.Concat(Enumerable.Range(0, 300).Select(static i => $"{i} and {i * i}\n")));
+        string[] args = ["--steps", "20", "--save", "--text", text, "--compare"];
         JsonElement[] whole = [.. Train([.. args, "adam,sgd,lion"]).Json().GetProperty("results").EnumerateArray()];
         byte[] losses = File.ReadAllBytes(_folder.File("out/losses.csv"));
         Directory.Delete(_folder.File("out"), recursive: true);
@@ -320,7 +321,7 @@ public sealed class TrainCommandTests : IDisposable
         Assert.Equal(130, stopped.ExitCode);
         Assert.True(File.Exists(_folder.File("out/adam.checkpoint")));
         Refuse("steps, 20 there and 21 here", "--steps", "21");
-        Refuse("text_sha256", "--text", _folder.Write("text.txt", new string('a', 1000)));
+        Refuse("text_sha256", "--text", _folder.Write("other.txt", new string('a', 1000)));
         Refuse("training.precision.state_type", "--state-dtype", "bfloat16");
         Refuse("learning_rate, null there and 0.1 here", "--learning-rate", "0.1");
         Assert.Equal(0, Train([.. args, "adam,sgd", "--resume"]).ExitCode);
@@ -346,6 +347,7 @@ public sealed class TrainCommandTests : IDisposable
             [
                 "train", "--model", "tiny", "--out", _folder.File("out"), "--compare", "adam,sgd,lion", "--resume",
                 .. other.Contains("--steps") ? [] : (string[])["--steps", "20"],
+                .. other.Contains("--text") ? [] : (string[])["--text", text],
                 .. difference.StartsWith("save", StringComparison.Ordinal) ? [] : (string[])["--save"],
                 .. other,
             ]).AssertRefused(2, "--resume", difference);
