@@ -1,3 +1,5 @@
+using System.Runtime.InteropServices;
+
 namespace NativeOpt;
 
 /// <summary>
@@ -13,6 +15,9 @@ internal sealed class LossSpikes
     private const double DeviationsPerMad = 1.4826;
 
     private readonly List<double> _losses = [];
+
+    // What is sorted: steps allocate nothing once the window is full.
+    private double[] _sorted = [];
 
     /// <summary>The losses of the window, oldest first.</summary>
     public IReadOnlyList<double> Losses => _losses;
@@ -65,13 +70,25 @@ internal sealed class LossSpikes
 
     private double Bound(double threshold)
     {
-        double median = Median([.. _losses]);
-        return median + (threshold * DeviationsPerMad * Median([.. _losses.Select(loss => Math.Abs(loss - median))]));
+        if (_sorted.Length < _losses.Count)
+        {
+            _sorted = new double[_losses.Count];
+        }
+
+        Span<double> values = _sorted.AsSpan(0, _losses.Count);
+        CollectionsMarshal.AsSpan(_losses).CopyTo(values);
+        double median = Median(values);
+        foreach (ref double value in values)
+        {
+            value = Math.Abs(value - median);
+        }
+
+        return median + (threshold * DeviationsPerMad * Median(values));
     }
 
-    private static double Median(double[] values)
+    private static double Median(Span<double> values)
     {
-        Array.Sort(values);
+        values.Sort();
         return (values[(values.Length - 1) / 2] + values[values.Length / 2]) / 2;
     }
 }

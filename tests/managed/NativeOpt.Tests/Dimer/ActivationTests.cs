@@ -164,6 +164,20 @@ public class ActivationTests
     }
 
     [Fact]
+    public void Losses_allocate_nothing_once_the_window_is_full()
+    {
+        using DimerSetup setup = new(Options);
+        long before = 0;
+        for (int step = 0; step < 40; step++)
+        {
+            before = step == 20 ? GC.GetAllocatedBytesForCurrentThread() : before;
+            setup.Dimer.ReportLoss(step % 3);
+        }
+
+        Assert.Equal(0, GC.GetAllocatedBytesForCurrentThread() - before);
+    }
+
+    [Fact]
     public void A_loss_at_displaced_parameters_is_refused()
     {
         using DimerSetup setup = new(Options with { ActivateOnSpike = null });
