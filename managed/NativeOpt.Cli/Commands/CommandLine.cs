@@ -58,6 +58,9 @@ internal sealed class CommandLine
     public static string Version =>
         typeof(CommandLine).Assembly.GetCustomAttribute<AssemblyInformationalVersionAttribute>()!.InformationalVersion;
 
+    /// <summary>The words that commands are called by.</summary>
+    public IEnumerable<string> CommandNames => _root.Subcommands.Select(static command => command.Name);
+
     /// <summary>Runs one command line; never throws for what a user can do wrong.</summary>
     public async Task<int> RunAsync(string[] args, CancellationToken stop)
     {

@@ -18,22 +18,24 @@ public sealed class CommandLineTests
         Assert.Single(cli.Output.TrimEnd().Split('\n'));
     }
 
+    public static TheoryData<string> CommandNames => [.. new CommandLine(TextWriter.Null, TextWriter.Null).CommandNames];
+
     [Theory]
-    [InlineData("bench")]
-    [InlineData("info")]
-    [InlineData("landscape")]
-    [InlineData("replay")]
-    [InlineData("selftest")]
-    [InlineData("train")]
+    [MemberData(nameof(CommandNames))]
     public void Help_of_every_command_has_examples(string command)
     {
         Shell cli = Shell.Run(command, "--help");
         Assert.Equal(0, cli.ExitCode);
-        Assert.Contains("--json", cli.Output, StringComparison.Ordinal);
         Assert.Contains("Examples:", cli.Output, StringComparison.Ordinal);
         Assert.Contains($"  nativeopt {command}", cli.Output, StringComparison.Ordinal);
         Assert.Contains($"  {command} ", Shell.Run("--help").Output, StringComparison.Ordinal);
+        Assert.Equal(command is not "report", cli.Output.Contains("--json", StringComparison.Ordinal)); // a page is for people
     }
+
+    [Theory]
+    [MemberData(nameof(CommandNames))]
+    public void The_readme_has_every_command(string command) =>
+        Assert.Matches($@"(?m)^\| `{command}[ `]", File.ReadAllText(Path.Combine(RepositoryRoot.Path, "README.md")));
 
     [Fact]
     public void No_command_shows_the_help_and_is_no_success()
