@@ -153,11 +153,7 @@ internal sealed class ClassifyCommand : Command, IHaveExamples
         ClassifierPlan plan = Plan(parsed);
         string? folder = parsed.GetValue(_out);
         bool resumes = parsed.GetValue(_resume);
-        if (resumes && folder is null)
-        {
-            throw new UsageException($"{_resume.Name}: finished runs are in the folder of {_out.Name}; name it, or leave the option out.");
-        }
-
+        CommonOptions.RequireFolder(_out.Name, folder, resumes);
         OutputFiles.PrepareFolder(_out.Name, folder);
         FinishedRuns<ClassifierRun>? finished =
             folder is null ? null : FinishedRuns<ClassifierRun>.Open(folder, resumes, plan.Identity);

@@ -23,6 +23,19 @@ internal static class CommonOptions
             + "not done again. If there is none, begin.",
     };
 
+    /// <summary>Says that <see cref="Resume"/> needs a folder.</summary>
+    /// <param name="option">The option that names it.</param>
+    /// <param name="folder">Its path; null if the option is left out.</param>
+    /// <param name="resume">Whether to go on from what is in it.</param>
+    public static void RequireFolder(string option, string? folder, bool resume)
+    {
+        if (resume && folder is null)
+        {
+            throw new UsageException(
+                $"{ResumeName}: what an earlier command has finished is in the folder of its {option}; name it, or leave {ResumeName} out.");
+        }
+    }
+
     public static Option<Device> Device() => new("--device")
     {
         Description = "Where the optimizer runs: cpu, cuda (the first GPU) or cuda:N.",

@@ -43,6 +43,8 @@ internal sealed class EscapeCommand : Command, IHaveExamples
         HelpName = "DIR",
     };
 
+    private readonly Option<bool> _resume = CommonOptions.Resume();
+
     private readonly Option<bool> _json = CommonOptions.Json("the results");
 
     public EscapeCommand(TextWriter output, TextWriter error)
@@ -53,9 +55,9 @@ internal sealed class EscapeCommand : Command, IHaveExamples
             + "al. 2021). They assume that the variance of the gradient's noise is H/B, and small steps. Starts begin at the minimum of a well "
             + "ΔL/2·(1 - cos kx) of curvature H; each has noise of its own. The power is taken from how log τ grows with the barrier "
             + "ΔL, which leaves out the factor before the exponential. It takes a minute or two on two cores. Ctrl-C ends it without a "
-            + "result (exit code 130).")
+            + "result (exit code 130); with --out, --resume goes on with the wells that are not done.")
     {
-        Option[] options = [_rules, _starts, _curvatures, _batchSize, _fixedNoise, _seed, _threads, _out, _json];
+        Option[] options = [_rules, _starts, _curvatures, _batchSize, _fixedNoise, _seed, _threads, _out, _resume, _json];
         foreach (Option option in options)
         {
             Add(option);
@@ -68,6 +70,7 @@ internal sealed class EscapeCommand : Command, IHaveExamples
     public string Examples => """
         Examples:
           nativeopt landscape escape --out escape
+          nativeopt landscape escape --out escape --resume
           nativeopt landscape escape --optimizer adam,invadam --starts 10000 --seed 2
           nativeopt landscape escape --fixed-noise
 
@@ -87,14 +90,18 @@ internal sealed class EscapeCommand : Command, IHaveExamples
         };
         Require(plan);
         string? folder = parsed.GetValue(_out);
+        bool resume = parsed.GetValue(_resume);
+        CommonOptions.RequireFolder(_out.Name, folder, resume);
         OutputFiles.PrepareFolder(_out.Name, folder);
+        FinishedRuns<FinishedWell>? finished =
+            folder is null ? null : FinishedRuns<FinishedWell>.Open(folder, resume, plan with { Threads = 1 });
 
         var record = new RunRecord(parsed, plan);
         var view = new EscapeView(terminal);
         IReadOnlyList<EscapeTime[]> times;
         try
         {
-            times = view.Watch(plan.Cells.Count, afterEach => EscapeRunner.Run(plan, afterEach, stop));
+            times = view.Watch(plan.Cells.Count, afterEach => EscapeRunner.Run(plan, finished, afterEach, stop));
         }
         catch (OperationCanceledException)
         {
@@ -110,8 +117,10 @@ internal sealed class EscapeCommand : Command, IHaveExamples
             folder,
             () => EscapeFiles.Of(plan, wells, laws),
             () => EscapeSummary.Of(plan, wells, laws, folder),
-            () => view.ShowResults(plan, wells, laws));
+            () => view.ShowResults(plan, wells, laws),
+            finished?.Written);
         files.ThrowIfLost();
+        finished?.ThrowIfLost();
         return ExitCode.Success;
     }
 

@@ -116,11 +116,7 @@ internal sealed class HessianCommand : Command, IHaveExamples
         HessianPlan plan = Plan(parsed);
         string? folder = parsed.GetValue(_out);
         bool resume = parsed.GetValue(_resume);
-        if (resume && folder is null)
-        {
-            throw new UsageException($"{_resume.Name}: name the folder of the earlier command by {_out.Name}.");
-        }
-
+        CommonOptions.RequireFolder(_out.Name, folder, resume);
         OutputFiles.PrepareFolder(_out.Name, folder);
         FinishedRuns<HessianResult>? finished = folder is null ? null
             : FinishedRuns<HessianResult>.Open(folder, resume, new Decisive(plan with { Threads = 1 }, data[0].Digest));

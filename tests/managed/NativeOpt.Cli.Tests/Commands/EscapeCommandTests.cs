@@ -1,5 +1,6 @@
 using System.Globalization;
 using System.Text.Json;
+using System.Text.Json.Nodes;
 using System.Xml.Linq;
 using NativeOpt.Cli.Landscapes.Escapes;
 using NativeOpt.Cli.Tests.Support;
@@ -62,6 +63,36 @@ public sealed class EscapeCommandTests : IDisposable
         {
             Assert.Contains(text, cli.Output, StringComparison.Ordinal);
         }
+    }
+
+    [Fact]
+    public void What_is_finished_is_not_done_again()
+    {
+        string[] args = [.. _quick, "--out", Out];
+        Shell.Run(args);
+        string[] names = [EscapeFiles.Times, EscapeFiles.Picture];
+        string[] whole = [.. names.Select(name => File.ReadAllText(Path.Combine(Out, name)))];
+
+        // As a command leaves it that was stopped: some wells, and one of them with a time that no simulation gives.
+        string file = Path.Combine(Out, "runs.json");
+        JsonNode runs = JsonNode.Parse(File.ReadAllText(file))!;
+        JsonObject wells = runs["runs"]!.AsObject();
+        Assert.Equal(2 * 2 * EscapePlan.Barriers.Count, wells.Count);
+        foreach (string well in wells.Select(static pair => pair.Key).Skip(3).ToArray())
+        {
+            wells.Remove(well);
+        }
+
+        File.WriteAllText(file, runs.ToJsonString());
+        Assert.Equal(0, Shell.Run([.. args, "--resume"]).ExitCode);
+        Assert.Equal(whole, names.Select(name => File.ReadAllText(Path.Combine(Out, name))));
+
+        wells.First().Value!["times"]![0]!["steps"] = 123456789;
+        File.WriteAllText(file, runs.ToJsonString());
+        Assert.Equal(0, Shell.Run([.. args, "--resume"]).ExitCode);
+        Assert.NotEqual(whole[0], File.ReadAllText(Path.Combine(Out, names[0])));
+        Shell.Run([.. args, "--resume", "--seed", "2"]).AssertRefused(2, "--resume", "seed, 1 there and 2 here");
+        Shell.Run([.. _quick, "--resume"]).AssertRefused(2, "--resume", "--out");
     }
 
     [Theory]

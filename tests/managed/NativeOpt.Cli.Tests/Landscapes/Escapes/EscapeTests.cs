@@ -81,7 +81,7 @@ public sealed class EscapeTests
     public void Simulated_rules_follow_the_theory()
     {
         EscapePlan plan = _plan with { Starts = 60, Curvatures = 3 };
-        IReadOnlyList<EscapeTime[]> times = EscapeRunner.Run(plan, static () => { }, CancellationToken.None);
+        IReadOnlyList<EscapeTime[]> times = EscapeRunner.Run(plan, null, static () => { }, CancellationToken.None);
         (_, IReadOnlyList<EscapeLaw> laws) = EscapeStatistics.Measure(plan, times);
         foreach (EscapeLaw law in laws)
         {
@@ -98,7 +98,7 @@ public sealed class EscapeTests
         Assert.NotEqual(first, Run(plan with { Seed = 2 }));
         Assert.All(first, static times => Assert.InRange(times.Count(static time => time.HasLeft), 18, 20));
 
-        static IReadOnlyList<EscapeTime[]> Run(EscapePlan plan) => EscapeRunner.Run(plan, static () => { }, CancellationToken.None);
+        static IReadOnlyList<EscapeTime[]> Run(EscapePlan plan) => EscapeRunner.Run(plan, null, static () => { }, CancellationToken.None);
     }
 
     // In standard errors: another processor's sines may lead other starts elsewhere, so that 95 % would fail now and then.
