@@ -17,6 +17,12 @@ internal sealed record ClassifierPlan
     // Of the training images, those held out while learning rates are chosen: 10,000 of Fashion-MNIST's 60,000.
     private const int HeldOutPart = 6;
 
+    /// <summary>Training images that there must be: two are held out, and the others are enough for a batch.</summary>
+    public const int FewestImages = 2 * HeldOutPart;
+
+    /// <summary>The largest model: it and its optimizer take some gigabytes for each run that is done side by side.</summary>
+    public const long MostParameters = 100_000_000;
+
     /// <summary>The learning rates that every optimizer tries unless others are asked for.</summary>
     public static IReadOnlyList<double> DefaultLearningRates { get; } = [1e-4, 3e-4, 1e-3, 3e-3, 1e-2, 3e-2];
 

@@ -22,7 +22,7 @@ internal sealed class ClassifyCommand : Command, IHaveExamples
     };
 
     private readonly Option<int?> _trainImages = CommonOptions.Integer(
-        "--train-images", "Training images that are used; the seed selects which. Default: all.", 12);
+        "--train-images", "Training images that are used; the seed selects which. Default: all.", ClassifierPlan.FewestImages);
 
     private readonly Option<double?> _labelNoise = new("--label-noise")
     {
@@ -194,8 +194,7 @@ internal sealed class ClassifyCommand : Command, IHaveExamples
             view.ShowCancelled(done, plan.RunCount);
         }
 
-        finished?.ThrowIfLost();
-        files.ThrowIfLost();
+        OutputFiles.ThrowIfAnyLost(files.Lost, finished?.Lost);
         return isCancelled ? ExitCode.Cancelled : ExitCode.Success;
     }
 
@@ -225,24 +224,38 @@ internal sealed class ClassifyCommand : Command, IHaveExamples
         double noise = parsed.GetValue(_labelNoise) ?? (folder is null ? SyntheticImages.LabelNoise : 0);
         ImageData images = Read(folder, seed);
         int trainImages = parsed.GetValue(_trainImages) ?? images.Train.Count;
-        return trainImages > images.Train.Count
-            ? throw new UsageException($"{_trainImages.Name} {trainImages}: there are {images.Train.Count}; name fewer, or leave it out.")
-            : new ClassifierPlan
-            {
-                Images = images.WithLabelNoise(noise, seed),
-                LabelNoise = noise,
-                Optimizers = optimizers,
-                LearningRates = rates is null ? ClassifierPlan.DefaultLearningRates : rates.Rates,
-                TrainImages = trainImages,
-                Seeds = parsed.GetValue(_seeds) ?? ClassifierPlan.DefaultSeeds,
-                Seed = seed,
-                Epochs = parsed.GetValue(_epochs) ?? ClassifierPlan.DefaultEpochs,
-                BatchSize = parsed.GetValue(_batch) ?? ClassifierPlan.DefaultBatchSize,
-                Hidden = parsed.GetValue(_hidden) is { Length: > 0 } hidden ? hidden : ClassifierPlan.DefaultHidden,
-                Schedule = parsed.GetValue(_schedule),
-                WeightDecay = parsed.GetValue(_weightDecay),
-                Threads = parsed.GetValue(_threads) ?? Environment.ProcessorCount,
-            };
+        if (images.Train.Count < ClassifierPlan.FewestImages)
+        {
+            throw new UsageException($"{_data.Name} {folder}: it has {images.Train.Count} training images, and {ClassifierPlan.FewestImages} are "
+                + "the least; name another folder.");
+        }
+
+        if (trainImages > images.Train.Count)
+        {
+            throw new UsageException($"{_trainImages.Name} {trainImages}: there are {images.Train.Count}; name fewer, or leave it out.");
+        }
+
+        var plan = new ClassifierPlan
+        {
+            Images = images.WithLabelNoise(noise, seed),
+            LabelNoise = noise,
+            Optimizers = optimizers,
+            LearningRates = rates is null ? ClassifierPlan.DefaultLearningRates : rates.Rates,
+            TrainImages = trainImages,
+            Seeds = parsed.GetValue(_seeds) ?? ClassifierPlan.DefaultSeeds,
+            Seed = seed,
+            Epochs = parsed.GetValue(_epochs) ?? ClassifierPlan.DefaultEpochs,
+            BatchSize = parsed.GetValue(_batch) ?? ClassifierPlan.DefaultBatchSize,
+            Hidden = parsed.GetValue(_hidden) is { Length: > 0 } hidden ? hidden : ClassifierPlan.DefaultHidden,
+            Schedule = parsed.GetValue(_schedule),
+            WeightDecay = parsed.GetValue(_weightDecay),
+            Threads = parsed.GetValue(_threads) ?? Environment.ProcessorCount,
+        };
+        return plan.ParameterCount <= ClassifierPlan.MostParameters
+            ? plan
+            : throw new UsageException(
+                $"{_hidden.Name}: with images of {images.Train.Features:N0} numbers the model has {plan.ParameterCount:N0} parameters, and "
+                + $"{ClassifierPlan.MostParameters:N0} are the most; choose narrower layers, or smaller images.");
     }
 
     private ImageData Read(string? folder, ulong seed)

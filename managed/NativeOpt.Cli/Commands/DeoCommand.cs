@@ -163,13 +163,12 @@ internal sealed class DeoCommand : Command, IHaveExamples
         files.Publish(
             terminal,
             record with { End = stop.IsCancellationRequested ? RunEnd.Cancelled : RunEnd.Completed },
-            folder,
+            plan.Jobs.Any(job => finished.Find(job.Name) is not null) ? folder : null,
             () => DeoFiles.Of(results),
             () => DeoSummary.Of(textName, results, folder),
             () => view.ShowResults(results),
             finished.Written);
-        files.ThrowIfLost();
-        finished.ThrowIfLost();
+        OutputFiles.ThrowIfAnyLost(files.Lost, finished.Lost);
         return stop.IsCancellationRequested ? ExitCode.Cancelled : ExitCode.Success;
     }
 

@@ -119,8 +119,7 @@ internal sealed class EscapeCommand : Command, IHaveExamples
             () => EscapeSummary.Of(plan, wells, laws, folder),
             () => view.ShowResults(plan, wells, laws),
             finished?.Written);
-        files.ThrowIfLost();
-        finished?.ThrowIfLost();
+        OutputFiles.ThrowIfAnyLost(files.Lost, finished?.Lost);
         return ExitCode.Success;
     }
 

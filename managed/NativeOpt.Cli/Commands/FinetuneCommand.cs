@@ -202,8 +202,7 @@ internal sealed class FinetuneCommand : Command, IHaveExamples
             view.ShowCancelled(results.Count == 0 ? 0 : results[0].Runs.Count);
         }
 
-        files.ThrowIfLost();
-        finished.ThrowIfLost();
+        OutputFiles.ThrowIfAnyLost(files.Lost, finished.Lost);
         return isCancelled ? ExitCode.Cancelled
             : diverged is null ? ExitCode.Success : ExitCode.Failure;
     }

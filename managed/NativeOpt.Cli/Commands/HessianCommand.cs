@@ -152,8 +152,7 @@ internal sealed class HessianCommand : Command, IHaveExamples
             view.ShowCancelled(results.Count, files.Length);
         }
 
-        output.ThrowIfLost();
-        finished?.ThrowIfLost();
+        OutputFiles.ThrowIfAnyLost(output.Lost, finished?.Lost);
         return results.Count < files.Length ? ExitCode.Cancelled : ExitCode.Success;
 
         HessianResult Compute(int i, Action afterEach)

@@ -116,11 +116,17 @@ internal sealed class OutputFiles
 
     /// <summary>Reports the files that could not be written.</summary>
     /// <exception cref="OutputFault">There are some.</exception>
-    public void ThrowIfLost()
+    public void ThrowIfLost() => ThrowIfAnyLost(Lost);
+
+    /// <summary>Reports the files that could not be written, all of them at once.</summary>
+    /// <param name="lost">What <see cref="Lost"/> says of each part of a command's files.</param>
+    /// <exception cref="OutputFault">There are some.</exception>
+    public static void ThrowIfAnyLost(params IEnumerable<string?> lost)
     {
-        if (Lost is { } lost)
+        string[] all = [.. lost.OfType<string>()];
+        if (all.Length > 0)
         {
-            throw new OutputFault(lost);
+            throw new OutputFault(string.Join(Environment.NewLine, all));
         }
     }
 

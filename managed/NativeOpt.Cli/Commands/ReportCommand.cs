@@ -47,6 +47,11 @@ internal sealed class ReportCommand : Command, IHaveExamples
         string folder = parsed.GetValue(_folder)!;
         RunDocument run = RunDocument.Read(folder);
         string file = parsed.GetValue(_out) ?? Path.Combine(folder, DefaultName);
+        if (Path.GetRelativePath(folder, file) is var name && (name == RunDocument.FileName || run.Files.Contains(name)))
+        {
+            throw new UsageException($"{_out.Name} {file}: it is a file of the run, which the page is made of; choose another name.");
+        }
+
         OutputFiles.PrepareFile(_out.Name, file);
 
         ReportFiles files = ReportFiles.Read(folder, run);

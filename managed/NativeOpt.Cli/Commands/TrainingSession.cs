@@ -105,10 +105,8 @@ internal sealed class TrainingSession
     public void ThrowIfFailed()
     {
         _fault?.Throw();
-        _files.ThrowIfLost();
-        _modelFiles.ThrowIfLost();
-        _finished!.ThrowIfLost();
-        Array.ForEach(_checkpoints, static checkpoint => checkpoint.ThrowIfLost());
+        OutputFiles.ThrowIfAnyLost(
+            [_files.Lost, _modelFiles.Lost, _finished!.Lost, .. _checkpoints.Select(static checkpoint => checkpoint.Lost)]);
     }
 
     private TrainingRun? Find(TrainingView view, OptimizerRecipe recipe)

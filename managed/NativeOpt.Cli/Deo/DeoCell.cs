@@ -21,11 +21,11 @@ internal readonly record struct Spread(double Mean, double Deviation)
 internal sealed record DeoCell(
     OptimizerPreset Rule, DeoVariant Variant, double LearningRate, IReadOnlyDictionary<int, DeoRun> Runs)
 {
-    /// <summary>Spikes for each thousand steps.</summary>
-    public Spread SpikeRate => Spread.Of(Runs.Values.Select(static run => run.SpikeRate));
+    /// <summary>Spikes for each thousand steps, of the runs that did not diverge.</summary>
+    public Spread SpikeRate => Spread.Of(Finite.Select(static run => run.SpikeRate));
 
-    /// <summary>Spikes of a run.</summary>
-    public Spread Spikes => Spread.Of(Runs.Values.Select(static run => (double)run.Spikes.Length));
+    /// <summary>Spikes of a run that did not diverge.</summary>
+    public Spread Spikes => Spread.Of(Finite.Select(static run => (double)run.Spikes.Length));
 
     /// <summary>Final training losses of the runs that did not diverge.</summary>
     public Spread TrainLoss => Spread.Of(Finite.Select(static run => run.TrainLoss));

@@ -12,9 +12,12 @@ namespace NativeOpt.Cli.Deo;
 /// <param name="Rule">The rule.</param>
 /// <param name="Variant">The dimer.</param>
 /// <param name="Pairs">Pairs of runs.</param>
-/// <param name="SpikeRate">The difference of the spikes for each thousand steps.</param>
-/// <param name="FewerSpikes">Pairs in which the dimer's run has the lower rate of spikes.</param>
-/// <param name="MoreSpikes">Pairs in which it has the higher.</param>
+/// <param name="SpikeRate">
+/// The difference of the spikes for each thousand steps, of pairs in which neither diverged: a loss that grows without bound is no series
+/// of spikes, and how many its last steps would be says nothing.
+/// </param>
+/// <param name="FewerSpikes">Such pairs in which the dimer's run has the lower rate of spikes.</param>
+/// <param name="MoreSpikes">Those in which it has the higher.</param>
 /// <param name="TrainLoss">The difference of the final training losses, of pairs in which neither diverged.</param>
 /// <param name="ValidationLoss">That of the final validation losses.</param>
 /// <param name="TrainLossOfEqualSteps">
@@ -72,9 +75,9 @@ internal sealed record DeoComparison(
             rule,
             variant,
             pairs.Length,
-            MeanOf([.. pairs.Select(static pair => pair.With.SpikeRate - pair.Alone.SpikeRate)]),
-            pairs.Count(static pair => pair.With.SpikeRate < pair.Alone.SpikeRate),
-            pairs.Count(static pair => pair.With.SpikeRate > pair.Alone.SpikeRate),
+            MeanOf([.. finite.Select(static pair => pair.With.SpikeRate - pair.Alone.SpikeRate)]),
+            finite.Count(static pair => pair.With.SpikeRate < pair.Alone.SpikeRate),
+            finite.Count(static pair => pair.With.SpikeRate > pair.Alone.SpikeRate),
             MeanOf([.. finite.Select(static pair => pair.With.TrainLoss - pair.Alone.TrainLoss)]),
             MeanOf([.. finite.Select(static pair => pair.With.ValidationLoss - pair.Alone.ValidationLoss)]),
             MeanOf([.. finite.Select(static pair => DifferenceOfEqualSteps(pair.Alone, pair.With))]),

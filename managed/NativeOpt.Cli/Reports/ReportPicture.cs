@@ -10,6 +10,7 @@ namespace NativeOpt.Cli.Reports;
 internal static class ReportPicture
 {
     private const int MostCharacters = 16 << 20;
+    private const int MostDepth = 64;
     private const string Reference = "url(#";
 
     private static readonly XNamespace _svg = "http://www.w3.org/2000/svg";
@@ -56,6 +57,7 @@ internal static class ReportPicture
 
         Require(root.Name == _svg + "svg", "it is no SVG");
         XElement[] all = [.. root.DescendantsAndSelf()];
+        RequireShallow(all);
         foreach (XElement element in all)
         {
             Clean(element, prefix);
@@ -106,6 +108,17 @@ internal static class ReportPicture
     private static bool MayRefer(string value) =>
         value.Contains('\\', StringComparison.Ordinal) || value.Contains("url", StringComparison.OrdinalIgnoreCase)
         || value.Contains("image", StringComparison.OrdinalIgnoreCase);
+
+    // To write an element takes as long as it is deep.
+    private static void RequireShallow(XElement[] all)
+    {
+        Dictionary<XElement, int> depths = [];
+        foreach (XElement element in all)
+        {
+            depths[element] = element.Parent is { } parent ? depths[parent] + 1 : 1;
+            Require(depths[element] <= MostDepth, "its elements lie too deep in each other");
+        }
+    }
 
     // Uses of uses could be so many that no browser ends.
     private static void RequireShallowUses(XElement[] all)

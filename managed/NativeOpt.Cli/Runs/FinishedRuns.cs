@@ -59,9 +59,8 @@ internal sealed class FinishedRuns<TRun>
     /// <summary>The name of the file, if there is one that has all runs.</summary>
     public IReadOnlyList<string> Written => _runs.Count > 0 && _files.Lost is null ? [FileName] : [];
 
-    /// <summary>Reports that the last run could not be kept.</summary>
-    /// <exception cref="OutputFault">The file could not be written.</exception>
-    public void ThrowIfLost() => _files.ThrowIfLost();
+    /// <summary>Why the last run could not be kept; null if it is.</summary>
+    public string? Lost => _files.Lost;
 
     private sealed record Contents(string Version, JsonNode Plan, Dictionary<string, TRun> Runs);
 }

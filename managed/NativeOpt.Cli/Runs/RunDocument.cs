@@ -48,10 +48,15 @@ internal sealed record RunDocument(
         string path = Path.Combine(folder, FileName);
         try
         {
+            if (AtomicFile.IsWrittenToAsItIs(path))
+            {
+                throw new IOException("It is a pipe or a device."); // from which reading may never end
+            }
+
             RunDocument document = JsonSerializer.Deserialize<RunDocument>(File.ReadAllText(path), Terminal.JsonOptions)
                 ?? throw new JsonException("It holds nothing.");
-            return document.FormatVersion == CurrentFormat
-                ? document
+            return document.Files.Contains(null!) ? throw new JsonException("A file has no name.")
+                : document.FormatVersion == CurrentFormat ? document
                 : throw new JsonException($"Its format is {document.FormatVersion}, and this program reads {CurrentFormat}.");
         }
         catch (Exception error) when (error is JsonException or IOException or UnauthorizedAccessException or ArgumentException)

@@ -22,6 +22,7 @@ internal sealed class RunPlan
         Converters = { new JsonStringEnumConverter(JsonNamingPolicy.SnakeCaseLower) },
         RespectRequiredConstructorParameters = true,
         RespectNullableAnnotations = true,
+        AllowDuplicateProperties = false,
     };
 
     /// <summary>The plan as it is kept.</summary>
@@ -42,7 +43,8 @@ internal sealed class RunPlan
             return read(file);
         }
         catch (Exception error)
-            when (error is JsonException or IOException or InvalidDataException or UnauthorizedAccessException or FormatException)
+            when (error is JsonException or IOException or InvalidDataException or UnauthorizedAccessException or FormatException
+                or ArgumentException)
         {
             throw new UsageException(
                 $"{CommonOptions.ResumeName}: {path} cannot be read: {error.Message} Leave the option out to begin anew.");
@@ -56,8 +58,17 @@ internal sealed class RunPlan
     /// <exception cref="UsageException">It is; the message names what differs.</exception>
     public void Require(string path, string version, JsonNode plan)
     {
-        string? difference = version == NativeRuntime.Version
-            ? Difference("", plan, Json) : $"the version, {version} there and {NativeRuntime.Version} here";
+        string? difference;
+        try
+        {
+            difference = version == NativeRuntime.Version
+                ? Difference("", plan, Json) : $"the version, {version} there and {NativeRuntime.Version} here";
+        }
+        catch (ArgumentException)
+        {
+            difference = "a name that is there twice"; // which is told when the object is looked at
+        }
+
         if (difference is not null)
         {
             throw new UsageException($"{CommonOptions.ResumeName}: the runs in {path} are of another plan, which differs in "

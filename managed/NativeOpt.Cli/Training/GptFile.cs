@@ -117,6 +117,11 @@ internal static class GptFile
             float[] own = new float[Bytes(shape) / sizeof(float)];
             file.Position = begin + entry.Begin;
             file.ReadExactly(MemoryMarshal.AsBytes(own.AsSpan()));
+            if (!own.All(float.IsFinite))
+            {
+                throw new InvalidDataException($"The tensor {name} has a number that is not finite.");
+            }
+
             values.Add(own);
         }
 

@@ -96,7 +96,7 @@ internal sealed class OptimizedGpt : IDisposable
     }
 
     /// <summary>Reads what <see cref="Save"/> wrote after a number of steps; the same steps follow, bit for bit.</summary>
-    /// <exception cref="InvalidDataException">It does not fit; then nothing has changed.</exception>
+    /// <exception cref="InvalidDataException">It does not fit, or is of another number of steps.</exception>
     public void Load(Stream source, long steps)
     {
         _parameters.Restore(() =>
@@ -110,7 +110,9 @@ internal sealed class OptimizedGpt : IDisposable
                 _dimer.Load(source);
             }
         });
-        _steps = steps;
+        _steps = _optimizer.StepCount == steps
+            ? steps
+            : throw new InvalidDataException($"It has the states after {_optimizer.StepCount} steps and the losses of {steps}.");
     }
 
     public void Dispose()

@@ -60,7 +60,7 @@ internal sealed class TrainingCheckpoint
         return progress;
     });
 
-    /// <summary>Replaces the file. One that cannot be written does not end the run; see <see cref="ThrowIfLost"/>.</summary>
+    /// <summary>Replaces the file. One that cannot be written does not end the run; see <see cref="Lost"/>.</summary>
     /// <param name="model">The model and its optimizer.</param>
     /// <param name="points">The points so far, one for each step.</param>
     /// <param name="stepTime">What all steps took.</param>
@@ -96,15 +96,16 @@ internal sealed class TrainingCheckpoint
         }
     }
 
-    /// <summary>Reports that the last file could not be written.</summary>
-    /// <exception cref="OutputFault">It could not.</exception>
-    public void ThrowIfLost() => _files.ThrowIfLost();
+    /// <summary>Why the last file could not be written; null if it was.</summary>
+    public string? Lost => _files.Lost;
 
     private static Progress ReadProgress(FileStream file)
     {
         using var reader = new BinaryReader(file, Encoding.UTF8, leaveOpen: true);
-        return JsonSerializer.Deserialize<Progress>(reader.ReadString(), RunPlan.Options)
+        Progress progress = JsonSerializer.Deserialize<Progress>(reader.ReadString(), RunPlan.Options)
             ?? throw new JsonException("It holds nothing.");
+        return progress.Points.Where(static (point, step) => point.Step != step || point.TrainLoss is null).Any()
+            ? throw new JsonException("Its points are not those of the first steps.") : progress;
     }
 
     /// <summary>What a run had done.</summary>

@@ -116,7 +116,8 @@ __device__ inline Halves<Count> to_float16s(const float (&values)[Count]) {
     return halves_of_pairs(values, [](float first, float second) { return float16_pair(first, second); });
 }
 
-// The bits of a float before the lower half is cut off, up or down as to_bfloat16_stochastic says.
+// The bits of a float before the lower half is cut off, up or down as to_bfloat16_stochastic says, but for a NaN, which
+// becomes one and the same.
 __device__ inline uint32_t rounded_at_random(float value, uint32_t random) {
     return value != value ? 0x7fffffffu : bits_of(value) + random;
 }

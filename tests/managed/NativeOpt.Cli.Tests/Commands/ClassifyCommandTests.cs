@@ -187,6 +187,12 @@ public sealed class ClassifyCommandTests : IDisposable
         Refuse(["--seeds", "0"], "--seeds 0", "from 1");
         Refuse(["--epochs", "0"], "--epochs 0", "from 1");
         Shell.Run("classify", "--resume").AssertRefused(2, "--resume", "--out");
+        using var large = new TemporaryFolder();
+        IdxImages.Write(large, isCompressed: false, 12, 5, 400, 400);
+        Shell.Run("classify", "--data", large.Path, "--hidden", "1024").AssertRefused(2, "--hidden", "parameters", "narrower");
+        using var few = new TemporaryFolder();
+        IdxImages.Write(few, isCompressed: false, 11, 5, 4, 4);
+        Shell.Run("classify", "--data", few.Path).AssertRefused(2, "--data", "11 training images", "12");
         Assert.False(Path.Exists(Out));
 
         void Refuse(string[] args, params string[] words) =>

@@ -36,9 +36,9 @@ public sealed class DeoComparisonTests
             (DeoVariant.None, 0.1, 2, Run(2, 2.2)), (DeoVariant.Dimers[0], 0.1, 2, Run(2, 2.4)),
             (DeoVariant.None, 0.2, 1, Run(0, 1.0)), (DeoVariant.Dimers[0], 0.2, 1, Run(3, double.NaN)),
             (DeoVariant.None, 0.2, 2, Run(0, 1.0))).Comparisons);
-        Assert.Equal((3, 1, 1), (own.Pairs, own.FewerSpikes, own.MoreSpikes));
-        Assert.Equal(0, own.SpikeRate.Value, 1e-12); // −3, 0 and 3 in 100 steps
-        Assert.Equal(0.35, own.ValidationLoss.Value, 1e-12); // of the two pairs that did not diverge
+        Assert.Equal((3, 1, 0), (own.Pairs, own.FewerSpikes, own.MoreSpikes));
+        Assert.Equal(-15, own.SpikeRate.Value, 1e-12); // −3 and 0 in 100 steps, of the two pairs that did not diverge
+        Assert.Equal(0.35, own.ValidationLoss.Value, 1e-12); // of the same
         Assert.Equal((0, 1), (own.DivergedAlone, own.DivergedWith));
 
         // Of losses that fall by 0.01 a step, 10 steps of 100 are the whole difference.

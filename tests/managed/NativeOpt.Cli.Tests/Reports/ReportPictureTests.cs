@@ -39,6 +39,14 @@ public sealed class ReportPictureTests
     public void What_is_no_shape_and_no_text_is_refused(string content, string word) =>
         Assert.Contains(word, Refuse($"<svg xmlns=\"{Namespace}\">{content}</svg>"), StringComparison.Ordinal);
 
+    /// <summary>To write an element takes as long as it is deep.</summary>
+    [Fact]
+    public void Deep_elements_are_refused()
+    {
+        string content = string.Concat(Enumerable.Repeat("<g>", 20_000)) + string.Concat(Enumerable.Repeat("</g>", 20_000));
+        Assert.Contains("too deep", Refuse($"<svg xmlns=\"{Namespace}\">{content}</svg>"), StringComparison.Ordinal);
+    }
+
     [Fact]
     public void What_is_no_svg_is_refused()
     {

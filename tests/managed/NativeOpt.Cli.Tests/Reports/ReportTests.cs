@@ -20,6 +20,28 @@ public sealed class ReportTests : IDisposable
 
     public void Dispose() => _folder.Dispose();
 
+    [Theory]
+    [InlineData("run.json")]
+    [InlineData("ends.csv")]
+    public void A_file_of_the_run_is_not_written_over(string name)
+    {
+        MakeRun();
+        string file = Path.Combine(Out, name), before = File.ReadAllText(file);
+        Shell.Run("report", Out, "--out", file).AssertRefused(2, "--out", name, "another name");
+        Assert.Equal(before, File.ReadAllText(file));
+    }
+
+    [SkippableFact]
+    public void A_record_that_is_a_pipe_is_refused()
+    {
+        Skip.IfNot(OperatingSystem.IsLinux(), "Needs mkfifo.");
+        MakeRun();
+        string file = Path.Combine(Out, "run.json");
+        File.Delete(file);
+        System.Diagnostics.Process.Start("mkfifo", [file]).WaitForExit();
+        Shell.Run("report", Out).AssertRefused(2, file, "a pipe");
+    }
+
     [Fact]
     public void A_page_has_all_of_a_run_and_needs_nothing_else()
     {

@@ -35,6 +35,9 @@ public sealed class GptFileTests : IDisposable
     {
         (string path, _) = Write();
         byte[] bytes = File.ReadAllBytes(path);
+        byte[] notFinite = [.. bytes[..^4], .. BitConverter.GetBytes(float.NaN)];
+        File.WriteAllBytes(path, notFinite);
+        Assert.Contains("not finite", Assert.Throws<InvalidDataException>(() => GptFile.Read(path)).Message, StringComparison.Ordinal);
         File.WriteAllBytes(path, bytes[..^4]);
         Assert.Contains("cut off", Assert.Throws<InvalidDataException>(() => GptFile.Read(path)).Message, StringComparison.Ordinal);
         Refuse("other", new Dictionary<string, string>());
