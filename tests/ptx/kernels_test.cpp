@@ -125,7 +125,13 @@ TEST_P(PtxKernels, OfOtherTypes) {
     std::vector<Mix> of_8_bits = of_16_bits;
     of_8_bits.push_back({1024, kFloat32, kFloat32, NOPT_DTYPE_DYNAMIC8, Extra::kNone, true});
     of_8_bits.push_back({515, kBf16, kBf16, NOPT_DTYPE_DYNAMIC8, Extra::kMaster});
+    of_8_bits.push_back({1024, kBf16, kBf16, NOPT_DTYPE_DYNAMIC8});  // whole blocks, which have a loop of their own
     for (const Case& one : a_case_for_each_variant(GetParam())) {
+        Case random = one;
+        random.hyperparams.flags |= NOPT_FLAG_STOCHASTIC_ROUNDING;
+        const std::vector<Mix> to_round = {{259, kBf16, kBf16, kFloat32}, {1027, kBf16, kBf16, kFloat32}};
+        EXPECT_TRUE(mixed_steps(NOPT_BACKEND_CPU, random, to_round) == mixed_steps(NOPT_BACKEND_CUDA, random, to_round))
+            << one.name << ", rounded at random";
         for (const std::vector<Mix>& mixes : {of_16_bits, of_8_bits}) {
             EXPECT_TRUE(mixed_steps(NOPT_BACKEND_CPU, one, mixes) == mixed_steps(NOPT_BACKEND_CUDA, one, mixes))
                 << one.name << ", " << mixes.size() << " tensors";

@@ -51,7 +51,7 @@ class Kernel:
     def tests(self):
         if self.readable.startswith("scope_sums"):
             return TREES
-        return f"Rules/PtxKernels.*/{self.rule}" if self.rule else OTHERS
+        return f"Rules/PtxKernels.*/{self.rule}:PtxBlocks.*" if self.rule else OTHERS
 
 
 def kernels_of(lines):
