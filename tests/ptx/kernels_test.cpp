@@ -142,7 +142,9 @@ TEST_P(PtxKernels, OfOtherTypes) {
 // A set so large that pieces have several blocks, of which the last is one in part and has single elements: its states
 // lie where other threads had those of the block before.
 TEST(PtxBlocks, OfAPieceThatEndsWithinOne) {
-    const std::vector<Mix> mixes = {{150003, NOPT_DTYPE_FLOAT32, NOPT_DTYPE_FLOAT32, NOPT_DTYPE_DYNAMIC8}};
+    const std::vector<Mix> mixes = {
+        {150003, NOPT_DTYPE_FLOAT32, NOPT_DTYPE_FLOAT32, NOPT_DTYPE_DYNAMIC8},
+        {150003, NOPT_DTYPE_BFLOAT16, NOPT_DTYPE_BFLOAT16, NOPT_DTYPE_DYNAMIC8, Extra::kMaster}};
     const Case one = a_case_for_each_variant("adam").front();
     EXPECT_TRUE(mixed_steps(NOPT_BACKEND_CPU, one, mixes) == mixed_steps(NOPT_BACKEND_CUDA, one, mixes));
 }
