@@ -15,7 +15,6 @@ namespace NativeOpt.Cli.Classification;
 internal sealed class ClassifierExperiment(
     ClassifierPlan plan, FinishedRuns<ClassifierRun>? finished, Action<ClassifierJob, ClassifierRun> afterEach, CancellationToken stop)
 {
-    private readonly Lock _gate = new();
     private readonly ClassifierRunner _runner = new(plan, stop);
 
     /// <summary>Does all runs.</summary>
@@ -75,28 +74,22 @@ internal sealed class ClassifierExperiment(
     private List<(ClassifierJob Job, ClassifierRun Run)> RunAll(
         IReadOnlyList<ClassifierJob> jobs, Examples training, Examples evaluation)
     {
-        ConcurrentBag<(ClassifierJob, ClassifierRun)> runs = [];
+        List<(ClassifierJob, ClassifierRun)> runs = [];
         var options = new ParallelOptions { MaxDegreeOfParallelism = plan.Threads, CancellationToken = stop };
         try
         {
             Parallel.ForEach(Partitioner.Create(jobs, EnumerablePartitionerOptions.NoBuffering), options, job =>
             {
                 string name = FormattableString.Invariant($"{job.Optimizer.Name}, rate {job.LearningRate}, seed {job.Seed}");
-                ClassifierRun? run;
-                lock (_gate)
+                ClassifierRun? run = finished?.Find(name);
+                if (run is null)
                 {
-                    run = finished?.Find(name);
+                    run = _runner.Run(job, training, evaluation);
+                    finished?.Add(name, run);
                 }
 
-                bool isNew = run is null;
-                run ??= _runner.Run(job, training, evaluation);
-                lock (_gate)
+                lock (runs)
                 {
-                    if (isNew)
-                    {
-                        finished?.Add(name, run);
-                    }
-
                     runs.Add((job, run));
                     afterEach(job, run);
                 }
@@ -107,6 +100,6 @@ internal sealed class ClassifierExperiment(
             // What there is, is the result.
         }
 
-        return [.. runs];
+        return runs;
     }
 }

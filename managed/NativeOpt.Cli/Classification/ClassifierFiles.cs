@@ -1,7 +1,7 @@
 using System.Globalization;
 using System.Text;
-using NativeOpt.Cli.Landscapes.Escapes;
 using NativeOpt.Cli.Plotting;
+using NativeOpt.Cli.Statistics;
 
 namespace NativeOpt.Cli.Classification;
 
@@ -46,7 +46,7 @@ internal static class ClassifierFiles
         ClassifierResult reference = ClassifierResult.Reference(results);
         foreach (ClassifierResult result in results)
         {
-            Estimate? difference = Spread.Difference(result, reference, plan.Seed);
+            Estimate? difference = result.Difference(reference, plan.Seed);
             csv.Append(CultureInfo.InvariantCulture, $"{result.Name},{result.Choice.LearningRate},{result.Runs.Count},{result.Diverged},");
             foreach (Spread own in (Spread[])[result.TrainAccuracy, result.TestAccuracy, result.Gap])
             {

@@ -1,4 +1,4 @@
-using NativeOpt.Cli.Landscapes.Escapes;
+using NativeOpt.Cli.Statistics;
 
 namespace NativeOpt.Cli.Classification;
 
@@ -48,7 +48,7 @@ internal sealed record ClassifierSummary(
             result.TrainAccuracy,
             result.TestAccuracy,
             result.Gap,
-            Spread.Difference(result, ClassifierResult.Reference(results), plan.Seed),
+            result.Difference(ClassifierResult.Reference(results), plan.Seed),
             [.. result.Runs.Select(static own => new RunSummary(
                 own.Seed, own.Run.TrainAccuracy, own.Run.Accuracy, own.Run.SwitchedTensors))]))],
         folder is null ? null : Path.GetFullPath(folder));

@@ -1,6 +1,6 @@
 using System.Globalization;
 using NativeOpt.Cli.Commands;
-using NativeOpt.Cli.Landscapes.Escapes;
+using NativeOpt.Cli.Statistics;
 using Spectre.Console;
 using Spectre.Console.Rendering;
 
@@ -133,7 +133,7 @@ internal sealed class ClassifierView(Terminal terminal)
 
     /// <summary>How much more accurate an optimizer is than another, in per cent, with its interval; empty for itself.</summary>
     public static string Difference(ClassifierPlan plan, ClassifierResult result, ClassifierResult reference) =>
-        ReferenceEquals(result, reference) || Spread.Difference(result, reference, plan.Seed) is not Estimate difference ? ""
+        ReferenceEquals(result, reference) || result.Difference(reference, plan.Seed) is not Estimate difference ? ""
             : FormattableString.Invariant(
                 $"{100 * difference.Value:+0.00;−0.00} [{100 * difference.Low:+0.00;−0.00}, {100 * difference.High:+0.00;−0.00}]");
 

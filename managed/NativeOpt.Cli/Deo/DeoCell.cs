@@ -1,17 +1,7 @@
-using MathNet.Numerics.Statistics;
 using NativeOpt.Cli.Optimizers;
+using NativeOpt.Cli.Statistics;
 
 namespace NativeOpt.Cli.Deo;
-
-/// <summary>A mean over seeds, and their standard deviation (n − 1); NaN where there are too few.</summary>
-internal readonly record struct Spread(double Mean, double Deviation)
-{
-    public static Spread Of(IEnumerable<double> values)
-    {
-        double[] all = [.. values];
-        return new Spread(ArrayStatistics.Mean(all), ArrayStatistics.StandardDeviation(all));
-    }
-}
 
 /// <summary>The runs of a rule with a dimer, or with none, at a learning rate.</summary>
 /// <param name="Rule">The rule.</param>

@@ -1,6 +1,5 @@
-using MathNet.Numerics.Statistics;
-using NativeOpt.Cli.Landscapes.Escapes;
 using NativeOpt.Cli.Optimizers;
+using NativeOpt.Cli.Statistics;
 using NativeOpt.Cli.Training;
 
 namespace NativeOpt.Cli.Deo;
@@ -96,28 +95,6 @@ internal sealed record DeoComparison(
     private static DeoCell? Best(DeoCell[] cells) =>
         cells.Where(static cell => cell.Runs.Count > 0 && cell.Diverged == 0).MinBy(static cell => cell.ValidationLoss.Mean);
 
-    /// <summary>The mean, with its 95 % interval by bootstrap: the pairs are drawn anew, with replacement.</summary>
-    public static Estimate MeanOf(double[] differences)
-    {
-        if (differences.Length == 0)
-        {
-            return new Estimate(double.NaN, double.NaN, double.NaN);
-        }
-
-        var random = new DeterministicRandom(1);
-        double[] means = new double[Draws];
-        for (int draw = 0; draw < Draws; draw++)
-        {
-            double sum = 0;
-            for (int i = 0; i < differences.Length; i++)
-            {
-                sum += differences[random.NextInt32(differences.Length)];
-            }
-
-            means[draw] = sum / differences.Length;
-        }
-
-        return new Estimate(
-            differences.Average(), ArrayStatistics.QuantileInplace(means, 0.025), ArrayStatistics.QuantileInplace(means, 0.975));
-    }
+    /// <summary>The mean of the differences of pairs, with its interval.</summary>
+    public static Estimate MeanOf(double[] differences) => Estimate.OfMean(differences, new DeterministicRandom(1), Draws);
 }

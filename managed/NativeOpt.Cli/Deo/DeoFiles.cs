@@ -2,6 +2,7 @@ using System.Globalization;
 using System.Text;
 using NativeOpt.Cli.Optimizers;
 using NativeOpt.Cli.Plotting;
+using NativeOpt.Cli.Statistics;
 
 namespace NativeOpt.Cli.Deo;
 
@@ -69,7 +70,7 @@ internal static class DeoFiles
             csv.AppendJoin(
                 ',',
                 ((Spread[])[cell.Spikes, cell.SpikeRate, cell.TrainLoss, cell.ValidationLoss])
-                    .Select(static own => $"{Number(own.Mean)},{Number(own.Deviation)}"));
+                    .Select(static own => $"{Number(own.Mean)},{Number(own.StandardDeviation)}"));
             csv.Append('\n');
         }
 
@@ -121,7 +122,7 @@ internal static class DeoFiles
             csv.Append(CultureInfo.InvariantCulture, $"{cell.SecondsPerGradient:G4},{gradients:0.0},");
             csv.Append(
                 CultureInfo.InvariantCulture,
-                $"{Number(train.Mean)},{Number(train.Deviation)},{Number(validation.Mean)},{Number(validation.Deviation)}\n");
+                $"{Number(train.Mean)},{Number(train.StandardDeviation)},{Number(validation.Mean)},{Number(validation.StandardDeviation)}\n");
         }
 
         return csv.ToString();
@@ -157,7 +158,7 @@ internal static class DeoFiles
         }
 
         Spread own = of(cell);
-        double deviation = double.IsFinite(own.Deviation) ? own.Deviation : 0;
+        double deviation = double.IsFinite(own.StandardDeviation) ? own.StandardDeviation : 0;
         return new Bar(own.Mean, Math.Max(0, own.Mean - deviation), own.Mean + deviation);
     }
 

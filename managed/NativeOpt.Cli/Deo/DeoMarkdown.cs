@@ -1,6 +1,6 @@
 using System.Globalization;
 using System.Text;
-using NativeOpt.Cli.Landscapes.Escapes;
+using NativeOpt.Cli.Statistics;
 
 namespace NativeOpt.Cli.Deo;
 
@@ -44,7 +44,7 @@ internal static class DeoMarkdown
     public static string Format(Spread own, string format = "0.000")
     {
         return !double.IsFinite(own.Mean) ? "n/a"
-            : Text(own.Mean) + (double.IsFinite(own.Deviation) ? $" ± {Text(own.Deviation)}" : "");
+            : Text(own.Mean) + (double.IsFinite(own.StandardDeviation) ? $" ± {Text(own.StandardDeviation)}" : "");
 
         string Text(double value) => value.ToString(format, CultureInfo.InvariantCulture);
     }

@@ -1,4 +1,4 @@
-using NativeOpt.Cli.Landscapes.Escapes;
+using NativeOpt.Cli.Statistics;
 using NativeOpt.Cli.Training;
 
 namespace NativeOpt.Cli.Deo;

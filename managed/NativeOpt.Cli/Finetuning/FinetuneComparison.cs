@@ -1,22 +1,15 @@
-using MathNet.Numerics.Statistics;
+using NativeOpt.Cli.Statistics;
 using NativeOpt.Cli.Training;
 
 namespace NativeOpt.Cli.Finetuning;
 
-/// <summary>
-/// The mean difference of two optimizers after the last epoch, seed by seed, with its 95 % interval: the differences of the seeds
-/// are drawn anew, with replacement (percentile bootstrap). Of few seeds it is narrower than it should be.
-/// </summary>
+/// <summary>A difference of two optimizers after the last epoch, seed by seed.</summary>
 /// <param name="Name">The optimizer.</param>
 /// <param name="Other">The one that is subtracted.</param>
 /// <param name="What">The number.</param>
-/// <param name="Value">The mean difference.</param>
-/// <param name="Low">The lower end of the interval.</param>
-/// <param name="High">The upper end.</param>
-internal sealed record FinetuneComparison(string Name, string Other, string What, double Value, double Low, double High)
+/// <param name="Difference">The mean over the seeds of how much larger it is.</param>
+internal sealed record FinetuneComparison(string Name, string Other, string What, Estimate Difference)
 {
-    private const int Draws = 10_000;
-
     private static readonly (string What, Func<FinetunePoint, double> Of)[] _numbers =
     [
         ("validation perplexity", static point => point.Perplexity),
@@ -39,18 +32,7 @@ internal sealed record FinetuneComparison(string Name, string Other, string What
     private static FinetuneComparison Of(FinetuneResult result, FinetuneResult other, string what, Func<FinetunePoint, double> number)
     {
         double[] differences = [.. result.Runs.Zip(other.Runs, (a, b) => number(a.Points[^1]) - number(b.Points[^1]))];
-        var random = new DeterministicRandom(0, ulong.MaxValue);
-        double[] means = new double[Draws];
-        for (int draw = 0; draw < Draws; draw++)
-        {
-            for (int i = 0; i < differences.Length; i++)
-            {
-                means[draw] += differences[random.NextInt32(differences.Length)] / differences.Length;
-            }
-        }
-
         return new FinetuneComparison(
-            result.Name, other.Name, what, differences.Average(), ArrayStatistics.QuantileInplace(means, 0.025),
-            ArrayStatistics.QuantileInplace(means, 0.975));
+            result.Name, other.Name, what, Estimate.OfMean(differences, new DeterministicRandom(0, ulong.MaxValue)));
     }
 }

@@ -1,6 +1,7 @@
 using System.Globalization;
 using System.Text;
 using NativeOpt.Cli.Plotting;
+using NativeOpt.Cli.Statistics;
 
 namespace NativeOpt.Cli.Finetuning;
 
@@ -35,11 +36,12 @@ internal static class FinetuneFiles
     ];
 
     /// <summary>A mean with its standard deviation, as tables have it.</summary>
-    public static string Text(Spread spread) => FormattableString.Invariant($"{spread.Mean:0.0000} ± {spread.StandardDeviation:0.0000}");
+    public static string Text(Spread spread) => FormattableString.Invariant($"{spread.Mean:0.0000}")
+        + (double.IsNaN(spread.StandardDeviation) ? "" : FormattableString.Invariant($" ± {spread.StandardDeviation:0.0000}"));
 
     /// <summary>A difference with its interval, in a sentence.</summary>
     public static string Text(FinetuneComparison own) => FormattableString.Invariant(
-        $"{own.Name} − {own.Other}, {own.What}: {own.Value:0.0000} [{own.Low:0.0000}, {own.High:0.0000}]");
+        $"{own.Name} − {own.Other}, {own.What}: {own.Difference.Value:0.0000} [{own.Difference.Low:0.0000}, {own.Difference.High:0.0000}]");
 
     private static string LossesOf(IReadOnlyList<FinetuneResult> results)
     {
@@ -129,7 +131,7 @@ internal static class FinetuneFiles
                     [.. spreads.Select(static (spread, epoch) => ((double)epoch, spread.Mean))],
                     i)
                 {
-                    Spreads = [.. spreads.Select(static spread => spread.StandardDeviation)],
+                    Spreads = result.Runs.Count > 1 ? [.. spreads.Select(static spread => spread.StandardDeviation)] : null,
                 });
             }
         }

@@ -1,3 +1,5 @@
+using NativeOpt.Cli.Statistics;
+
 namespace NativeOpt.Cli.Finetuning;
 
 /// <summary>Losses after an epoch, in nats per character; they are NaN or infinite where the run diverged.</summary>
@@ -23,18 +25,6 @@ internal sealed record FinetuneRun(double LearningRate, ulong Seed, IReadOnlyLis
 {
     /// <summary>What learning rates are chosen by: the loss of the held-out part after the last epoch.</summary>
     public double HeldOutLoss => IsDiverged ? double.PositiveInfinity : Points[^1].HeldOutLoss;
-}
-
-/// <summary>The mean of some numbers and their standard deviation, with n − 1; 0 for one number.</summary>
-internal readonly record struct Spread(double Mean, double StandardDeviation)
-{
-    public static Spread Of(IEnumerable<double> values)
-    {
-        double[] all = [.. values];
-        double mean = all.Average();
-        return new Spread(
-            mean, all.Length < 2 ? 0 : Math.Sqrt(all.Sum(value => (value - mean) * (value - mean)) / (all.Length - 1)));
-    }
 }
 
 /// <summary>What an optimizer came to.</summary>

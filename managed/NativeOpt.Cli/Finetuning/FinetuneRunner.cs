@@ -55,9 +55,9 @@ internal sealed class FinetuneRunner(FinetunePlan plan, SavedGpt start, Finetune
                 }
 
                 FinetuneRun run = Run(job.Recipe, job.Rate, job.Seed, advance, stop);
+                finished.Add(name, run);
                 lock (_gate)
                 {
-                    finished.Add(name, run);
                     report(name, run);
                 }
             });
@@ -92,13 +92,7 @@ internal sealed class FinetuneRunner(FinetunePlan plan, SavedGpt start, Finetune
     private IReadOnlyList<FinetuneRun> Tried(OptimizerRecipe recipe) =>
         plan.Rates(recipe) is [_] ? [] : [.. plan.Rates(recipe).Select(rate => Find(recipe, rate, plan.Seed - 1)).OfType<FinetuneRun>()];
 
-    private FinetuneRun? Find(OptimizerRecipe recipe, double rate, ulong seed)
-    {
-        lock (_gate)
-        {
-            return finished.Find(Name(recipe, rate, seed));
-        }
-    }
+    private FinetuneRun? Find(OptimizerRecipe recipe, double rate, ulong seed) => finished.Find(Name(recipe, rate, seed));
 
     private static string Name(OptimizerRecipe recipe, double rate, ulong seed) =>
         FormattableString.Invariant($"{recipe.Name} at {rate}, seed {seed}");

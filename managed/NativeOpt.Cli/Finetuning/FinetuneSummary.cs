@@ -1,3 +1,5 @@
+using NativeOpt.Cli.Statistics;
+
 namespace NativeOpt.Cli.Finetuning;
 
 /// <summary>The JSON document of <c>nativeopt finetune</c>.</summary>

@@ -42,18 +42,27 @@ internal sealed class FinishedRuns<TRun>
         return new FinishedRuns<TRun>(path, now, earlier.Runs);
     }
 
-    /// <summary>A finished run; null if it has to be done.</summary>
-    public TRun? Find(string name) => _runs.GetValueOrDefault(name);
+    /// <summary>A finished run; null if it has to be done. Runs may be found and added from several threads.</summary>
+    public TRun? Find(string name)
+    {
+        lock (_runs)
+        {
+            return _runs.GetValueOrDefault(name);
+        }
+    }
 
     /// <summary>Keeps a run that is finished, and not one that ended early on request.</summary>
     /// <param name="name">What <see cref="Find"/> finds it by.</param>
     /// <param name="run">What came of it.</param>
     public void Add(string name, TRun run)
     {
-        _runs[name] = run;
-        _files = new OutputFiles(); // Only the last attempt counts, which is at all runs.
-        var contents = new Contents(NativeRuntime.Version, _plan.Json, _runs);
-        _files.Write(_path, file => JsonSerializer.Serialize(file, contents, RunPlan.Options));
+        lock (_runs)
+        {
+            _runs[name] = run;
+            _files = new OutputFiles(); // Only the last attempt counts, which is at all runs.
+            var contents = new Contents(NativeRuntime.Version, _plan.Json, _runs);
+            _files.Write(_path, file => JsonSerializer.Serialize(file, contents, RunPlan.Options));
+        }
     }
 
     /// <summary>The name of the file, if there is one that has all runs.</summary>

@@ -15,7 +15,6 @@ internal static class EscapeRunner
     public static IReadOnlyList<EscapeTime[]> Run(
         EscapePlan plan, FinishedRuns<FinishedWell>? finished, Action afterEach, CancellationToken stop)
     {
-        Lock gate = new();
         IReadOnlyList<EscapeCell> cells = plan.Cells;
         EscapeTime[][] times = new EscapeTime[cells.Count][];
 
@@ -27,19 +26,11 @@ internal static class EscapeRunner
         {
             string name = FormattableString.Invariant(
                 $"{cells[i].Rule.Name}, curvature {cells[i].Curvature}, barrier {cells[i].Barrier}");
-            FinishedWell? well;
-            lock (gate)
-            {
-                well = finished?.Find(name);
-            }
-
+            FinishedWell? well = finished?.Find(name);
             if (well is null)
             {
                 well = new FinishedWell(new EscapeWell(cells[i], plan.Starts, plan.Seed, i).Run(stop));
-                lock (gate)
-                {
-                    finished?.Add(name, well);
-                }
+                finished?.Add(name, well);
             }
 
             times[i] = well.Times;

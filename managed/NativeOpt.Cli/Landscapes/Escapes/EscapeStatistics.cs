@@ -1,15 +1,8 @@
 using MathNet.Numerics;
-using MathNet.Numerics.Statistics;
+using NativeOpt.Cli.Statistics;
 using NativeOpt.Cli.Training;
 
 namespace NativeOpt.Cli.Landscapes.Escapes;
-
-/// <summary>A number that was measured, with the ends of its 95 % interval.</summary>
-internal readonly record struct Estimate(double Value, double Low, double High)
-{
-    /// <summary>Whether a number is within the interval.</summary>
-    public bool Contains(double number) => Low <= number && number <= High;
-}
 
 /// <summary>What was measured of a well.</summary>
 /// <param name="Cell">The well.</param>
@@ -88,12 +81,8 @@ internal static class EscapeStatistics
     private static double Slope(double[] x, Func<int, double> y) =>
         Fit.Line(x, [.. Enumerable.Range(0, x.Length).Select(y)]).B;
 
-    private static Estimate Interval(double[] means, double[][] drawn, Func<double[], double> statistic)
-    {
-        double[] values = [.. drawn.Select(statistic)];
-        return new Estimate(
-            statistic(means), ArrayStatistics.QuantileInplace(values, 0.025), ArrayStatistics.QuantileInplace(values, 0.975));
-    }
+    private static Estimate Interval(double[] means, double[][] drawn, Func<double[], double> statistic) =>
+        Estimate.Of(statistic(means), [.. drawn.Select(statistic)]);
 
     private static EscapeTime[] Redraw(EscapeTime[] times, DeterministicRandom random)
     {

@@ -1,3 +1,5 @@
+using NativeOpt.Cli.Statistics;
+
 namespace NativeOpt.Cli.Landscapes.Escapes;
 
 /// <summary>The JSON document of <c>nativeopt landscape escape</c>.</summary>

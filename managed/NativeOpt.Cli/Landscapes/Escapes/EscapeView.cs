@@ -1,5 +1,6 @@
 using System.Globalization;
 using NativeOpt.Cli.Commands;
+using NativeOpt.Cli.Statistics;
 using Spectre.Console;
 using Spectre.Console.Rendering;
 

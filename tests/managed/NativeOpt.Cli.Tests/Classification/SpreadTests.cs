@@ -1,5 +1,5 @@
 using NativeOpt.Cli.Classification;
-using NativeOpt.Cli.Landscapes.Escapes;
+using NativeOpt.Cli.Statistics;
 using Xunit;
 
 namespace NativeOpt.Cli.Tests.Classification;
@@ -24,12 +24,12 @@ public sealed class SpreadTests
     {
         // Of seeds 2 and 3, by 0.1 and 0.2; seed 1 has no other.
         ClassifierResult one = Result("dualadam", (2, 0.8), (3, 0.9)), other = Result("adam", (1, 0.1), (2, 0.7), (3, 0.7));
-        Estimate difference = Spread.Difference(one, other, seed: 1)!.Value;
+        Estimate difference = one.Difference(other, seed: 1)!.Value;
         Assert.Equal(0.15, difference.Value, 12);
         Assert.Equal((0.1, 0.2), (Math.Round(difference.Low, 12), Math.Round(difference.High, 12)));
-        Assert.Equal(difference, Spread.Difference(one, other, seed: 1));
-        Assert.Null(Spread.Difference(one, Result("adam", (2, 0.7)), seed: 1));
-        Assert.Null(Spread.Difference(one, Result("adam", (2, 0.7), (3, double.NaN)), seed: 1));
+        Assert.Equal(difference, one.Difference(other, seed: 1));
+        Assert.Null(one.Difference(Result("adam", (2, 0.7)), seed: 1));
+        Assert.Null(one.Difference(Result("adam", (2, 0.7), (3, double.NaN)), seed: 1));
     }
 
     [Fact]

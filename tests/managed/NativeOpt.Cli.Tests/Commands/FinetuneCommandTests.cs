@@ -2,6 +2,7 @@ using System.Globalization;
 using System.Text.Json;
 using System.Xml.Linq;
 using NativeOpt.Cli.Finetuning;
+using NativeOpt.Cli.Statistics;
 using NativeOpt.Cli.Tests.Support;
 using Xunit;
 

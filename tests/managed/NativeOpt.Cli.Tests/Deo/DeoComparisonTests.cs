@@ -1,6 +1,6 @@
 using NativeOpt.Cli.Deo;
-using NativeOpt.Cli.Landscapes.Escapes;
 using NativeOpt.Cli.Optimizers;
+using NativeOpt.Cli.Statistics;
 using NativeOpt.Cli.Training;
 using Xunit;
 
@@ -53,7 +53,7 @@ public sealed class DeoComparisonTests
         // The rate of 0.2 is better, but a run with the dimer diverged there.
         Assert.Equal((0.2, 0.1), (own.BestAlone!.LearningRate, own.BestWith!.LearningRate));
         Assert.Equal(new Spread(2.45, 0.1 / Math.Sqrt(2)).Mean, own.BestWith.ValidationLoss.Mean, 1e-12);
-        Assert.Equal(0.1 / Math.Sqrt(2), own.BestWith.ValidationLoss.Deviation, 1e-12);
+        Assert.Equal(0.1 / Math.Sqrt(2), own.BestWith.ValidationLoss.StandardDeviation, 1e-12);
     }
 
     [Fact]

@@ -1,5 +1,6 @@
 using NativeOpt.Cli.Finetuning;
 using NativeOpt.Cli.Runs;
+using NativeOpt.Cli.Statistics;
 using NativeOpt.Cli.Tests.Support;
 using NativeOpt.Cli.Training;
 using Xunit;
@@ -161,13 +162,13 @@ public sealed class FinetuneRunnerTests : IDisposable
     public void Spreads_and_differences_are_those_of_the_seeds()
     {
         Assert.Equal(new Spread(2, 1), Spread.Of([1, 2, 3]));
-        Assert.Equal(new Spread(5, 0), Spread.Of([5]));
+        Assert.Equal(new Spread(5, double.NaN), Spread.Of([5])); // one number tells nothing of it
 
         // The gap of these is their validation loss; the differences by seed are 0.5 and 1.5.
         FinetuneComparison gap = FinetuneComparison.All([Result("a", 1, 2), Result("b", 1.5, 3.5)])
             .Single(static own => own.What == "generalisation gap");
-        Assert.Equal(("b", "a", 1.0), (gap.Name, gap.Other, gap.Value));
-        Assert.Equal((0.5, 1.5), (gap.Low, gap.High));
+        Assert.Equal(("b", "a", 1.0), (gap.Name, gap.Other, gap.Difference.Value));
+        Assert.Equal((0.5, 1.5), (gap.Difference.Low, gap.Difference.High));
         Assert.Empty(FinetuneComparison.All([Result("a", 1), Result("b", 2)]));
     }
 

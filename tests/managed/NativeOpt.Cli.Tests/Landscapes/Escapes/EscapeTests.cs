@@ -1,4 +1,5 @@
 using NativeOpt.Cli.Landscapes.Escapes;
+using NativeOpt.Cli.Statistics;
 using NativeOpt.Cli.Training;
 using Xunit;
 
