@@ -88,13 +88,15 @@ def exchange(c):
 
 
 def reduce(c):
-    """REDUX: all lanes of a warp get the largest of their values, of unsigned integers."""
+    """REDUX: all lanes of a warp get the largest of their values, of unsigned integers; they must be together."""
     if c.modifiers != {"MAX"}:
         raise Unknown(c.instruction.text)
     put, value = c.put(c.operands[0]), c.u32(c.operands[1])
 
     def run(mask):
-        warps = np.where(mask, value(), U32(0)).reshape(-1, 32)
-        put(np.repeat(warps.max(axis=1), 32), mask)
+        warps = mask.reshape(-1, 32)
+        if (warps.any(axis=1) != warps.all(axis=1)).any():
+            raise Unknown(f"{c.instruction.text} at {c.instruction.address:#x}: a lane is not there")
+        put(np.repeat(value().reshape(-1, 32).max(axis=1), 32), mask)
 
     return run

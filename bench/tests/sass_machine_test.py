@@ -123,6 +123,10 @@ class FloatTest(unittest.TestCase):
         for operands, expected in [("R4, |R5|, !PT", 3.0), ("R4, R5, PT", -3.0), ("R4, +QNAN, PT", 2.0)]:
             self.assertEqual(one_result_of(f"MOV R4, {bits(2.0):#x}", f"MOV R5, {bits(-3.0):#x}", f"FMNMX R9, {operands}"),
                              bits(expected), operands)
+        nan = bits(float("nan"))
+        self.assertEqual(one_result_of(f"MOV R4, {nan:#x}", f"MOV R5, {bits(-3.0):#x}", "FMNMX R9, R4, |R5|, !PT"), bits(3.0))
+        self.assertEqual(one_result_of(f"MOV R4, {nan:#x}", f"MOV R5, {bits(-3.0):#x}", "FMNMX.NAN R9, R4, |R5|, !PT"), 0x7FFFFFFF)
+        self.assertEqual(one_result_of(f"MOV R4, {bits(2.0):#x}", f"MOV R5, {bits(-3.0):#x}", "FMNMX.NAN R9, R4, |R5|, !PT"), bits(3.0))
 
     def test_signs(self):
         self.assertEqual(one_result_of(f"MOV R4, {bits(-3.0):#x}", "FADD R9, -|R4|, -1"), bits(-4.0))
@@ -173,6 +177,19 @@ class ControlTest(unittest.TestCase):
         lines = [line for line in self.BOTH_WAYS if not line.startswith("BS")]
         lines = [line.replace("0x80", "0x70").replace("0x90", "0xd0") for line in lines] + ["EXIT"]
         with self.assertRaisesRegex(Unknown, "SHFL.BFLY .* a lane that is not there"):
+            run(*lines)
+
+    def test_the_largest_of_a_warp(self):
+        lines = [line.replace("SHFL.BFLY PT, R10, R9, 0x10, 0x1f", "REDUX.MAX UR4, R0").replace("R10, 0x10, R9", "R9, 0x10, RZ")
+                 for line in self.BOTH_WAYS]
+        lines.insert(-1, "IADD3 R9, R9, UR4, RZ")
+        self.assertEqual(words(run(*lines)), [0x10 + 31] * 8 + [0x20 + 31] * 24)
+
+    def test_the_largest_with_lanes_that_are_elsewhere_is_refused(self):
+        lines = [line for line in self.BOTH_WAYS if not line.startswith("BS")]
+        lines = [line.replace("0x80", "0x70").replace("0x90", "0xd0").replace("SHFL.BFLY PT, R10, R9, 0x10, 0x1f", "REDUX.MAX UR4, R0")
+                 for line in lines] + ["EXIT"]
+        with self.assertRaisesRegex(Unknown, "REDUX.* a lane is not there"):
             run(*lines)
 
     def test_loops(self):
