@@ -200,12 +200,13 @@ struct SumSource {
 };
 
 // Adds the rows of a whole piece, some at a time, whose loads are on their way together.
-template <int kType, class Source>
-__device__ inline void add_rows(const Source& source, int begin, int rows, double (&lanes)[kPack][Source::kSums]) {
+template <int kType, int kRows, class Source>
+__device__ inline void add_rows(const Source& source, int begin, double (&lanes)[kPack][Source::kSums]) {
     constexpr int kTogether = Source::kSums >= 6 ? 2 : 4;  // so that two blocks find room on a processor
+    static_assert(kRows % kTogether == 0, "no row is read beyond the piece");
     const Source typed = source.template typed<kType>();
 #pragma unroll 1
-    for (int row = 0; row < rows; row += kTogether) {
+    for (int row = 0; row < kRows; row += kTogether) {
         typename Source::Fetched fetched[kTogether];
 #pragma unroll
         for (int r = 0; r < kTogether; ++r) {
@@ -231,9 +232,9 @@ __device__ inline void sum_piece(const Source& source, int count, double (&sums)
         double lanes[kPack][kSums] = {};
         if (count == kWarpSumElements) {
             if (source.is_half()) {
-                add_rows<kHalfType>(source, begin, kRows, lanes);
+                add_rows<kHalfType, kRows>(source, begin, lanes);
             } else {
-                add_rows<kAnyType>(source, begin, kRows, lanes);
+                add_rows<kAnyType, kRows>(source, begin, lanes);
             }
         } else {
 #pragma unroll 1
